@@ -1,0 +1,57 @@
+//! The name of a resource in a spec: `dump`, or `dump["eu"]` for one instance of a block with `for_each`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Unique within one spec and its state. Ordered as text, which is the order of every list we print.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Address(String);
+
+/// The text is no address: names are a letter or `_`, then letters, digits, `_` and `-`.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no address of a resource; write `name`, or `name[\"key\"]` for one of several")]
+pub struct NotAnAddress(String);
+
+impl Address {
+    /// The address of a block called `name`; the caller has checked [`is_name`].
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The block's name, without an instance key.
+    pub fn name(&self) -> &str {
+        self.0.split('[').next().unwrap_or(&self.0)
+    }
+
+    /// The whole address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether `text` may name a resource, a variable or an output.
+pub fn is_name(text: &str) -> bool {
+    let mut letters = text.chars();
+    letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && letters.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Address {
+    type Err = NotAnAddress;
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        let fault = || NotAnAddress(text.to_owned());
+        let (name, rest) = text.split_at(text.find('[').unwrap_or(text.len()));
+        let keyed =
+            rest.is_empty() || (rest.len() > 4 && rest.starts_with("[\"") && rest.ends_with("\"]"));
+        if is_name(name) && keyed { Ok(Self(text.to_owned())) } else { Err(fault()) }
+    }
+}

@@ -1,0 +1,195 @@
+//! A resource's only window on the world while it looks or acts.
+//!
+//! Clock, sleep, cancellation, environment, progress and the journal's notes come through [`Cx`], so that tests can
+//! pause time, and fail or kill at every effect.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::Value as Json;
+use tokio_util::sync::CancellationToken;
+
+use crate::address::Address;
+use crate::event::{Event, Progress, Sink};
+use crate::fault::{Class, Fault};
+use crate::resource::Remembered;
+
+/// Tells the time and waits.
+pub trait Clock: Send + Sync {
+    /// The present instant.
+    fn now(&self) -> Timestamp;
+    /// Waits for `time` to pass.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
+}
+
+/// The clock on the wall.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the real clock")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+}
+
+/// Takes down, durably, what must not be forgotten while an act is under way.
+pub trait Notes: Send + Sync {
+    /// Returns once `note` is on disk.
+    ///
+    /// # Errors
+    /// The journal could not be written; the act must stop.
+    fn note(&self, address: &Address, note: Json) -> Result<(), Fault>;
+}
+
+/// Forgets every note; for reads.
+pub struct NoNotes;
+
+impl Notes for NoNotes {
+    fn note(&self, _: &Address, _: Json) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// Called before each outward effect; a test fails or kills there.
+pub trait Hook: Send + Sync {
+    /// `effect` names what is about to happen, e.g. `POST /apps`.
+    ///
+    /// # Errors
+    /// Whatever the test wants to happen instead.
+    fn before(&self, address: &Address, effect: &str) -> Result<(), Fault>;
+}
+
+/// What one run shares among all resources.
+#[derive(Clone)]
+pub struct World {
+    pub clock: Arc<dyn Clock>,
+    pub sink: Arc<dyn Sink>,
+    pub notes: Arc<dyn Notes>,
+    pub hook: Option<Arc<dyn Hook>>,
+    /// Cancelled by the first Ctrl-C.
+    pub cancel: CancellationToken,
+    /// The environment, read once.
+    pub env: Arc<BTreeMap<String, String>>,
+    /// The folder of the spec; relative paths and commands start there.
+    pub base: PathBuf,
+    /// The lineage of the state: a random id that never changes.
+    pub lineage: String,
+    /// The spec's `name`.
+    pub migration: String,
+    /// The spec's `run` label.
+    pub run: String,
+    /// What is remembered of the resources of a type that an address depends on, directly or not.
+    pub remembered: Recall,
+}
+
+/// Asks the state: `(address, type)` gives every dependency of that type with what is remembered of it.
+pub type Recall = Arc<dyn Fn(&Address, &str) -> Vec<(Address, Remembered)> + Send + Sync>;
+
+/// The context of one resource.
+#[derive(Clone)]
+pub struct Cx {
+    /// Whose turn it is.
+    pub address: Address,
+    /// Terraform's word for the act under way, for progress lines.
+    pub verb: &'static str,
+    pub world: World,
+    started: Timestamp,
+}
+
+impl Cx {
+    /// A context for `address`.
+    pub fn new(world: World, address: Address, verb: &'static str) -> Self {
+        let started = world.clock.now();
+        Self { address, verb, world, started }
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.world.clock.now()
+    }
+
+    /// How long this act has been under way.
+    pub fn elapsed(&self) -> Duration {
+        self.now().duration_since(self.started).try_into().unwrap_or_default()
+    }
+
+    /// Waits, unless the user asks to stop first.
+    ///
+    /// # Errors
+    /// [`Class::Interrupted`]. An act whose work goes on elsewhere turns it into [`Class::StillRunning`].
+    pub async fn sleep(&self, time: Duration) -> Result<(), Fault> {
+        tokio::select! {
+            () = self.world.cancel.cancelled() => Err(Fault::new(Class::Interrupted, "stopped on request")),
+            () = self.world.clock.sleep(time) => Ok(()),
+        }
+    }
+
+    /// Whether the user asked to stop.
+    pub fn cancelled(&self) -> bool {
+        self.world.cancel.is_cancelled()
+    }
+
+    /// Tells how far it is.
+    pub fn progress(&self, progress: Progress) {
+        self.world.sink.event(Event::Progress {
+            address: self.address.clone(),
+            verb: self.verb,
+            elapsed: self.elapsed(),
+            progress,
+        });
+    }
+
+    /// Tells people something that they should read.
+    pub fn warn(&self, message: impl Into<String>) {
+        let message = crate::secret::redact(&message.into()).into_owned();
+        self.world.sink.event(Event::Warning { address: self.address.clone(), message });
+    }
+
+    /// Hands on output: a command's line, a verification's table.
+    pub fn output(&self, text: impl Into<String>) {
+        let text = crate::secret::redact(&text.into()).into_owned();
+        self.world.sink.event(Event::Output { address: self.address.clone(), text });
+    }
+
+    /// Writes `note` to the journal and returns when it is durable. Notes of one intent are merged, key by key, and
+    /// handed to `settle` and to the next `act` as [`crate::resource::Intent::notes`].
+    ///
+    /// # Errors
+    /// The journal cannot be written: stop before the effect.
+    pub fn note(&self, note: Json) -> Result<(), Fault> {
+        self.world.notes.note(&self.address, note)
+    }
+
+    /// Announces an outward effect to the test that may be watching.
+    ///
+    /// # Errors
+    /// What the test injects; none outside tests.
+    pub fn effect(&self, what: &str) -> Result<(), Fault> {
+        self.world.hook.as_ref().map_or(Ok(()), |hook| hook.before(&self.address, what))
+    }
+
+    /// An environment variable, if set and not empty.
+    pub fn env(&self, name: &str) -> Option<&str> {
+        self.world.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The folder of the spec.
+    pub fn base(&self) -> &Path {
+        &self.world.base
+    }
+
+    /// The natural key for things without a name of their own: `pgferry-` and 8 hex digits of lineage and address.
+    pub fn natural_key(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::digest(format!("{}/{}", self.world.lineage, self.address));
+        let hex: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        format!("pgferry-{hex}")
+    }
+}

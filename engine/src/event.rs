@@ -1,0 +1,60 @@
+//! What happens during an apply, as facts; the command line turns them into words or JSON lines.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::address::Address;
+
+/// How far a long operation is. Bytes and rows are of the object or table named by `what`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Progress {
+    /// "dumping", "restoring", "provisioning", "checking `public.accounts`".
+    pub what: String,
+    pub done: Option<u64>,
+    /// An estimate where the total is not known exactly.
+    pub total: Option<u64>,
+    /// `bytes`, `rows` or `tables`.
+    pub unit: Option<&'static str>,
+}
+
+/// One fact about a running apply.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// An effect begins. `verb` is the Terraform word: creating, modifying, destroying, running, opening, closing.
+    Started { address: Address, verb: &'static str, id: Option<String> },
+    /// Still at it.
+    Progress { address: Address, verb: &'static str, elapsed: Duration, progress: Progress },
+    /// It is done.
+    Succeeded { address: Address, verb: &'static str, elapsed: Duration, id: Option<String> },
+    /// It failed, or its outcome is not known.
+    Failed {
+        address: Address,
+        verb: &'static str,
+        elapsed: Duration,
+        message: String,
+        help: Option<String>,
+    },
+    /// Something a provider wants people to read.
+    Warning { address: Address, message: String },
+    /// A line of output of a command, or a table of a verification.
+    Output { address: Address, text: String },
+    /// A retry after a passing fault.
+    Retrying { address: Address, message: String, after: Duration },
+    /// The user asked to stop; what is held and why.
+    Stopping { held: Vec<Address> },
+}
+
+/// Where events go. Called from many tasks; must not block for long.
+pub trait Sink: Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: Event);
+}
+
+/// Drops every event; for reads whose progress nobody watches.
+pub struct Silent;
+
+impl Sink for Silent {
+    fn event(&self, _: Event) {}
+}

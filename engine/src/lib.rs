@@ -1,0 +1,20 @@
+//! The engine: from a spec to a plan, from a plan to a changed world, and the memory of it.
+//!
+//! `Spec → Graph → (refresh) → Plan → Apply → State`, each stage a value. The engine knows no provider and no
+//! network: resources reach it through [`resource::Resource`], the world through [`cx::Cx`]. Tested with in-memory
+//! resources beside each module, and end to end by the root package.
+
+pub mod address;
+pub mod cx;
+pub mod diag;
+pub mod event;
+pub mod fault;
+pub mod finding;
+pub mod graph;
+pub mod info;
+pub mod reference;
+pub mod resource;
+pub mod secret;
+pub mod spec;
+pub mod template;
+pub mod tree;

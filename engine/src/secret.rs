@@ -1,0 +1,142 @@
+//! Values that no file, log, error or argument list may hold.
+//!
+//! A [`Secret`] says `(sensitive)` to `Debug`, `Display` and `Serialize`. Every secret is also known by value to
+//! [`redact`], the last net under text that comes from elsewhere (a server's error, a restore's log).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, RwLock};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+/// What stands in every text where a secret would.
+pub const MASK: &str = "(sensitive)";
+
+/// The key of the in-memory marker by which a secret passes through a JSON tree; see [`crate::tree`].
+pub(crate) const MARKER: &str = "$secret";
+
+/// A shorter secret is not searched for in foreign text: it would blank out ordinary words.
+const SHORTEST_REDACTED: usize = 8;
+
+static KNOWN: RwLock<Vec<Arc<Zeroizing<String>>>> = RwLock::new(Vec::new());
+
+thread_local! {
+    static REVEALING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// A password, token, key or URL that carries one. Cheap to clone; wiped when the last clone goes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<Zeroizing<String>>);
+
+impl Secret {
+    /// Takes the value in and makes it known to [`redact`].
+    pub fn new(value: impl Into<String>) -> Self {
+        let value = Arc::new(Zeroizing::new(value.into()));
+        if value.len() >= SHORTEST_REDACTED {
+            let mut known = KNOWN.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !known.iter().any(|other| **other == *value) {
+                known.push(Arc::clone(&value));
+            }
+        }
+        Self(value)
+    }
+
+    /// The value itself, for the moment of use. Never format it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `text` with every known secret replaced by `(sensitive)`.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let known = KNOWN.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut out = Cow::Borrowed(text);
+    for secret in known.iter() {
+        if out.contains(secret.as_str()) {
+            out = Cow::Owned(out.replace(secret.as_str(), MASK));
+        }
+    }
+    out
+}
+
+/// Runs `serialize` with secrets written as in-memory markers instead of the mask.
+///
+/// Only [`crate::tree`] calls it, to carry attributes from one resource to another; the result never reaches a file.
+pub(crate) fn revealing<T>(serialize: impl FnOnce() -> T) -> T {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            REVEALING.set(self.0);
+        }
+    }
+    let _reset = Reset(REVEALING.replace(true));
+    serialize()
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        if !REVEALING.get() {
+            return serializer.serialize_str(MASK);
+        }
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(MARKER, self.expose())?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Plain(String),
+            Marked {
+                #[serde(rename = "$secret")]
+                value: String,
+            },
+        }
+        Ok(match Either::deserialize(deserializer)? {
+            Either::Plain(value) | Either::Marked { value } => Self::new(value),
+        })
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "x-secret": true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_formats_it() {
+        let secret = Secret::new("hunter2-hunter2");
+        assert_eq!(format!("{secret} {secret:?}"), "(sensitive) (sensitive)");
+        assert_eq!(serde_json::to_string(&secret).expect("serialises"), r#""(sensitive)""#);
+        assert_eq!(redact("at postgres://u:hunter2-hunter2@h"), "at postgres://u:(sensitive)@h");
+    }
+}

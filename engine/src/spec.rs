@@ -1,0 +1,43 @@
+//! A spec, read and checked: what should be true, with every mistake already reported.
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+
+use crate::address::Address;
+use crate::diag::Span;
+use crate::info::OnRemove;
+use crate::template::Template;
+use crate::tree::Tree;
+
+/// One migration, as its file says it. Variables and environment are already put in.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Names the migration in state, locks and labels.
+    pub name: String,
+    /// The label that makes runs happen again when it changes.
+    pub run: String,
+    /// Where the state is; a path relative to the spec's folder. `None`: `pgferry.state.json` beside the spec.
+    pub state: Option<String>,
+    /// The spec's folder; relative paths start there.
+    pub base: PathBuf,
+    /// Settings by provider name; only constants, variables and environment.
+    pub providers: IndexMap<String, Tree>,
+    /// In the order written.
+    pub resources: IndexMap<Address, Block>,
+    pub outputs: IndexMap<String, Template>,
+}
+
+/// One resource as written.
+#[derive(Clone, Debug)]
+pub struct Block {
+    pub address: Address,
+    /// A type of the catalogue.
+    pub type_name: String,
+    /// The type's own fields.
+    pub fields: IndexMap<String, Template>,
+    pub depends_on: Vec<Address>,
+    pub on_remove: Option<OnRemove>,
+    /// Of the block's name, for messages.
+    pub span: Span,
+}

@@ -1,0 +1,126 @@
+//! A field as written: a tree whose leaves may refer to other resources.
+//!
+//! Variables, environment and `each` are already put in by the reader ([`crate::spec`]); what is left are references
+//! to attributes, known or not when it is evaluated.
+
+use indexmap::IndexMap;
+
+use crate::address::Address;
+use crate::diag::Span;
+use crate::secret::Secret;
+use crate::tree::Tree;
+
+/// A value with references in it.
+#[derive(Clone, Debug)]
+pub enum Template {
+    /// No reference inside.
+    Value(Tree),
+    List(Vec<Template>),
+    Map(IndexMap<String, Template>),
+    /// `${a.b}` alone: keeps its type.
+    Reference(Reference),
+    /// References inside longer text.
+    Join(Vec<Part>),
+}
+
+/// A piece of a text with references.
+#[derive(Clone, Debug)]
+pub enum Part {
+    Text(String),
+    /// A secret variable or environment value put in by the reader: the whole text becomes secret.
+    Secret(Secret),
+    Reference(Reference),
+}
+
+/// `${dump["eu"].tables[0].name}`.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    pub address: Address,
+    /// Empty for a whole resource.
+    pub path: Vec<Step>,
+    pub span: Span,
+}
+
+/// One step of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Member(String),
+    Index(usize),
+}
+
+impl Template {
+    /// Every reference in it, in the order written.
+    pub fn references(&self) -> Vec<&Reference> {
+        let mut found = Vec::new();
+        self.collect(&mut found);
+        found
+    }
+
+    fn collect<'a>(&'a self, found: &mut Vec<&'a Reference>) {
+        match self {
+            Self::Value(_) => {}
+            Self::List(items) => items.iter().for_each(|item| item.collect(found)),
+            Self::Map(map) => map.values().for_each(|item| item.collect(found)),
+            Self::Reference(reference) => found.push(reference),
+            Self::Join(parts) => found.extend(parts.iter().filter_map(|part| match part {
+                Part::Reference(reference) => Some(reference),
+                Part::Text(_) | Part::Secret(_) => None,
+            })),
+        }
+    }
+
+    /// The value, with `resolve` telling what a whole resource is ([`Tree::Resource`], or `Unknown`).
+    pub fn evaluate(&self, resolve: &dyn Fn(&Address) -> Tree) -> Tree {
+        match self {
+            Self::Value(tree) => tree.clone(),
+            Self::List(items) => Tree::List(items.iter().map(|i| i.evaluate(resolve)).collect()),
+            Self::Map(map) => {
+                Tree::Map(map.iter().map(|(k, v)| (k.clone(), v.evaluate(resolve))).collect())
+            }
+            Self::Reference(reference) => reference.evaluate(resolve),
+            Self::Join(parts) => join(parts, resolve),
+        }
+    }
+}
+
+impl Reference {
+    fn evaluate(&self, resolve: &dyn Fn(&Address) -> Tree) -> Tree {
+        let mut tree = resolve(&self.address);
+        for step in &self.path {
+            if tree == Tree::Unknown {
+                return tree;
+            }
+            let next = match step {
+                Step::Member(name) => tree.get(name).cloned(),
+                Step::Index(index) => match &tree {
+                    Tree::List(items) => items.get(*index).cloned(),
+                    _ => None,
+                },
+            };
+            tree = next.unwrap_or(Tree::Null);
+        }
+        tree
+    }
+}
+
+fn join(parts: &[Part], resolve: &dyn Fn(&Address) -> Tree) -> Tree {
+    let (mut text, mut secret) = (String::new(), false);
+    for part in parts {
+        match part {
+            Part::Text(piece) => text.push_str(piece),
+            Part::Secret(piece) => {
+                secret = true;
+                text.push_str(piece.expose());
+            }
+            Part::Reference(reference) => {
+                let value = reference.evaluate(resolve);
+                secret |= value.has_secret();
+                match value.to_text() {
+                    Some(piece) => text.push_str(&piece),
+                    None => return Tree::Unknown,
+                }
+            }
+        }
+    }
+    if secret { Tree::Secret(Secret::new(text)) } else { Tree::Text(text) }
+}
