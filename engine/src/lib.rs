@@ -5,6 +5,7 @@
 //! resources beside each module, and end to end by the root package.
 
 pub mod address;
+pub mod apply;
 pub mod cx;
 pub mod diag;
 pub mod event;
@@ -12,9 +13,13 @@ pub mod fault;
 pub mod finding;
 pub mod graph;
 pub mod info;
+pub mod plan;
 pub mod reference;
+pub mod refresh;
 pub mod resource;
 pub mod secret;
+pub mod source;
 pub mod spec;
+pub mod state;
 pub mod template;
 pub mod tree;

@@ -59,6 +59,9 @@ pub enum Verb {
     Create,
     Update,
     Run,
+    Delete,
+    /// Of a scope.
+    Open,
 }
 
 /// One act.

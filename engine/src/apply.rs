@@ -1,0 +1,96 @@
+//! Makes a plan true: walks its steps, records around every effect, and tells what was done and what was not.
+//!
+//! Decides nothing: order, actions and scopes are the plan's. A failure skips what waits for it and nothing else;
+//! closings always happen, unless something that still runs elsewhere needs the scope.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::cx::World;
+use crate::graph::Graph;
+use crate::info::Catalog;
+use crate::plan::{Action, Counts, Plan, Reality};
+use crate::refresh::Resources;
+use crate::spec::Spec;
+use crate::state::file::StateError;
+use crate::state::journal::Journal;
+use crate::tree::Handle;
+
+mod act;
+mod closing;
+mod walk;
+
+pub use closing::release;
+
+/// Everything an apply works with.
+pub struct Applying {
+    pub spec: Arc<Spec>,
+    pub graph: Arc<Graph>,
+    pub catalog: Arc<Catalog>,
+    pub plan: Plan,
+    /// What was found when planning: lookups, imports, expansions, settled runs.
+    pub reality: Reality,
+    /// What each resource is so far, secrets included.
+    pub handles: BTreeMap<Address, Handle>,
+    pub resources: Resources,
+    pub world: World,
+    pub journal: Journal,
+    /// How many steps run at once.
+    pub parallelism: usize,
+    /// `--confirm ADDRESS=NAME`.
+    pub confirmed: Vec<(String, String)>,
+}
+
+/// What became of an apply.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was done, in the order it ended.
+    pub done: Vec<(Address, Action)>,
+    /// Original causes, never their consequences.
+    pub failed: Vec<Failure>,
+    /// What was not attempted.
+    pub skipped: Vec<Address>,
+    /// Scopes that stay open, and the reason.
+    pub held: Vec<(Address, String)>,
+    /// The user asked to stop.
+    pub interrupted: bool,
+    pub counts: Counts,
+    /// What each resource is now, secrets included.
+    pub handles: BTreeMap<Address, Handle>,
+}
+
+/// One original cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub address: Address,
+    /// The whole chain, secrets blanked out.
+    pub message: String,
+    pub help: Option<String>,
+    /// It may still have happened, or goes on elsewhere.
+    pub unknown: bool,
+}
+
+impl Outcome {
+    /// Whether everything that was planned is verified done.
+    pub fn is_success(&self) -> bool {
+        self.failed.is_empty() && self.skipped.is_empty() && !self.interrupted
+    }
+}
+
+/// How often a passing fault is tried again, and the first pause.
+const TRIES: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Applies a plan and saves the state.
+///
+/// # Errors
+/// The journal or the state cannot be written. What was done so far is in the journal and is folded by the next run.
+/// Failures of resources are no errors here; they are in the [`Outcome`].
+pub async fn apply(applying: Applying) -> Result<Outcome, StateError> {
+    let journal = applying.journal.clone();
+    let outcome = walk::walk(applying).await?;
+    journal.finish()?;
+    Ok(outcome)
+}

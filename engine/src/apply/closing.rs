@@ -1,0 +1,176 @@
+//! Whether and how a scope is closed, in an apply and by `release`.
+
+use std::time::Duration;
+
+use super::walk::Walk;
+use super::{Applying, Failure, Outcome};
+use crate::address::Address;
+use crate::cx::{Cx, World};
+use crate::event::Event;
+use crate::fault::{Class, Fault};
+use crate::info::Catalog;
+use crate::plan::{ScopeAction, StepKind};
+use crate::refresh::Resources;
+use crate::resource::AnyResource;
+use crate::state::file::StateError;
+use crate::state::journal::{Durability, Journal};
+use crate::state::{Record, Scope};
+
+pub(super) enum Stop {
+    Fault(Fault),
+    Journal(StateError),
+}
+
+const TRIES: u32 = 5;
+
+impl Walk {
+    /// Whether everything under `scope`, direct or not, is done: in this apply, or before.
+    pub(super) fn everything_under_is_done(&self, scope: &Address) -> bool {
+        let below = self.applying.graph.descendants(scope);
+        let steps = self.applying.plan.steps.iter().zip(&self.status);
+        steps
+            .filter(|(step, _)| step.what != StepKind::Close && below.contains(&step.address))
+            .all(|(_, status)| *status == super::walk::Status::Succeeded)
+    }
+
+    /// Whether the scope of closing step `index` is to be closed now. If not, says why and writes it down.
+    pub(super) fn must_close(&mut self, index: usize) -> Result<bool, StateError> {
+        let address = self.applying.plan.steps[index].address.clone();
+        let scope = self.applying.journal.with_state(|state| state.scopes.get(&address).cloned());
+        let Some(scope) = scope.filter(Scope::is_open) else { return Ok(false) };
+        let planned = self.applying.plan.scopes.get(&address).map(|change| change.what);
+        if planned == Some(ScopeAction::Close) {
+            return Ok(true);
+        }
+        let below = self.applying.graph.descendants(&address);
+        if let Some(running) = self.elsewhere.iter().find(|running| below.contains(*running)) {
+            let why = format!("`{running}` may still be running elsewhere and needs it");
+            let held = vec![address.clone()];
+            self.applying.world.sink.event(Event::Stopping { held });
+            self.outcome.held.push((address, why));
+            return Ok(false);
+        }
+        let complete = self.everything_under_is_done(&address);
+        let policy = if complete { "on_success" } else { "on_failure" };
+        let said = scope.intent.inputs.get(policy).and_then(serde_json::Value::as_str);
+        if said == Some("hold") {
+            self.applying
+                .journal
+                .append(&Record::Held { address: address.clone() }, Durability::Synced)?;
+            let why = format!("`{policy}` is `hold`; `pgferry release` closes it");
+            self.outcome.held.push((address, why));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+/// Closes one scope and writes it down. Not stopped by Ctrl-C: a window left open helps nobody.
+pub(super) async fn close(
+    applying: &Applying,
+    cx: &Cx,
+    resource: &dyn AnyResource,
+    scope: &Scope,
+    complete: bool,
+) -> Result<(), Stop> {
+    close_one(&applying.journal, cx, resource, scope, complete).await
+}
+
+async fn close_one(
+    journal: &Journal,
+    cx: &Cx,
+    resource: &dyn AnyResource,
+    scope: &Scope,
+    complete: bool,
+) -> Result<(), Stop> {
+    let mut cx = cx.clone();
+    cx.world.cancel = tokio_util::sync::CancellationToken::new();
+    let address = cx.address.clone();
+    cx.world.sink.event(Event::Started { address: address.clone(), verb: cx.verb, id: None });
+    let mut pause = Duration::from_secs(1);
+    let mut tried = 1;
+    let result = loop {
+        match resource.close(&cx, &scope.intent).await {
+            Err(fault)
+                if matches!(fault.class, Class::Retry { .. } | Class::Unknown) && tried < TRIES =>
+            {
+                let message = fault.chain();
+                cx.world.sink.event(Event::Retrying {
+                    address: address.clone(),
+                    message,
+                    after: pause,
+                });
+                if let Err(fault) = cx.sleep(pause).await {
+                    break Err(fault);
+                }
+                pause *= 2;
+                tried += 1;
+            }
+            ended => break ended,
+        }
+    };
+    let elapsed = cx.elapsed();
+    match result {
+        Ok(()) => {
+            let released = Record::Released { address: address.clone(), at: cx.now(), complete };
+            journal.append(&released, Durability::Synced).map_err(Stop::Journal)?;
+            cx.world.sink.event(Event::Succeeded { address, verb: cx.verb, elapsed, id: None });
+            Ok(())
+        }
+        Err(fault) => {
+            let message = fault.chain();
+            let record = Record::CloseFailed { address: address.clone(), message: message.clone() };
+            journal.append(&record, Durability::Synced).map_err(Stop::Journal)?;
+            let help = Some("`pgferry release` tries again".to_owned());
+            cx.world.sink.event(Event::Failed {
+                address,
+                verb: cx.verb,
+                elapsed,
+                message,
+                help: help.clone(),
+            });
+            Err(Stop::Fault(Fault { help, ..fault }))
+        }
+    }
+}
+
+/// Closes every open scope, without a plan and without the spec: the notes hold all that is needed.
+///
+/// Scopes are closed in reverse address order. What was done under them in this epoch counts as incomplete.
+///
+/// # Errors
+/// The journal or the state cannot be written. A scope that cannot be closed is in the outcome.
+pub async fn release(
+    catalog: &Catalog,
+    resources: &Resources,
+    world: &World,
+    journal: Journal,
+) -> Result<Outcome, StateError> {
+    let mut outcome = Outcome::default();
+    let state = journal.state();
+    let open: Vec<_> = state.open_scopes().map(|(a, s)| (a.clone(), s.clone())).collect();
+    for (address, scope) in open.into_iter().rev() {
+        let cx = Cx::new(world.clone(), address.clone(), "closing");
+        let failed = |message: String, help: Option<String>| Failure {
+            address: address.clone(),
+            message,
+            help,
+            unknown: false,
+        };
+        let known = catalog.get(&scope.type_name).is_some();
+        let Some(resource) = resources.get(&scope.type_name).filter(|_| known) else {
+            let message = format!("no provider is connected for `{}`", scope.type_name);
+            outcome.failed.push(failed(message, None));
+            continue;
+        };
+        match close_one(&journal, &cx, resource.as_ref(), &scope, false).await {
+            Ok(()) => outcome.done.push((address, crate::plan::Action::Delete)),
+            Err(Stop::Journal(cause)) => return Err(cause),
+            Err(Stop::Fault(fault)) => {
+                outcome.failed.push(failed(fault.chain(), fault.help));
+            }
+        }
+    }
+    journal.finish()?;
+    Ok(outcome)
+}

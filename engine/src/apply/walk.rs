@@ -1,0 +1,314 @@
+//! The walk: what is ready starts, in address order; what waits for a failure is skipped.
+//!
+//! The cost of a step does not depend on how many there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::act::{Ended, act};
+use super::{Applying, Failure, Outcome};
+use crate::address::Address;
+use crate::info::Kind;
+use crate::plan::{Action, StepKind};
+use crate::plan::{Answer, Ask};
+use crate::resource::Remembered;
+use crate::state::file::StateError;
+use crate::state::journal::{Durability, Journal};
+use crate::state::{Entry, Expanded, Record};
+
+/// Where a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Waiting,
+    Running,
+    Succeeded,
+    Failed,
+    Skipped,
+}
+
+pub(super) struct Walk {
+    pub(super) applying: Arc<Applying>,
+    pub(super) handles: BTreeMap<Address, crate::tree::Handle>,
+    pub(super) status: Vec<Status>,
+    /// Operations that go on elsewhere or whose outcome is not known.
+    pub(super) elsewhere: BTreeSet<Address>,
+    pub(super) outcome: Outcome,
+    /// How many of its `after` are not over yet, per step.
+    waits: Vec<usize>,
+    next: Vec<Vec<usize>>,
+    ready: BTreeSet<(Address, usize)>,
+    /// Openings whose `after` is done and that wait for one of their groups.
+    lingering: BTreeSet<usize>,
+}
+
+pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> {
+    let handles = std::mem::take(&mut applying.handles);
+    take_down(&applying)?;
+    let journal = applying.journal.clone();
+    applying.world.notes = Arc::new(journal.clone());
+    applying.world.remembered = recall(&applying);
+    let steps = &applying.plan.steps;
+    let mut next = vec![Vec::new(); steps.len()];
+    for (index, step) in steps.iter().enumerate() {
+        for first in &step.after {
+            next[*first].push(index);
+        }
+    }
+    let waits: Vec<usize> = steps.iter().map(|step| step.after.len()).collect();
+    let mut walk = Walk {
+        status: vec![Status::Waiting; steps.len()],
+        handles,
+        elsewhere: BTreeSet::new(),
+        outcome: Outcome::default(),
+        ready: BTreeSet::new(),
+        lingering: BTreeSet::new(),
+        next,
+        waits,
+        applying: Arc::new(applying),
+    };
+    for index in 0..walk.status.len() {
+        if walk.waits[index] == 0 {
+            walk.unblocked(index);
+        }
+    }
+    walk.run().await?;
+    let Walk { mut outcome, handles, applying, .. } = walk;
+    // A Ctrl-C that came when there was nothing left to stop interrupted nothing.
+    outcome.interrupted = applying.world.cancel.is_cancelled() && !outcome.is_success();
+    outcome.handles = handles;
+    outcome.skipped.sort();
+    outcome.skipped.dedup();
+    Ok(outcome)
+}
+
+impl Walk {
+    async fn run(&mut self) -> Result<(), StateError> {
+        let mut running: JoinSet<(usize, Ended)> = JoinSet::new();
+        loop {
+            self.linger();
+            while running.len() < self.applying.parallelism {
+                let Some((_, index)) = self.ready.pop_first() else { break };
+                self.start(index, &mut running)?;
+            }
+            if let Some(ended) = running.join_next().await {
+                let (index, ended) = ended.unwrap_or_else(|panic| {
+                    std::panic::resume_unwind(panic.into_panic());
+                });
+                self.ended(index, ended)?;
+            } else if self.ready.is_empty() {
+                // Only openings none of whose dependents can come are left.
+                let Some(index) = self.lingering.pop_first() else { return Ok(()) };
+                self.over(index, Status::Skipped);
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        index: usize,
+        running: &mut JoinSet<(usize, Ended)>,
+    ) -> Result<(), StateError> {
+        let applying = Arc::clone(&self.applying);
+        let step = &applying.plan.steps[index];
+        let closing = matches!(step.what, StepKind::Close);
+        let blocked = step.after.iter().any(|first| self.status[*first] != Status::Succeeded);
+        if !closing && (blocked || self.applying.world.cancel.is_cancelled()) {
+            if matches!(step.what, StepKind::Act | StepKind::Delete | StepKind::Forget) {
+                self.outcome.skipped.push(step.address.clone());
+            }
+            self.over(index, Status::Skipped);
+            return Ok(());
+        }
+        match step.what {
+            StepKind::Pass => self.over(index, Status::Succeeded),
+            StepKind::Close if !self.must_close(index)? => self.over(index, Status::Succeeded),
+            _ => {
+                self.status[index] = Status::Running;
+                let task = act(applying, index, self.surroundings(index));
+                running.spawn(async move { (index, task.await) });
+            }
+        }
+        Ok(())
+    }
+
+    /// The handles that a step can refer to.
+    fn surroundings(&self, index: usize) -> super::act::Surroundings {
+        let address = &self.applying.plan.steps[index].address;
+        let dependencies = self.applying.graph.dependencies.get(address).into_iter().flatten();
+        let handles = dependencies
+            .filter_map(|dep| Some((dep.clone(), self.handles.get(dep)?.clone())))
+            .collect();
+        super::act::Surroundings {
+            handles,
+            own: self.handles.get(address).cloned(),
+            complete: self.applying.plan.steps[index].what == StepKind::Close
+                && self.everything_under_is_done(address),
+        }
+    }
+
+    fn ended(&mut self, index: usize, ended: Ended) -> Result<(), StateError> {
+        let step = &self.applying.plan.steps[index];
+        let address = step.address.clone();
+        match ended {
+            Ended::Done { handle, action } => {
+                if let Some(handle) = handle {
+                    self.handles.insert(address.clone(), handle);
+                }
+                if let Some(action) = action {
+                    self.count(&address, action);
+                    self.outcome.done.push((address, action));
+                }
+                self.over(index, Status::Succeeded);
+            }
+            Ended::Failed { failure, elsewhere, handle } => {
+                if let Some(handle) = handle {
+                    self.handles.insert(address.clone(), handle);
+                }
+                if elsewhere {
+                    self.elsewhere.insert(address);
+                }
+                self.outcome.failed.push(failure);
+                self.over(index, Status::Failed);
+            }
+            Ended::Journal(cause) => return Err(cause),
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, address: &Address, action: Action) {
+        let counts = &mut self.outcome.counts;
+        match action {
+            Action::Create | Action::Run => counts.add += 1,
+            Action::Update => counts.change += 1,
+            Action::Delete => counts.destroy += 1,
+            Action::Replace => {
+                counts.add += 1;
+                counts.destroy += 1;
+            }
+            Action::Import => {
+                counts.import += 1;
+                let fields =
+                    self.applying.plan.changes.get(address).map(|change| change.fields.len());
+                counts.change += usize::from(fields.is_some_and(|fields| fields > 0));
+            }
+            Action::Settle | Action::NoOp | Action::Read | Action::Forget => {}
+        }
+    }
+
+    /// A step is over; those that waited for it alone are unblocked.
+    fn over(&mut self, index: usize, status: Status) {
+        self.status[index] = status;
+        for later in std::mem::take(&mut self.next[index]) {
+            self.waits[later] -= 1;
+            if self.waits[later] == 0 {
+                self.unblocked(later);
+            }
+        }
+    }
+
+    fn unblocked(&mut self, index: usize) {
+        let step = &self.applying.plan.steps[index];
+        if step.what == StepKind::Open && !step.any_of.is_empty() {
+            self.lingering.insert(index);
+        } else {
+            self.ready.insert((step.address.clone(), index));
+        }
+    }
+
+    /// Openings whose first dependent is otherwise ready become ready too.
+    fn linger(&mut self) {
+        let mut over = Vec::new();
+        for index in &self.lingering {
+            let step = &self.applying.plan.steps[*index];
+            let group = |wanted: &dyn Fn(Status) -> bool| {
+                step.any_of
+                    .iter()
+                    .any(|group| group.iter().all(|first| wanted(self.status[*first])))
+            };
+            let hopeless = !group(&|status| !matches!(status, Status::Failed | Status::Skipped));
+            let blocked = step.after.iter().any(|first| self.status[*first] != Status::Succeeded);
+            if hopeless || blocked || group(&|status| status == Status::Succeeded) {
+                over.push((*index, hopeless));
+            }
+        }
+        for (index, hopeless) in over {
+            self.lingering.remove(&index);
+            if hopeless {
+                self.over(index, Status::Skipped);
+            } else {
+                let address = self.applying.plan.steps[index].address.clone();
+                self.ready.insert((address, index));
+            }
+        }
+    }
+}
+
+/// Writes down what planning has found out and what no step brings: lookups, and expansions of what is unchanged.
+fn take_down(applying: &Applying) -> Result<(), StateError> {
+    for ((address, ask), answer) in &applying.reality {
+        let Some(block) = applying.spec.resources.get(address) else { continue };
+        let Some(info) = applying.catalog.get(&block.type_name) else { continue };
+        let before = applying.journal.with_state(|state| state.resources.get(address).cloned());
+        let entry = match (ask, answer, info.kind) {
+            (Ask::Read, Answer::Live(Some(live)), Kind::Lookup) => Entry {
+                type_name: block.type_name.clone(),
+                kind: info.kind,
+                remembered: Remembered {
+                    id: live.id.clone(),
+                    attrs: super::act::without_secrets(info, &live.attrs),
+                    ..Remembered::default()
+                },
+                dependencies: dependencies(applying, address),
+                on_remove: info.traits.on_remove,
+                expanded: None,
+                done: None,
+            },
+            (Ask::Expand, Answer::Expanded(fields), Kind::Managed) => {
+                let acts = applying.plan.changes.get(address).is_some_and(|c| c.action.is_work());
+                let Some(before) = before.as_ref().filter(|_| !acts) else { continue };
+                let fields = fields.clone().unwrap_or_default();
+                let expanded = Some(Expanded { run: applying.spec.run.clone(), fields });
+                Entry { expanded, ..before.clone() }
+            }
+            _ => continue,
+        };
+        if before.as_ref() != Some(&entry) {
+            let record = Record::Succeeded { address: address.clone(), entry: Box::new(entry) };
+            applying.journal.append(&record, Durability::Batched)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn dependencies(applying: &Applying, address: &Address) -> Vec<Address> {
+    applying.graph.dependencies.get(address).into_iter().flatten().cloned().collect()
+}
+
+/// What the state remembers of an address's dependencies of one type.
+fn recall(applying: &Applying) -> crate::cx::Recall {
+    let (journal, graph): (Journal, _) = (applying.journal.clone(), Arc::clone(&applying.graph));
+    Arc::new(move |address, type_name| {
+        let ancestors = graph.ancestors(address);
+        journal.with_state(|state| {
+            ancestors
+                .iter()
+                .filter_map(|ancestor| Some((ancestor, state.resources.get(ancestor)?)))
+                .filter(|(_, entry)| entry.type_name == type_name)
+                .map(|(ancestor, entry)| (ancestor.clone(), entry.remembered.clone()))
+                .collect()
+        })
+    })
+}
+
+/// A failure at a step, worded for people.
+pub(super) fn failure(address: &Address, fault: &crate::fault::Fault) -> Failure {
+    use crate::fault::Class;
+    Failure {
+        address: address.clone(),
+        message: fault.chain(),
+        help: fault.help.clone(),
+        unknown: matches!(fault.class, Class::Unknown | Class::StillRunning),
+    }
+}

@@ -1,0 +1,221 @@
+//! Every code that reading a spec can end with, and its page for `pgferry explain`.
+//!
+//! PGF00xx the file as YAML, PGF01xx the spec. Planning and state (PGF02xx), applying (PGF03xx) and the findings of the
+//! providers (PGF1xxx) have tables of their own. A code is never used for anything else, even after it is retired.
+
+/// Code, title, explanation.
+pub type Code = (&'static str, &'static str, &'static str);
+
+/// In order of the codes.
+pub const CODES: &[Code] = &[
+    (
+        "PGF0001",
+        "the spec is not valid YAML",
+        "The file cannot be read as YAML 1.2. The mark stands where reading stopped; the cause is often on the line \
+         before: a quote or bracket that is not closed, a tab in the indentation, or text with `: ` in it that needs \
+         quotes. Nothing after this place has been looked at.",
+    ),
+    (
+        "PGF0002",
+        "anchors, aliases and merge keys are not allowed",
+        "`&name`, `*name` and `<<` make one line stand for many and let a small file grow without bound. Keep a value \
+         that is used twice in `variables:` and refer to it by `${var.name}`.",
+    ),
+    (
+        "PGF0003",
+        "tags are not allowed",
+        "`!!str` and other tags change what a value is. Quote a value that must be text; leave the tag out otherwise.",
+    ),
+    (
+        "PGF0004",
+        "a spec is one YAML document",
+        "A line `---` after the beginning starts a second document. Put it into a file of its own.",
+    ),
+    (
+        "PGF0005",
+        "lists and maps are nested too deeply",
+        "More than 32 lists and maps stand inside one another. No field of any resource needs that.",
+    ),
+    (
+        "PGF0006",
+        "the spec is too large",
+        "A spec may have 256 MiB and two million keys and values. Split the migration into several specs, each with a \
+         state of its own.",
+    ),
+    (
+        "PGF0007",
+        "a key is there twice",
+        "Both places are marked. YAML readers disagree about which of two equal keys wins, so neither does here.",
+    ),
+    (
+        "PGF0008",
+        "a key must be text",
+        "A list or a map stands where a key is wanted. A value that begins with `[`, `{` or `?` needs quotes.",
+    ),
+    ("PGF0009", "the spec is not UTF-8", "Save the file as UTF-8; the message names the first line that is not."),
+    (
+        "PGF0010",
+        "the spec is empty, or no map",
+        "A spec is a map that begins with `pgferry: 1` and has at least a `name:`.",
+    ),
+    (
+        "PGF0101",
+        "unknown key of the spec",
+        "The keys of a spec are `pgferry`, `name`, `run`, `state`, `variables`, `providers`, `resources` and `outputs`.",
+    ),
+    (
+        "PGF0102",
+        "the format of the spec",
+        "`pgferry: 1` says which format the file is written in. A higher number needs a newer pgferry.",
+    ),
+    (
+        "PGF0103",
+        "unknown resource type",
+        "A type is `provider.noun`, such as `postgres.dump`. `pgferry schema` lists those of this build.",
+    ),
+    (
+        "PGF0104",
+        "unknown field",
+        "The type, provider or variable has no field of this name. Fields are never ignored, since an ignored field \
+         is a wish that nobody fulfils.",
+    ),
+    ("PGF0105", "a required field is missing", "The block cannot work without it; the mark stands at the block."),
+    (
+        "PGF0106",
+        "a value of the wrong kind",
+        "Text, a number, a boolean, a list or a map stands where another of these is wanted. Numbers that are meant as \
+         text need quotes (`\"16.10\"`). Only `true` and `false` are booleans; `yes`, `no`, `on` and `off` are text.",
+    ),
+    ("PGF0107", "a value that is not one of those allowed", "The field takes one of a fixed set of words."),
+    (
+        "PGF0108",
+        "a value of the wrong form",
+        "The service or the field has a rule for such names or values, which the message tells.",
+    ),
+    ("PGF0109", "a value outside its range", "The number, or the count of letters or elements, is too small or too large."),
+    (
+        "PGF0110",
+        "a bad name",
+        "Names of resources, variables and outputs are a letter or `_`, then letters, digits, `_` and `-`. `var`, \
+         `env` and `each` are taken: they begin references of their own.",
+    ),
+    (
+        "PGF0111",
+        "a malformed reference",
+        "A reference is `${resource.attribute}`, `${resource.list[0].member}`, `${var.name}` or `${env.NAME}`. There are \
+         no functions and no operators. `$${` is a literal `${`.",
+    ),
+    ("PGF0112", "a reference to a resource that is not there", "No block under `resources:` has this name."),
+    (
+        "PGF0113",
+        "a reference to an attribute that is not there",
+        "What may be referred to is fixed by the resource's type. Fields are not attributes: only what the type lists \
+         can be referred to.",
+    ),
+    ("PGF0114", "a reference to a variable that is not declared", "Declare it under `variables:`."),
+    (
+        "PGF0115",
+        "a variable has no value",
+        "It has no `default:`, and none was given. Give one with `--var name=value`, in a file with `--var-file`, or by \
+         the environment variable `PGFERRY_VAR_name`.",
+    ),
+    (
+        "PGF0116",
+        "a bad declaration of a variable",
+        "A variable has `default`, `description`, `type` (`string`, `number` or `bool`) and `sensitive`, all of them \
+         optional. Its default is a plain value and of its type. A sensitive variable has no default: a secret does \
+         not belong in the file.",
+    ),
+    ("PGF0117", "a value given for a variable does not fit", "The text given cannot be read as the variable's `type`."),
+    (
+        "PGF0118",
+        "an environment variable is not set",
+        "The spec refers to it by `${env.NAME}`. Set it, or refer to a variable with a default.",
+    ),
+    (
+        "PGF0119",
+        "a whole resource is wanted",
+        "The field takes another resource, not one of its values: `source: ${name}`. That resource must have the \
+         attributes that the field needs; a database, for instance, is anything with a `url`.",
+    ),
+    (
+        "PGF0120",
+        "a value is wanted, not a whole resource",
+        "`${name}` alone is the resource itself. Refer to one of its attributes: `${name.attribute}`.",
+    ),
+    (
+        "PGF0121",
+        "an attribute of the wrong kind",
+        "The attribute referred to has another kind of value than the field takes, or has no form as text and stands \
+         inside one.",
+    ),
+    (
+        "PGF0122",
+        "a secret in a field that is not secret",
+        "Fields are shown in plans and kept in the state. A secret may go only where the type says that it is one: \
+         such a field is masked and never stored.",
+    ),
+    (
+        "PGF0123",
+        "a secret in a command",
+        "Arguments of a process are visible to every user of the machine. Hand the secret over by `env:`.",
+    ),
+    (
+        "PGF0124",
+        "a password written in clear",
+        "The spec is checked in, so a password in it is known to everybody who reads the repository, for ever. Keep it \
+         in the environment and write `${env.NAME}`. If it was committed already, change it.",
+    ),
+    (
+        "PGF0125",
+        "resources wait for each other",
+        "Each of the resources named refers to the next, or lists it in `depends_on`, and the last to the first. Take \
+         one of these references away; each is marked.",
+    ),
+    ("PGF0126", "unknown provider", "The keys under `providers:` are the first halves of resource types."),
+    (
+        "PGF0127",
+        "a reference that is not possible here",
+        "Settings of providers, `name`, `run` and `state` are needed before any resource is looked at, so they take \
+         only variables and the environment. Variables take plain values only.",
+    ),
+    (
+        "PGF0128",
+        "not in this version yet",
+        "The key is part of the format of specs but this version of pgferry cannot do what it says. It is refused \
+         rather than ignored.",
+    ),
+    (
+        "PGF0129",
+        "`on_remove` has no meaning here",
+        "Only managed resources can be kept or destroyed when they leave the spec. What is looked up, run or opened \
+         for a while is forgotten.",
+    ),
+    (
+        "PGF0130",
+        "a value for a variable that is not declared",
+        "A warning: the value given on the command line, in a file or by the environment is used by nothing.",
+    ),
+    (
+        "PGF0131",
+        "fields that do not go together",
+        "Some fields are alternatives: exactly one of them, or at least one, must be there.",
+    ),
+];
+
+/// The entry of `code`, in any case.
+pub fn explain(code: &str) -> Option<&'static Code> {
+    CODES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_unique() {
+        assert!(CODES.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert_eq!(explain("pgf0125").map(|code| code.1), Some("resources wait for each other"));
+        assert_eq!(explain("PGF9999"), None);
+    }
+}

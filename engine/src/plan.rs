@@ -1,0 +1,211 @@
+//! What would change, as one immutable value: shown, checked, and run as it is.
+//!
+//! [`draft`] is a pure function of spec, state and what is known of reality. Where it would need to know more, it
+//! asks ([`Question`]); [`crate::refresh`] answers and drafts again, until nothing is left to ask.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::address::Address;
+use crate::finding::{Finding, Severity};
+use crate::info::Kind;
+
+pub mod check;
+pub mod compare;
+pub mod draft;
+pub mod question;
+pub mod steps;
+
+pub use draft::{Draft, Input, Options, draft};
+pub use question::{Answer, Ask, Question, Reality};
+
+/// A plan, complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The spec's `name` and `run`.
+    pub name: String,
+    pub run: String,
+    /// The state it was made against.
+    pub lineage: String,
+    pub serial: u64,
+    pub at: Timestamp,
+    /// Whether it was made to tear down.
+    pub destroy: bool,
+    /// Every resource of the spec, and of the state what left the spec.
+    pub changes: BTreeMap<Address, Change>,
+    /// Scopes that will be opened, taken over or closed.
+    pub scopes: BTreeMap<Address, ScopeChange>,
+    pub findings: Vec<Located>,
+    /// What apply does, and what each part waits for.
+    pub steps: Vec<Step>,
+}
+
+/// One resource's part of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    pub address: Address,
+    pub type_name: String,
+    pub kind: Kind,
+    pub action: Action,
+    /// Why, each a clause: "absent in reality", "`run` is now `night-2`".
+    pub reasons: Vec<String>,
+    pub fields: Vec<FieldChange>,
+    /// Facts that change nothing: "`version` is used only when creating".
+    pub notes: Vec<String>,
+    /// A run that goes on elsewhere is followed, not begun again.
+    #[serde(default)]
+    pub takes_up: bool,
+}
+
+/// What happens to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    NoOp,
+    Create,
+    /// It exists already and is taken into the state as it is, or changed.
+    Import,
+    Update,
+    /// Deleted, then created; only on request.
+    Replace,
+    Delete,
+    /// Leaves the state, stays in reality.
+    Forget,
+    /// A lookup that can only be read during apply.
+    Read,
+    /// A run is done, or done again.
+    Run,
+    /// A run that was cut short has finished elsewhere; only the state learns of it.
+    Settle,
+}
+
+/// One field that differs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    pub name: String,
+    /// `None`: not there before.
+    pub before: Option<Json>,
+    /// `None` and not `unknown`: not there afterwards.
+    pub after: Option<Json>,
+    /// Known after apply.
+    #[serde(default)]
+    pub unknown: bool,
+    #[serde(default)]
+    pub sensitive: bool,
+    /// Whether it is what forces a replacement.
+    #[serde(default)]
+    pub forces: bool,
+}
+
+/// What happens to a scope.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScopeChange {
+    pub type_name: String,
+    pub what: ScopeAction,
+    /// The epoch that it begins or continues.
+    pub epoch: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopeAction {
+    /// Opened before its first dependent with work, closed after its last.
+    OpenAndClose,
+    /// Found open; taken over, then closed as usual.
+    TakeOver,
+    /// Found open with nothing left to do under it.
+    Close,
+}
+
+/// A finding and whose it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Located {
+    pub address: Address,
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+/// One node of the walk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub address: Address,
+    pub what: StepKind,
+    /// Indexes of steps that come first; this one is skipped if one of them did not succeed, unless it is a close.
+    pub after: Vec<usize>,
+    /// Of an opening: it waits until one of these groups has succeeded as a whole. Empty: for none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub any_of: Vec<Vec<usize>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// No effect; keeps the order through a resource that has nothing to do.
+    Pass,
+    /// Checks that need what exists only now, before any window opens.
+    Gate,
+    /// Create, update, import, run, read, settle: the change's action.
+    Act,
+    Open,
+    Close,
+    Delete,
+    Forget,
+}
+
+impl Plan {
+    /// Whether apply would do anything at all.
+    pub fn has_changes(&self) -> bool {
+        !self.scopes.is_empty() || self.changes.values().any(|change| change.action.is_work())
+    }
+
+    /// Findings that stop it.
+    pub fn errors(&self) -> impl Iterator<Item = &Located> {
+        self.findings.iter().filter(|located| located.finding.severity == Severity::Error)
+    }
+
+    /// Resources to add, change, destroy, import, in Terraform's sense: managed and run resources are counted.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for change in self.changes.values() {
+            match change.action {
+                Action::Create | Action::Run => counts.add += 1,
+                Action::Update => counts.change += 1,
+                Action::Delete => counts.destroy += 1,
+                Action::Replace => {
+                    counts.add += 1;
+                    counts.destroy += 1;
+                }
+                Action::Import => {
+                    counts.import += 1;
+                    counts.change += usize::from(!change.fields.is_empty());
+                }
+                Action::Settle | Action::NoOp | Action::Read | Action::Forget => {}
+            }
+        }
+        counts
+    }
+}
+
+/// The numbers of a summary line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub import: usize,
+    pub add: usize,
+    pub change: usize,
+    pub destroy: usize,
+}
+
+impl Action {
+    /// Whether apply has something to do or to write down for it.
+    pub fn is_work(self) -> bool {
+        !matches!(self, Self::NoOp | Self::Read)
+    }
+
+    /// Whether the thing will be another one, or filled anew, so that what depends on it cannot know it yet.
+    pub fn makes_new(self) -> bool {
+        matches!(self, Self::Create | Self::Replace | Self::Run)
+    }
+}

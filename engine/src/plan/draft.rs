@@ -1,0 +1,358 @@
+//! From spec, state and what is known of reality to a plan, or to the questions that stand in its way.
+//!
+//! Pure: no clock, no I/O, no choice left open. Resources are visited in dependency order; one whose dependencies
+//! still wait for answers waits too. Tested through `tests/` of this crate with an in-memory provider.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde_json::Value as Json;
+
+use super::question::{Answer, Ask, Question, Reality};
+use super::{Action, Change, Located, Plan, ScopeChange, steps};
+use crate::address::Address;
+use crate::finding::Finding;
+use crate::graph::Graph;
+use crate::info::{Catalog, Kind, TypeInfo};
+use crate::resource::{Intent, Remembered};
+use crate::spec::{Block, Spec};
+use crate::state::State;
+use crate::tree::{Handle, Tree};
+
+mod managed;
+mod rest;
+mod runs;
+
+/// Everything a plan follows from, besides reality.
+pub struct Input<'a> {
+    pub spec: &'a Spec,
+    pub graph: &'a Graph,
+    pub catalog: &'a Catalog,
+    pub state: &'a State,
+    pub options: &'a Options,
+    pub now: Timestamp,
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--confirm ADDRESS=NAME`.
+    pub confirmed: Vec<(String, String)>,
+    /// `--replace ADDRESS`.
+    pub replace: BTreeSet<Address>,
+    /// Ask the preflight's questions of everything, not only of what has work.
+    pub preflight: bool,
+}
+
+/// A plan in the making.
+pub struct Draft {
+    pub plan: Plan,
+    /// What each resource is, as far as it is known, secrets included; where apply starts from.
+    pub handles: BTreeMap<Address, Handle>,
+    /// What must be found out before the plan is one. Empty: it is.
+    pub questions: Vec<Question>,
+}
+
+/// Drafts a plan from what is known.
+pub fn draft(input: &Input<'_>, reality: &Reality) -> Draft {
+    let mut drafting = Drafting {
+        input,
+        reality,
+        handles: BTreeMap::new(),
+        changes: BTreeMap::new(),
+        scopes: BTreeMap::new(),
+        findings: Vec::new(),
+        questions: Vec::new(),
+        pending: BTreeSet::new(),
+        redone: BTreeMap::new(),
+        deferred: BTreeSet::new(),
+        asked: BTreeSet::new(),
+    };
+    for address in &input.graph.order {
+        drafting.visit(address);
+    }
+    drafting.removed_blocks();
+    drafting.scopes();
+    drafting.lost_data();
+    let Drafting { changes, scopes, mut findings, questions, handles, deferred, .. } = drafting;
+    findings.sort_by(|a, b| {
+        (a.finding.severity, &a.address, &a.finding.code).cmp(&(
+            b.finding.severity,
+            &b.address,
+            &b.finding.code,
+        ))
+    });
+    let steps = steps::steps(input, &changes, &scopes, &deferred);
+    let plan = Plan {
+        name: input.spec.name.clone(),
+        run: input.spec.run.clone(),
+        lineage: input.state.lineage.clone(),
+        serial: input.state.serial,
+        at: input.now,
+        destroy: false,
+        changes,
+        scopes,
+        findings,
+        steps,
+    };
+    Draft { plan, handles, questions }
+}
+
+struct Drafting<'a> {
+    input: &'a Input<'a>,
+    reality: &'a Reality,
+    handles: BTreeMap<Address, Handle>,
+    changes: BTreeMap<Address, Change>,
+    scopes: BTreeMap<Address, ScopeChange>,
+    findings: Vec<Located>,
+    questions: Vec<Question>,
+    /// Not decided, because something they depend on waits for an answer.
+    pending: BTreeSet<Address>,
+    /// Downstream of a run that is done again, and which run that is.
+    redone: BTreeMap<Address, Address>,
+    /// Checked at the gate, because what they need exists only then.
+    deferred: BTreeSet<Address>,
+    asked: BTreeSet<(Address, Ask)>,
+}
+
+/// What a resource's dependencies say about it.
+struct Wanted {
+    tree: Tree,
+    /// A managed dependency does not exist yet.
+    in_something_new: bool,
+}
+
+impl<'a> Drafting<'a> {
+    fn visit(&mut self, address: &Address) {
+        let Some(block) = self.input.spec.resources.get(address) else { return };
+        let Some(info) = self.input.catalog.get(&block.type_name) else { return };
+        let dependencies = self.dependencies(address);
+        if dependencies.iter().any(|dep| self.pending.contains(*dep)) {
+            self.pending.insert(address.clone());
+        }
+        if let Some(run) = dependencies.iter().find_map(|dep| self.redone.get(*dep)).cloned() {
+            self.redone.insert(address.clone(), run);
+        }
+        let wanted = self.wanted(block, info);
+        match info.kind {
+            _ if self.pending.contains(address) => self.set_unknown(address, info, &wanted.tree),
+            Kind::Managed => self.managed(address, block, info, wanted),
+            Kind::Lookup => self.lookup(address, info, &wanted),
+            Kind::Run => self.run(address, block, info, wanted),
+            Kind::Scoped => self.set_unknown(address, info, &wanted.tree),
+        }
+    }
+
+    /// Direct dependencies, in address order.
+    fn dependencies(&self, address: &Address) -> Vec<&'a Address> {
+        self.input.graph.dependencies.get(address).into_iter().flatten().collect()
+    }
+
+    fn kind(&self, address: &Address) -> Option<Kind> {
+        let block = self.input.spec.resources.get(address)?;
+        self.input.catalog.get(&block.type_name).map(|info| info.kind)
+    }
+
+    /// The fields with everything put in that is known, defaults of the type included.
+    fn wanted(&self, block: &Block, info: &TypeInfo) -> Wanted {
+        let resolve = |address: &Address| match self.handles.get(address) {
+            Some(handle) => Tree::Resource(Box::new(handle.clone())),
+            None => Tree::Unknown,
+        };
+        let mut fields: IndexMap<String, Tree> = block
+            .fields
+            .iter()
+            .map(|(name, template)| (name.clone(), template.evaluate(&resolve)))
+            .collect();
+        for name in info.fields() {
+            let default = info.field(name).and_then(|schema| schema.get("default"));
+            if let Some(default) = default.filter(|json| !json.is_null())
+                && !fields.contains_key(name)
+            {
+                fields.insert(name.to_owned(), Tree::from_json(default));
+            }
+        }
+        let in_something_new = self.dependencies(&block.address).into_iter().any(|dep| {
+            self.kind(dep) == Some(Kind::Managed)
+                && self.handles.get(dep).is_none_or(|handle| handle.id.is_none())
+                && block.fields.values().any(|f| f.references().iter().any(|r| r.address == *dep))
+        });
+        Wanted { tree: Tree::Map(fields), in_something_new }
+    }
+
+    /// The answer to a question, or the question.
+    fn ask(
+        &mut self,
+        address: &Address,
+        type_name: &str,
+        ask: Ask,
+        want: &Tree,
+    ) -> Option<&'a Answer> {
+        let key = (address.clone(), ask);
+        if let Some(answer) = self.reality.get(&key) {
+            if let Answer::Failed(finding) = answer {
+                let known =
+                    self.findings.iter().any(|l| l.address == *address && l.finding == *finding);
+                if !known {
+                    self.find(address, finding.clone());
+                }
+            }
+            return Some(answer);
+        }
+        if self.asked.insert(key) {
+            let state = self.input.state;
+            self.questions.push(Question {
+                address: address.clone(),
+                type_name: type_name.to_owned(),
+                ask,
+                want: want.clone(),
+                remembered: state.resources.get(address).map(|entry| entry.remembered.clone()),
+                intent: state.operations.get(address).map(|op| op.intent.clone()),
+            });
+        }
+        None
+    }
+
+    /// Asks to read the lookups that `address` refers to. False while one is still unread.
+    fn lookups_read(&mut self, address: &Address) -> bool {
+        let mut all = true;
+        for dep in self.dependencies(address) {
+            if self.kind(dep) != Some(Kind::Lookup) {
+                continue;
+            }
+            let Some(block) = self.input.spec.resources.get(dep) else { continue };
+            let Some(info) = self.input.catalog.get(&block.type_name) else { continue };
+            let wanted = self.wanted(block, info);
+            if !wanted.tree.has_unknown() {
+                all &= self.ask(dep, &block.type_name, Ask::Read, &wanted.tree).is_some();
+            }
+        }
+        all
+    }
+
+    fn lookup(&mut self, address: &Address, info: &TypeInfo, wanted: &Wanted) {
+        let answer = self.reality.get(&(address.clone(), Ask::Read));
+        let action = match answer {
+            Some(Answer::Live(Some(live))) => {
+                self.set(address, Some(live.id.clone()), &live.attrs);
+                self.preflight(address, info, &wanted.tree);
+                Action::NoOp
+            }
+            Some(Answer::Live(None)) => {
+                let finding = Finding::error("PGF0202", format!("`{address}` is not there"))
+                    .help("it is looked up, never made; check its fields and the account");
+                self.find(address, finding);
+                self.set_unknown(address, info, &wanted.tree);
+                Action::NoOp
+            }
+            _ => {
+                // Asked again only to report a failure once.
+                if answer.is_some() {
+                    self.ask(address, info.name, Ask::Read, &wanted.tree);
+                }
+                match self.input.state.resources.get(address) {
+                    Some(entry) if !wanted.tree.has_unknown() => {
+                        self.set_remembered(address, info, &entry.remembered);
+                    }
+                    _ => self.set_unknown(address, info, &wanted.tree),
+                }
+                if self.input.options.preflight && !wanted.tree.has_unknown() {
+                    self.ask(address, info.name, Ask::Read, &wanted.tree);
+                }
+                if wanted.tree.has_unknown() { Action::Read } else { Action::NoOp }
+            }
+        };
+        self.change(address, info, action, Vec::new());
+    }
+
+    /// Asks for the facts of the preflight and takes its findings over; what is not known yet goes to the gate.
+    fn preflight(&mut self, address: &Address, info: &TypeInfo, want: &Tree) {
+        if info.traits.internal || (info.kind != Kind::Lookup && !self.lookups_read(address)) {
+            return;
+        }
+        match self.ask(address, info.name, Ask::Inspect, want) {
+            Some(Answer::Inspected { known, findings }) => {
+                for finding in findings {
+                    self.find(address, finding.clone());
+                }
+                if !known {
+                    self.deferred.insert(address.clone());
+                }
+            }
+            Some(_) => {}
+            None => {
+                self.deferred.insert(address.clone());
+            }
+        }
+    }
+
+    fn find(&mut self, address: &Address, finding: Finding) {
+        self.findings.push(Located { address: address.clone(), finding });
+    }
+
+    fn change(
+        &mut self,
+        address: &Address,
+        info: &TypeInfo,
+        action: Action,
+        reasons: Vec<String>,
+    ) -> &mut Change {
+        let change = Change {
+            address: address.clone(),
+            type_name: info.name.to_owned(),
+            kind: info.kind,
+            action,
+            reasons,
+            fields: Vec::new(),
+            notes: Vec::new(),
+            takes_up: false,
+        };
+        self.changes.entry(address.clone()).insert_entry(change).into_mut()
+    }
+
+    fn set(&mut self, address: &Address, id: Option<String>, attrs: &Tree) {
+        let attrs = match attrs {
+            Tree::Map(map) => map.clone(),
+            _ => IndexMap::new(),
+        };
+        self.handles.insert(address.clone(), Handle { address: address.clone(), id, attrs });
+    }
+
+    /// As it was when last seen; what is secret is unknown, because it is stored nowhere.
+    fn set_remembered(&mut self, address: &Address, info: &TypeInfo, remembered: &Remembered) {
+        let mut attrs = match Tree::from_json(&remembered.attrs) {
+            Tree::Map(map) => map,
+            _ => IndexMap::new(),
+        };
+        for name in info.attributes().filter(|name| info.is_secret(name)) {
+            attrs.insert(name.to_owned(), Tree::Unknown);
+        }
+        self.set(address, Some(remembered.id.clone()), &Tree::Map(attrs));
+    }
+
+    /// As it will be: attributes that repeat a field are known from it, the rest after apply.
+    fn set_unknown(&mut self, address: &Address, info: &TypeInfo, want: &Tree) {
+        let attrs = info.attributes().map(|name| {
+            let known = want.get(name).filter(|tree| !matches!(tree, Tree::Resource(_)));
+            (name.to_owned(), known.cloned().unwrap_or(Tree::Unknown))
+        });
+        self.set(address, None, &Tree::Map(attrs.collect()));
+    }
+
+    fn intent(&self, address: &Address) -> Option<&'a Intent> {
+        self.input.state.operations.get(address).map(|operation| &operation.intent)
+    }
+}
+
+/// Whether `json` mentions a whole resource, and with which id.
+fn mentions<'j>(json: &'j Json, found: &mut Vec<(&'j str, Option<&'j str>)>) {
+    match json {
+        Json::Array(items) => items.iter().for_each(|item| mentions(item, found)),
+        Json::Object(map) => match map.get("$address").and_then(Json::as_str) {
+            Some(address) => found.push((address, map.get("$id").and_then(Json::as_str))),
+            None => map.values().for_each(|item| mentions(item, found)),
+        },
+        _ => {}
+    }
+}

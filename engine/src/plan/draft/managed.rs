@@ -1,0 +1,274 @@
+//! What happens to a managed resource: nothing, create, import, update; never a replacement by itself.
+
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use super::super::compare::difference;
+use super::super::question::{Answer, Ask};
+use super::super::{Action, FieldChange};
+use super::{Drafting, Wanted};
+use crate::address::Address;
+use crate::finding::Finding;
+use crate::info::{FieldRole, Kind, TypeInfo};
+use crate::resource::Live;
+use crate::spec::Block;
+use crate::tree::Tree;
+
+impl Drafting<'_> {
+    pub(super) fn managed(
+        &mut self,
+        address: &Address,
+        block: &Block,
+        info: &TypeInfo,
+        mut wanted: Wanted,
+    ) {
+        if !self.expand(address, info, &mut wanted) {
+            self.pending.insert(address.clone());
+            self.set_unknown(address, info, &wanted.tree);
+            return;
+        }
+        let entry = self.input.state.resources.get(address);
+        let entry = entry.filter(|entry| entry.type_name == info.name);
+        let remembered_live;
+        let live: Option<&Live<Tree>> = if let (true, Some(entry)) = (info.traits.internal, entry) {
+            remembered_live = Live {
+                id: entry.remembered.id.clone(),
+                attrs: Tree::from_json(&entry.remembered.attrs),
+                fields: IndexMap::new(),
+            };
+            Some(&remembered_live)
+        } else if info.traits.internal || wanted.in_something_new {
+            None
+        } else {
+            let identity_known = wanted_fields(&wanted.tree)
+                .all(|(name, tree)| info.role(name) != FieldRole::Identity || !tree.has_unknown());
+            let ask = if entry.is_some() { Ask::Read } else { Ask::Find };
+            if !identity_known {
+                None
+            } else {
+                match self.ask(address, info.name, ask, &wanted.tree) {
+                    Some(Answer::Live(live)) => live.as_ref(),
+                    Some(_) => {
+                        self.set_unknown(address, info, &wanted.tree);
+                        self.change(address, info, Action::NoOp, Vec::new());
+                        return;
+                    }
+                    None => {
+                        self.pending.insert(address.clone());
+                        self.set_unknown(address, info, &wanted.tree);
+                        return;
+                    }
+                }
+            }
+        };
+        let Some(live) = live else {
+            self.absent(address, info, &wanted, entry.is_some());
+            return;
+        };
+        let inputs = entry.map_or(Json::Null, |entry| entry.remembered.inputs.clone());
+        let (fields, forced, notes) =
+            self.differences(address, block, info, &wanted.tree, live, &inputs);
+        if !forced.is_empty() && entry.is_some() {
+            self.forced(address, info, &wanted.tree, fields, &forced);
+            return;
+        }
+        let begun = self.intent(address).is_some() && entry.is_none();
+        let (action, reasons) = match (entry, fields.is_empty()) {
+            // An act of ours was cut short: finish it, whatever it got done.
+            (None, _) if begun => (Action::Create, vec!["was begun and cut short".to_owned()]),
+            (None, _) => (Action::Import, vec!["exists already".to_owned()]),
+            (Some(_), false) => (Action::Update, Vec::new()),
+            (Some(_), true) => (Action::NoOp, Vec::new()),
+        };
+        if action == Action::Create {
+            self.set_unknown(address, info, &wanted.tree);
+        } else {
+            self.set(address, Some(live.id.clone()), &live.attrs);
+            self.carry_changes(address, info, &wanted.tree, &fields);
+        }
+        let change = self.change(address, info, action, reasons);
+        change.fields = fields;
+        change.notes = notes;
+        if action != Action::NoOp || self.input.options.preflight {
+            self.preflight(address, info, &wanted.tree);
+        }
+    }
+
+    /// Puts in what `like` stands for. False while that is not known.
+    fn expand(&mut self, address: &Address, info: &TypeInfo, wanted: &mut Wanted) -> bool {
+        let refers = wanted_fields(&wanted.tree).any(|(_, tree)| matches!(tree, Tree::Resource(_)));
+        if !refers || info.traits.internal {
+            return true;
+        }
+        let remembered = self.input.state.resources.get(address).and_then(|e| e.expanded.as_ref());
+        let expanded = match remembered.filter(|expanded| expanded.run == self.input.spec.run) {
+            Some(expanded) => Some(&expanded.fields),
+            None => {
+                let unreadable = self.dependencies(address).into_iter().any(|dep| {
+                    self.kind(dep) == Some(Kind::Lookup)
+                        && self.changes.get(dep).is_some_and(|c| c.action == Action::Read)
+                });
+                if unreadable {
+                    return true;
+                }
+                if !self.lookups_read(address) {
+                    return false;
+                }
+                match self.ask(address, info.name, Ask::Expand, &wanted.tree) {
+                    Some(Answer::Expanded(expanded)) => expanded.as_ref(),
+                    Some(_) => None,
+                    None => return false,
+                }
+            }
+        };
+        if let (Some(expanded), Tree::Map(fields)) = (expanded, &mut wanted.tree) {
+            for (name, json) in expanded {
+                fields.entry(name.clone()).or_insert_with(|| Tree::from_json(json));
+            }
+        }
+        true
+    }
+
+    /// Not there: made, or, if it is staging whose work is done, not missed.
+    fn absent(&mut self, address: &Address, info: &TypeInfo, wanted: &Wanted, remembered: bool) {
+        if remembered && info.traits.staging && self.purpose_is_served(address) {
+            if let Some(entry) = self.input.state.resources.get(address) {
+                self.set_remembered(address, info, &entry.remembered);
+            }
+            let change = self.change(address, info, Action::NoOp, Vec::new());
+            change.notes.push("is gone, and no longer needed".to_owned());
+            return;
+        }
+        self.set_unknown(address, info, &wanted.tree);
+        let reasons = if remembered { vec!["absent in reality".to_owned()] } else { Vec::new() };
+        let fields = wanted_fields(&wanted.tree)
+            .filter(|(name, _)| info.role(name) != FieldRole::Guard)
+            .filter_map(|(name, tree)| difference(name, tree, None, info.field(name)))
+            .collect();
+        self.change(address, info, Action::Create, reasons).fields = fields;
+        self.preflight(address, info, &wanted.tree);
+    }
+
+    /// Whether every run that depends on `address` is done and stays done.
+    fn purpose_is_served(&self, address: &Address) -> bool {
+        let state = self.input.state;
+        self.input.graph.descendants(address).iter().all(|dependent| {
+            self.kind(dependent) != Some(Kind::Run)
+                || (self.stays_done(dependent) && state.resources.contains_key(dependent))
+        })
+    }
+
+    #[allow(clippy::type_complexity, reason = "three lists, used once")]
+    fn differences(
+        &self,
+        address: &Address,
+        block: &Block,
+        info: &TypeInfo,
+        want: &Tree,
+        live: &Live<Tree>,
+        inputs: &Json,
+    ) -> (Vec<FieldChange>, Vec<String>, Vec<String>) {
+        let (mut fields, mut forced, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        let known_before = !inputs.is_null();
+        for (name, tree) in wanted_fields(want) {
+            let role = info.role(name);
+            if matches!(role, FieldRole::Guard | FieldRole::Volatile)
+                || self.not_comparable(block, name, tree)
+            {
+                continue;
+            }
+            let there = live.fields.get(name).or_else(|| inputs.get(name));
+            if there.is_none() && !known_before {
+                continue;
+            }
+            let Some(mut change) = difference(name, tree, there, info.field(name)) else {
+                continue;
+            };
+            match role {
+                FieldRole::CreationOnly => {
+                    notes.push(format!(
+                        "`{name}` is used only when creating; the difference is left as it is"
+                    ));
+                    continue;
+                }
+                FieldRole::Identity | FieldRole::Replaces => {
+                    change.forces = true;
+                    forced.push(name.to_owned());
+                }
+                _ => {}
+            }
+            fields.push(change);
+        }
+        let _ = address;
+        (fields, forced, notes)
+    }
+
+    /// Values that scopes and unread lookups bring are not there to be compared.
+    fn not_comparable(&self, block: &Block, name: &str, tree: &Tree) -> bool {
+        let references = block.fields.get(name).map(|field| field.references()).unwrap_or_default();
+        let of = |kind| references.iter().any(|r| self.kind(&r.address) == Some(kind));
+        of(Kind::Scoped)
+            || (of(Kind::Lookup) && !matches!(tree, Tree::Resource(_)) && tree.has_unknown())
+    }
+
+    /// A field that would need another thing changed. Light resources are made anew beside the old one; what holds
+    /// data, or is guarded, never is without being asked for.
+    fn forced(
+        &mut self,
+        address: &Address,
+        info: &TypeInfo,
+        want: &Tree,
+        fields: Vec<FieldChange>,
+        forced: &[String],
+    ) {
+        let reasons: Vec<String> =
+            forced.iter().map(|name| format!("forced by `{name}`")).collect();
+        let asked = self.input.options.replace.contains(address);
+        if (info.traits.guarded || info.traits.staging) && !asked {
+            let names = forced.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" and ");
+            let finding = Finding::error(
+                "PGF0203",
+                format!("`{address}` exists with another {names}, which cannot be changed in place"),
+            )
+            .help(format!(
+                "put the former value back; or give the new one a block of its own and a new `run:`; or replace it on purpose with `--replace {address}`"
+            ));
+            self.find(address, finding);
+        }
+        self.set_unknown(address, info, want);
+        let change = self.change(
+            address,
+            info,
+            if asked { Action::Replace } else { Action::Create },
+            reasons,
+        );
+        change.fields = fields;
+        self.preflight(address, info, want);
+    }
+
+    /// Attributes that repeat a changed field will have the new value.
+    fn carry_changes(
+        &mut self,
+        address: &Address,
+        info: &TypeInfo,
+        want: &Tree,
+        fields: &[FieldChange],
+    ) {
+        let Some(handle) = self.handles.get_mut(address) else { return };
+        for field in fields {
+            if info.attribute(&field.name).is_some()
+                && let Some(tree) = want.get(&field.name)
+            {
+                handle.attrs.insert(field.name.clone(), tree.clone());
+            }
+        }
+    }
+}
+
+pub(super) fn wanted_fields(want: &Tree) -> impl Iterator<Item = (&str, &Tree)> {
+    let map = match want {
+        Tree::Map(map) => Some(map),
+        _ => None,
+    };
+    map.into_iter().flatten().map(|(name, tree)| (name.as_str(), tree))
+}

@@ -1,0 +1,148 @@
+//! Whether something done once is to be done, taken up, or done again, and why.
+
+use super::super::Action;
+use super::super::question::{Answer, Ask};
+use super::{Drafting, Wanted};
+use crate::address::Address;
+use crate::info::TypeInfo;
+use crate::resource::Settled;
+use crate::spec::Block;
+use crate::state::{DoneUnder, Outcome};
+use crate::tree::Tree;
+
+impl Drafting<'_> {
+    pub(super) fn run(
+        &mut self,
+        address: &Address,
+        block: &Block,
+        info: &TypeInfo,
+        wanted: Wanted,
+    ) {
+        let entry = self.input.state.resources.get(address).filter(|e| e.type_name == info.name);
+        let mut reasons = Vec::new();
+        let mut settled = None;
+        let mut takes_up = false;
+        let mut under = entry.and_then(|entry| entry.done.as_ref());
+        if let Some(operation) = self.input.state.operations.get(address) {
+            match &operation.outcome {
+                Outcome::Failed { .. } => reasons.push("failed last time".to_owned()),
+                Outcome::Begun | Outcome::Unknown { .. } => {
+                    if !self.lookups_read(address) {
+                        self.wait(address, info, &wanted.tree);
+                        return;
+                    }
+                    match self.ask(address, info.name, Ask::Settle, &wanted.tree) {
+                        Some(Answer::Settled(Settled::Done(done))) => {
+                            settled = Some(done);
+                            under = Some(&operation.under);
+                        }
+                        Some(Answer::Settled(Settled::Running(what))) => {
+                            takes_up = true;
+                            reasons.push(format!("takes up {what}, which goes on"));
+                        }
+                        Some(Answer::Settled(Settled::Not(why))) => {
+                            reasons.push(format!("was cut short: {why}"));
+                        }
+                        Some(_) => reasons.push("was cut short".to_owned()),
+                        None => {
+                            self.wait(address, info, &wanted.tree);
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(under) = under {
+            reasons.extend(self.outdated(under));
+        }
+        let before = entry.is_some() || settled.is_some();
+        if let Some(run) = self.redone.get(address).filter(|_| before) {
+            reasons.push(format!("`{run}` runs again"));
+        }
+        if self.input.options.replace.contains(address) {
+            reasons.push("requested by --replace".to_owned());
+        }
+        let always = wanted.tree.get("when").and_then(Tree::as_text) == Some("always");
+        if always && under.is_some() && reasons.is_empty() {
+            reasons.push("`when` is `always`".to_owned());
+        }
+        let done = (entry.is_some() || settled.is_some()) && reasons.is_empty();
+        if !done {
+            self.set_unknown(address, info, &Tree::Null);
+            if !always {
+                self.redone.insert(address.clone(), address.clone());
+            }
+            self.change(address, info, Action::Run, reasons).takes_up = takes_up;
+            self.preflight(address, info, &wanted.tree);
+            return;
+        }
+        if let Some(done) = settled {
+            self.set(address, Some(done.id.clone()), &done.attrs);
+            let reasons = vec!["has finished since".to_owned()];
+            self.change(address, info, Action::Settle, reasons);
+            return;
+        }
+        let Some(entry) = entry else { return };
+        self.set_remembered(address, info, &entry.remembered);
+        let change = self.change(address, info, Action::NoOp, Vec::new());
+        let _ = block;
+        if wanted_differs(&wanted.tree, &entry.remembered.inputs) {
+            change.notes.push(
+                "its fields have changed since it was done; a new `run:` does it again".to_owned(),
+            );
+        }
+        if self.input.options.preflight {
+            self.preflight(address, info, &wanted.tree);
+        }
+    }
+
+    fn wait(&mut self, address: &Address, info: &TypeInfo, want: &Tree) {
+        self.pending.insert(address.clone());
+        self.set_unknown(address, info, want);
+    }
+
+    /// Why something done under those circumstances is no longer good.
+    fn outdated(&self, under: &DoneUnder) -> Vec<String> {
+        let mut reasons = Vec::new();
+        let label = &self.input.spec.run;
+        if under.run != *label {
+            reasons.push(format!("`run` is now `{label}`"));
+        }
+        for (scope, epoch) in &under.epochs {
+            let released = self.input.state.scopes.get(scope).and_then(|s| s.broken.get(epoch));
+            if let Some(at) = released {
+                let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
+                reasons.push(format!(
+                    "`{scope}` was released at {at}, before everything under it was done: the source may have moved"
+                ));
+            }
+        }
+        reasons
+    }
+
+    /// Whether a run that is remembered as done will not be done again. Looks at the state alone.
+    pub(super) fn stays_done(&self, address: &Address) -> bool {
+        let state = self.input.state;
+        let under = state.resources.get(address).and_then(|entry| entry.done.as_ref());
+        !state.operations.contains_key(address)
+            && !self.input.options.replace.contains(address)
+            && under.is_some_and(|under| self.outdated(under).is_empty())
+    }
+}
+
+/// Whether plain fields differ from those of the last time. Secrets, whole resources and unknowns are left out.
+fn wanted_differs(want: &Tree, inputs: &serde_json::Value) -> bool {
+    super::managed::wanted_fields(want).any(|(name, tree)| {
+        let plain = !tree.has_unknown() && !tree.has_secret() && !refers(tree);
+        plain && inputs.get(name).is_some_and(|before| *before != tree.storable())
+    })
+}
+
+fn refers(tree: &Tree) -> bool {
+    match tree {
+        Tree::Resource(_) => true,
+        Tree::List(items) => items.iter().any(refers),
+        Tree::Map(map) => map.values().any(refers),
+        _ => false,
+    }
+}

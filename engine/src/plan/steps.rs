@@ -1,0 +1,265 @@
+//! What apply does, and what each part waits for: the order of a plan as plain data.
+//!
+//! Apply follows it and decides nothing. Scopes open as late and close as early as their dependents allow; every
+//! gate comes before any window.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Change, Input, ScopeAction, ScopeChange, Step, StepKind};
+use crate::address::Address;
+use crate::finding::Finding;
+use crate::info::Kind;
+use crate::state::State;
+
+/// The steps of a plan, in an order in which each comes after all that it waits for.
+pub(super) fn steps(
+    input: &Input<'_>,
+    changes: &BTreeMap<Address, Change>,
+    scopes: &BTreeMap<Address, ScopeChange>,
+    deferred: &BTreeSet<Address>,
+) -> Vec<Step> {
+    let mut builder = Builder {
+        input,
+        changes,
+        scopes,
+        steps: Vec::new(),
+        main: BTreeMap::new(),
+        gates: Vec::new(),
+    };
+    let epochs: Vec<&Address> = scopes.keys().filter(|scope| builder.has_epochs(scope)).collect();
+    let mut under = BTreeSet::new();
+    for scope in &epochs {
+        under.extend(input.graph.descendants(scope));
+    }
+    // Everything that comes before any window, then the gates, the windows, and what is under them.
+    let (before, after): (Vec<_>, Vec<_>) = input
+        .graph
+        .order
+        .iter()
+        .partition(|address| !under.contains(*address) && !epochs.contains(address));
+    for address in &before {
+        builder.main_step(address, deferred);
+    }
+    for address in &after {
+        builder.gate(address, deferred);
+    }
+    for address in &after {
+        builder.main_step(address, deferred);
+    }
+    builder.wait_for_gates(&epochs);
+    builder.closings();
+    builder.departures();
+    builder.steps
+}
+
+struct Builder<'a> {
+    input: &'a Input<'a>,
+    changes: &'a BTreeMap<Address, Change>,
+    scopes: &'a BTreeMap<Address, ScopeChange>,
+    steps: Vec<Step>,
+    /// The step others wait for.
+    main: BTreeMap<Address, usize>,
+    gates: Vec<usize>,
+}
+
+impl Builder<'_> {
+    fn push(&mut self, address: &Address, what: StepKind, after: Vec<usize>) -> usize {
+        self.steps.push(Step { address: address.clone(), what, after, any_of: Vec::new() });
+        self.steps.len() - 1
+    }
+
+    fn has_epochs(&self, scope: &Address) -> bool {
+        self.scopes.get(scope).is_some_and(|change| {
+            self.input.catalog.get(&change.type_name).is_some_and(|info| info.traits.epoch)
+        })
+    }
+
+    fn dependencies(&self, address: &Address) -> impl Iterator<Item = &Address> {
+        self.input.graph.dependencies.get(address).into_iter().flatten()
+    }
+
+    fn opens(&self, address: &Address) -> bool {
+        self.scopes.get(address).is_some_and(|scope| scope.what != ScopeAction::Close)
+    }
+
+    /// The step that stands for `address`: an act, an opening, or nothing but order.
+    fn main_step(&mut self, address: &Address, deferred: &BTreeSet<Address>) {
+        let change = self.changes.get(address);
+        let mut after: Vec<usize> =
+            self.dependencies(address).filter_map(|dep| self.main.get(dep).copied()).collect();
+        if self.opens(address) {
+            let step = self.push(address, StepKind::Open, after);
+            self.main.insert(address.clone(), step);
+            return;
+        }
+        let acts = change.is_some_and(|change| change.action != Action::NoOp);
+        if acts {
+            let gated =
+                self.gates.iter().find(|gate| self.steps[**gate].address == *address).copied();
+            let gate = gated.or_else(|| self.gate(address, deferred));
+            after.extend(gate);
+            let step = self.push(address, StepKind::Act, after);
+            self.main.insert(address.clone(), step);
+        } else if !after.is_empty() {
+            let step = self.push(address, StepKind::Pass, after);
+            self.main.insert(address.clone(), step);
+        }
+    }
+
+    /// A gate for what acts and could not be judged at plan, and for every run: reality may have moved since.
+    fn gate(&mut self, address: &Address, deferred: &BTreeSet<Address>) -> Option<usize> {
+        let change = self.changes.get(address)?;
+        let asks = change.action == Action::Run
+            || (deferred.contains(address)
+                && change.kind == Kind::Managed
+                && change.action.is_work());
+        if !asks {
+            return None;
+        }
+        let after = self
+            .dependencies(address)
+            .filter(|dep| {
+                let kind = self.changes.get(*dep).map(|change| change.kind);
+                matches!(kind, Some(Kind::Managed | Kind::Lookup))
+            })
+            .filter_map(|dep| self.main.get(dep).copied())
+            .collect();
+        let gate = self.push(address, StepKind::Gate, after);
+        self.gates.push(gate);
+        Some(gate)
+    }
+
+    /// Openings wait for their first direct dependent to be otherwise ready; windows also for every gate.
+    fn wait_for_gates(&mut self, epochs: &[&Address]) {
+        let openings: Vec<usize> =
+            (0..self.steps.len()).filter(|i| self.steps[*i].what == StepKind::Open).collect();
+        for opening in openings {
+            let scope = self.steps[opening].address.clone();
+            let windows = epochs.contains(&&scope);
+            let below = self.input.graph.descendants(&scope);
+            let mut groups = Vec::new();
+            for dependent in self.input.graph.dependents.get(&scope).into_iter().flatten() {
+                let works =
+                    self.changes.get(dependent).is_some_and(|change| change.action.is_work());
+                if !works || self.dependencies(dependent).any(|dep| below.contains(dep)) {
+                    continue;
+                }
+                let group = self
+                    .dependencies(dependent)
+                    .filter(|dep| **dep != scope)
+                    // A key is made before a window opens; nothing else waits for another scope.
+                    .filter(|dep| !self.opens(dep) || (windows && !epochs.contains(dep)))
+                    .filter_map(|dep| self.main.get(dep).copied())
+                    .collect();
+                groups.push(group);
+            }
+            self.steps[opening].any_of = groups;
+            if windows {
+                let gates = self.gates.clone();
+                self.steps[opening].after.extend(gates);
+            }
+        }
+    }
+
+    fn closings(&mut self) {
+        for (scope, change) in self.scopes {
+            let mut after = Vec::new();
+            if change.what != ScopeAction::Close {
+                let dependents = if self.has_epochs(scope) {
+                    self.input.graph.descendants(scope)
+                } else {
+                    self.input.graph.dependents.get(scope).cloned().unwrap_or_default()
+                };
+                after.extend(self.main.get(scope).copied());
+                after.extend(dependents.iter().filter_map(|dep| self.main.get(dep).copied()));
+            }
+            self.push(scope, StepKind::Close, after);
+        }
+    }
+
+    /// What left the spec goes last, dependents before what they depend on.
+    fn departures(&mut self) {
+        let acts: Vec<usize> =
+            (0..self.steps.len()).filter(|i| self.steps[*i].what == StepKind::Act).collect();
+        let gone: BTreeSet<Address> = self
+            .changes
+            .values()
+            .filter(|change| matches!(change.action, Action::Delete | Action::Forget))
+            .map(|change| change.address.clone())
+            .collect();
+        for (address, what) in departures(self.input.state, &gone, self.changes) {
+            let mut after: Vec<usize> = dependents_in_state(self.input.state, &address)
+                .filter_map(|dependent| self.main.get(dependent).copied())
+                .collect();
+            if what == StepKind::Delete {
+                after.extend(acts.iter().copied());
+            }
+            let step = self.push(&address, what, after);
+            self.main.insert(address, step);
+        }
+    }
+}
+
+/// `gone` in an order in which dependents come first.
+pub(super) fn departures(
+    state: &State,
+    gone: &BTreeSet<Address>,
+    changes: &BTreeMap<Address, Change>,
+) -> Vec<(Address, StepKind)> {
+    let mut waiting: BTreeMap<&Address, usize> = gone
+        .iter()
+        .map(|address| {
+            (address, dependents_in_state(state, address).filter(|d| gone.contains(d)).count())
+        })
+        .collect();
+    let mut ready: BTreeSet<&Address> =
+        waiting.iter().filter(|(_, count)| **count == 0).map(|(address, _)| *address).collect();
+    let mut order = Vec::new();
+    while let Some(address) = ready.pop_first() {
+        waiting.remove(address);
+        let delete = changes.get(address).is_some_and(|change| change.action == Action::Delete);
+        let what = if delete { StepKind::Delete } else { StepKind::Forget };
+        order.push((address.clone(), what));
+        let dependencies = state.resources.get(address).map(|entry| &entry.dependencies);
+        for dependency in dependencies.into_iter().flatten() {
+            if let Some((dependency, count)) =
+                waiting.get_mut(dependency).map(|count| (dependency, count))
+            {
+                *count -= 1;
+                if *count == 0
+                    && let Some((known, _)) = waiting.get_key_value(dependency)
+                {
+                    ready.insert(known);
+                }
+            }
+        }
+    }
+    order
+}
+
+fn dependents_in_state<'s>(
+    state: &'s State,
+    address: &'s Address,
+) -> impl Iterator<Item = &'s Address> {
+    let depends = move |entry: &crate::state::Entry| entry.dependencies.contains(address);
+    state.resources.iter().filter(move |(_, entry)| depends(entry)).map(|(address, _)| address)
+}
+
+/// The finding that stops the deletion of something guarded, unless it was confirmed today by name.
+pub(super) fn unconfirmed_delete(input: &Input<'_>, address: &Address) -> Option<Finding> {
+    let entry = input.state.resources.get(address)?;
+    let names: Vec<&str> = ["name", "label"]
+        .iter()
+        .filter_map(|key| entry.remembered.attrs.get(*key).and_then(serde_json::Value::as_str))
+        .collect();
+    let confirmed = input
+        .options
+        .confirmed
+        .iter()
+        .any(|(known, name)| known == address.as_str() && names.contains(&name.as_str()));
+    let name = names.first().copied().unwrap_or(entry.remembered.id.as_str());
+    (!confirmed).then(|| {
+        Finding::error("PGF0205", format!("`{address}` would be deleted, with everything in it"))
+            .help(format!("if that is meant, say so today: `--confirm {address}={name}`"))
+    })
+}

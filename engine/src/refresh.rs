@@ -1,0 +1,115 @@
+//! Finds out what a draft asks, until it is a plan.
+//!
+//! Reads only. Questions of one round are answered side by side; a passing fault is tried again, a lasting one
+//! becomes a finding that stops the plan, beside all others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::cx::{Cx, World};
+use crate::fault::{Class, Fault};
+use crate::finding::Finding;
+use crate::plan::{Answer, Ask, Draft, Input, Question, Reality, draft};
+use crate::resource::AnyResource;
+
+/// The connected resource types, by name.
+pub type Resources = BTreeMap<String, Arc<dyn AnyResource>>;
+
+const TRIES: u32 = 4;
+
+/// Plans: drafts, looks, and drafts again.
+///
+/// # Errors
+/// The user asked to stop.
+pub async fn refresh(
+    input: &Input<'_>,
+    resources: &Resources,
+    world: &World,
+) -> Result<(Draft, Reality), Fault> {
+    let mut reality = Reality::new();
+    loop {
+        let drafted = draft(input, &reality);
+        if drafted.questions.is_empty() {
+            return Ok((drafted, reality));
+        }
+        let mut answers = drafted
+            .questions
+            .iter()
+            .map(|question| async move {
+                let answer = answer(question, input, resources, world).await;
+                ((question.address.clone(), question.ask), answer)
+            })
+            .collect::<FuturesUnordered<_>>();
+        while let Some((key, answer)) = answers.next().await {
+            reality.insert(key, answer);
+        }
+        drop(answers);
+        if world.cancel.is_cancelled() {
+            return Err(Fault::new(
+                Class::Interrupted,
+                "stopped on request, before anything was done",
+            ));
+        }
+    }
+}
+
+async fn answer(
+    question: &Question,
+    input: &Input<'_>,
+    resources: &Resources,
+    world: &World,
+) -> Answer {
+    let Some(resource) = resources.get(&question.type_name) else {
+        let message = format!("no provider is connected for `{}`", question.type_name);
+        return Answer::Failed(Finding::error("PGF0201", message));
+    };
+    let cx = Cx::new(world.clone(), question.address.clone(), "reading");
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match look(question, input, resource.as_ref(), &cx).await {
+            Ok(answer) => return answer,
+            Err(fault) => {
+                if let Class::Retry { after } = fault.class
+                    && tries < TRIES
+                    && cx.sleep(after.unwrap_or(Duration::from_secs(1) * tries)).await.is_ok()
+                {
+                    continue;
+                }
+                let mut finding = Finding::error("PGF0201", fault.chain());
+                finding.help = fault.help;
+                return Answer::Failed(finding);
+            }
+        }
+    }
+}
+
+async fn look(
+    question: &Question,
+    input: &Input<'_>,
+    resource: &dyn AnyResource,
+    cx: &Cx,
+) -> Result<Answer, Fault> {
+    let Question { want, remembered, intent, .. } = question;
+    Ok(match question.ask {
+        Ask::Read => Answer::Live(resource.read(cx, want, remembered.as_ref()).await?),
+        Ask::Find => Answer::Live(resource.find(cx, want).await?),
+        Ask::Expand => Answer::Expanded(resource.expand(cx, want).await?),
+        Ask::Settle => match intent {
+            Some(intent) => Answer::Settled(resource.settle(cx, intent).await?),
+            None => return Err(Fault::bug("an operation without an intent")),
+        },
+        Ask::Inspect => {
+            let facts = resource.inspect(cx, want, remembered.as_ref()).await?;
+            let findings = facts
+                .as_ref()
+                .map(|facts| resource.judge(want, facts, &input.options.confirmed))
+                .unwrap_or_default();
+            Answer::Inspected { known: facts.is_some(), findings }
+        }
+    })
+}

@@ -1,0 +1,169 @@
+//! The text of a spec and the tree of nodes in it, each with its byte range.
+//!
+//! Knows nothing of resources or types; which YAML crate fills the tree is known to [`yaml`] alone. Tested beside
+//! the reader.
+
+use std::sync::Arc;
+
+use crate::diag::{Diagnostic, Span};
+
+mod scalar;
+pub mod yaml;
+
+/// A file with a name for messages. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// As people typed it: `pgferry.yaml`.
+    pub name: String,
+    pub text: Arc<str>,
+}
+
+/// A place in a text; `line` and `column` count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
+    /// From the start of the file, from 0.
+    pub byte: usize,
+}
+
+/// A value in the file and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    pub value: Value,
+    pub span: Span,
+}
+
+/// What YAML 1.2's core schema makes of a node. Quoted scalars are always text; `yes`, `no`, `on` and `off` too.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Str(String),
+    Seq(Vec<Node>),
+    /// In the order written, without duplicates.
+    Map(Vec<Entry>),
+}
+
+/// `key: value`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The key's text, whatever a scalar it is.
+    pub key: String,
+    pub key_span: Span,
+    pub value: Node,
+}
+
+impl Node {
+    /// The entries, if it is a map.
+    pub fn as_map(&self) -> Option<&[Entry]> {
+        match &self.value {
+            Value::Map(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The text, if it is text.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.value {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What people call this kind of value, with its article.
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "a boolean",
+            Value::Int(_) | Value::Float(_) => "a number",
+            Value::Str(_) => "text",
+            Value::Seq(_) => "a list",
+            Value::Map(_) => "a map",
+        }
+    }
+}
+
+impl Source {
+    /// A text already in memory.
+    pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+
+    /// A file's content.
+    ///
+    /// # Errors
+    /// A `PGF0009`: the bytes are no UTF-8, and at which line that begins.
+    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Box<Diagnostic>> {
+        let name = name.into();
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self::new(name, text)),
+            Err(fault) => {
+                let valid = fault.utf8_error().valid_up_to();
+                let line = 1 + fault.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count();
+                Err(Box::new(
+                    Diagnostic::error("PGF0009", format!("`{name}` is no UTF-8 text: line {line}"))
+                        .help("save the file as UTF-8"),
+                ))
+            }
+        }
+    }
+
+    /// Where byte `byte` stands; past the end means the end.
+    pub fn position(&self, byte: usize) -> Position {
+        let byte = self.floor(byte);
+        let before = &self.text[..byte];
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Position {
+            line: 1 + before.bytes().filter(|b| *b == b'\n').count(),
+            column: 1 + before[start..].chars().count(),
+            byte,
+        }
+    }
+
+    /// The byte range of the line that holds byte `byte`, without its line break.
+    pub fn line_at(&self, byte: usize) -> Span {
+        let byte = self.floor(byte);
+        let start = self.text[..byte].rfind('\n').map_or(0, |newline| newline + 1);
+        let end = self.text[byte..].find('\n').map_or(self.text.len(), |newline| byte + newline);
+        let line = &self.text[start..end];
+        Span { start, end: start + line.trim_end_matches('\r').len() }
+    }
+
+    /// The text of `span`; empty if that is no range of this text.
+    pub fn slice(&self, span: Span) -> &str {
+        self.text.get(span.start..span.end).unwrap_or_default()
+    }
+
+    fn floor(&self, byte: usize) -> usize {
+        let mut byte = byte.min(self.text.len());
+        while !self.text.is_char_boundary(byte) {
+            byte -= 1;
+        }
+        byte
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters_and_bytes() {
+        let source = Source::new("spec.yaml", "a: é\r\nbc: d");
+        assert_eq!(source.position(0), Position { line: 1, column: 1, byte: 0 });
+        assert_eq!(source.position(5), Position { line: 1, column: 5, byte: 5 });
+        assert_eq!(source.position(4), Position { line: 1, column: 4, byte: 3 });
+        assert_eq!(source.position(99), Position { line: 2, column: 6, byte: 12 });
+        assert_eq!(source.slice(source.line_at(3)), "a: é");
+        assert_eq!(source.slice(source.line_at(8)), "bc: d");
+    }
+
+    #[test]
+    fn text_must_be_utf8() {
+        let fault = Source::from_bytes("s.yaml", b"a: b\nc: \xff".to_vec()).expect_err("refused");
+        assert_eq!(fault.message, "`s.yaml` is no UTF-8 text: line 2");
+    }
+}

@@ -1,0 +1,301 @@
+//! What is remembered between runs.
+//!
+//! A [`State`] is only ever changed by [`State::fold`], one journal [`Record`] at a time, so that replaying a journal
+//! after a crash gives the same state as having lived through it. It holds no secret in any form.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::address::Address;
+use crate::info::{Kind, OnRemove};
+use crate::resource::{Intent, Remembered, Verb};
+
+pub mod file;
+pub mod journal;
+
+/// The format this build writes. Older ones load for ever; newer ones are refused.
+pub const FORMAT: u32 = 1;
+
+/// Everything remembered of one migration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    pub format: u32,
+    /// Random, made once; tells two migrations of the same name apart.
+    pub lineage: String,
+    /// Grows by one with each write.
+    pub serial: u64,
+    /// The spec's `name`.
+    pub name: String,
+    #[serde(default)]
+    pub resources: BTreeMap<Address, Entry>,
+    /// Scopes that are open, or whose last epoch matters to a run.
+    #[serde(default)]
+    pub scopes: BTreeMap<Address, Scope>,
+    /// Acts that were begun and have not succeeded.
+    #[serde(default)]
+    pub operations: BTreeMap<Address, Operation>,
+}
+
+/// One resource as it was when last acted on or read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    #[serde(rename = "type")]
+    pub type_name: String,
+    pub kind: Kind,
+    #[serde(flatten)]
+    pub remembered: Remembered,
+    /// Direct dependencies, for the order of a destroy.
+    #[serde(default)]
+    pub dependencies: Vec<Address>,
+    /// What to do when the block leaves the spec; remembered, because the spec can no longer say it.
+    pub on_remove: OnRemove,
+    /// Fields written out from something else (`like`), and the run in which that was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expanded: Option<Expanded>,
+    /// Of runs: when and under what it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<DoneUnder>,
+}
+
+/// The plain fields that stand for a field such as `like`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expanded {
+    pub run: String,
+    pub fields: IndexMap<String, Json>,
+}
+
+/// The circumstances of a finished run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DoneUnder {
+    /// The spec's `run` label of that day.
+    pub run: String,
+    pub at: Timestamp,
+    /// The epoch of every window and freeze it depends on.
+    #[serde(default)]
+    pub epochs: BTreeMap<Address, u64>,
+}
+
+/// A scope and its present or last epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scope {
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Counts openings, from 1.
+    pub epoch: u64,
+    /// How it was opened; the notes hold what closing needs.
+    pub intent: Intent,
+    pub status: ScopeStatus,
+    /// Why the last attempt to close it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub close_failed: Option<String>,
+    /// Epochs that were released before everything under them had succeeded, and when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub broken: BTreeMap<u64, Timestamp>,
+}
+
+impl Scope {
+    /// Whether it is open, on purpose or not.
+    pub fn is_open(&self) -> bool {
+        matches!(self.status, ScopeStatus::Open | ScopeStatus::Held)
+    }
+}
+
+/// Whether a scope is open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum ScopeStatus {
+    /// Being opened, or open.
+    Open,
+    /// Left open on purpose (`on_success: hold`, `on_failure: hold`); `pgferry release` closes it.
+    Held,
+    /// Closed; `complete` if everything under it had succeeded by then.
+    Released { at: Timestamp, complete: bool },
+}
+
+/// An act that was begun and has not succeeded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    #[serde(rename = "type")]
+    pub type_name: String,
+    pub intent: Intent,
+    /// The `run` label and epochs it was begun under.
+    pub under: DoneUnder,
+    pub outcome: Outcome,
+}
+
+/// What is known of an act that has not succeeded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Outcome {
+    /// It was begun; whoever began it may have died.
+    Begun,
+    /// It ended without an answer, or goes on elsewhere.
+    Unknown { message: String },
+    /// It definitely failed; the next attempt cleans up after it.
+    Failed { message: String },
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Record {
+    /// The first line: which state the rest continues.
+    Begin { lineage: String, serial: u64, name: String, at: Timestamp },
+    /// Before an effect.
+    Intent { address: Address, operation: Operation },
+    /// Something an act must not forget.
+    Note { address: Address, note: Json },
+    /// After an effect, or after a lookup was read.
+    Succeeded { address: Address, entry: Box<Entry> },
+    /// After an effect that definitely did not happen, or was undone.
+    Failed { address: Address, message: String },
+    /// After an effect whose outcome is not known, or that goes on elsewhere.
+    Unknown { address: Address, message: String },
+    /// No longer remembered.
+    Forgot { address: Address },
+    /// Before a scope is opened.
+    Opening { address: Address, type_name: String, epoch: u64, intent: Box<Intent> },
+    /// A scope was not opened after all.
+    NotOpened { address: Address, message: String },
+    /// After a scope was closed.
+    Released { address: Address, at: Timestamp, complete: bool },
+    /// A scope was left open on purpose.
+    Held { address: Address },
+    /// A scope could not be closed.
+    CloseFailed { address: Address, message: String },
+}
+
+/// A record that cannot follow on what is remembered.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the journal says `{event}` of `{address}`, which does not follow from what came before it"
+)]
+pub struct IllegalEvent {
+    pub event: &'static str,
+    pub address: String,
+}
+
+impl State {
+    /// Nothing remembered yet.
+    pub fn new(name: &str, lineage: String) -> Self {
+        Self {
+            format: FORMAT,
+            lineage,
+            serial: 0,
+            name: name.to_owned(),
+            resources: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            operations: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one record in. Pure; the only way a state changes.
+    ///
+    /// # Errors
+    /// The record does not follow from the state: the journal is damaged or belongs to another state.
+    pub fn fold(&mut self, record: &Record) -> Result<(), IllegalEvent> {
+        let illegal =
+            |event, address: &Address| IllegalEvent { event, address: address.to_string() };
+        match record {
+            Record::Begin { .. } => {}
+            Record::Intent { address, operation } => {
+                self.operations.insert(address.clone(), operation.clone());
+            }
+            Record::Note { address, note } => {
+                let open = self.scopes.get_mut(address);
+                let open = open.filter(|s| s.is_open()).map(|s| &mut s.intent);
+                let intent = open.or(self.operations.get_mut(address).map(|o| &mut o.intent));
+                merge(&mut intent.ok_or_else(|| illegal("note", address))?.notes, note);
+            }
+            Record::Succeeded { address, entry } => {
+                self.operations.remove(address);
+                self.resources.insert(address.clone(), (**entry).clone());
+            }
+            Record::Failed { address, message } => {
+                // What was noted stays until the next attempt has cleaned up after it.
+                let operation = self.operations.get_mut(address);
+                let operation = operation.ok_or_else(|| illegal("failed", address))?;
+                operation.outcome = Outcome::Failed { message: message.clone() };
+                if operation.intent.verb == Verb::Update {
+                    self.operations.remove(address);
+                }
+            }
+            Record::Unknown { address, message } => {
+                let operation = self.operations.get_mut(address);
+                operation.ok_or_else(|| illegal("unknown", address))?.outcome =
+                    Outcome::Unknown { message: message.clone() };
+            }
+            Record::Forgot { address } => {
+                self.resources.remove(address);
+                self.operations.remove(address);
+            }
+            Record::Opening { address, type_name, epoch, intent } => {
+                let broken = self.scopes.remove(address).map(|scope| scope.broken);
+                let scope = Scope {
+                    broken: broken.unwrap_or_default(),
+                    type_name: type_name.clone(),
+                    epoch: *epoch,
+                    intent: (**intent).clone(),
+                    status: ScopeStatus::Open,
+                    close_failed: None,
+                };
+                self.scopes.insert(address.clone(), scope);
+            }
+            Record::NotOpened { address, .. } => {
+                self.scopes.get(address).ok_or_else(|| illegal("not_opened", address))?;
+            }
+            Record::Released { address, at, complete } => {
+                let scope = self.scopes.get_mut(address);
+                let scope = scope.ok_or_else(|| illegal("released", address))?;
+                scope.status = ScopeStatus::Released { at: *at, complete: *complete };
+                if !complete {
+                    scope.broken.insert(scope.epoch, *at);
+                }
+                scope.close_failed = None;
+            }
+            Record::Held { address } => {
+                let scope = self.scopes.get_mut(address);
+                scope.ok_or_else(|| illegal("held", address))?.status = ScopeStatus::Held;
+            }
+            Record::CloseFailed { address, message } => {
+                let scope = self.scopes.get_mut(address);
+                scope.ok_or_else(|| illegal("close_failed", address))?.close_failed =
+                    Some(message.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Scopes that are open, held ones included, by address.
+    pub fn open_scopes(&self) -> impl Iterator<Item = (&Address, &Scope)> {
+        self.scopes.iter().filter(|(_, scope)| scope.is_open())
+    }
+}
+
+impl PartialEq for Remembered {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.id, &self.inputs, &self.attrs, &self.memory)
+            == (&other.id, &other.inputs, &other.attrs, &other.memory)
+    }
+}
+
+impl PartialEq for Intent {
+    fn eq(&self, other: &Self) -> bool {
+        (self.verb, &self.inputs, self.at, &self.notes, &self.before)
+            == (other.verb, &other.inputs, other.at, &other.notes, &other.before)
+    }
+}
+
+fn merge(into: &mut Json, note: &Json) {
+    match (into, note) {
+        (Json::Object(map), Json::Object(news)) => {
+            map.extend(news.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
+        (into, note) => *into = note.clone(),
+    }
+}
