@@ -1,1 +1,34 @@
-fn main() {}
+//! The command line: arguments → operation → view. The only place that prints, reads the environment or exits.
+
+use std::process::ExitCode;
+
+mod arguments;
+mod catalog;
+mod commands;
+mod environment;
+mod interrupt;
+mod outcome;
+mod project;
+mod view;
+
+fn main() -> ExitCode {
+    use clap::Parser;
+    let arguments = arguments::Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(cause) => {
+            view::error(&format!("starting up: {cause}"), None);
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(commands::run(arguments));
+    // Helper threads (name look-ups) must not hold up the exit.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.code(),
+        Err(stop) => {
+            view::stop(&stop);
+            stop.exit().code()
+        }
+    }
+}

@@ -52,7 +52,11 @@ pub const CODES: &[Code] = &[
         "a key must be text",
         "A list or a map stands where a key is wanted. A value that begins with `[`, `{` or `?` needs quotes.",
     ),
-    ("PGF0009", "the spec is not UTF-8", "Save the file as UTF-8; the message names the first line that is not."),
+    (
+        "PGF0009",
+        "the spec is not UTF-8",
+        "Save the file as UTF-8; the message names the first line that is not.",
+    ),
     (
         "PGF0010",
         "the spec is empty, or no map",
@@ -79,20 +83,32 @@ pub const CODES: &[Code] = &[
         "The type, provider or variable has no field of this name. Fields are never ignored, since an ignored field \
          is a wish that nobody fulfils.",
     ),
-    ("PGF0105", "a required field is missing", "The block cannot work without it; the mark stands at the block."),
+    (
+        "PGF0105",
+        "a required field is missing",
+        "The block cannot work without it; the mark stands at the block.",
+    ),
     (
         "PGF0106",
         "a value of the wrong kind",
         "Text, a number, a boolean, a list or a map stands where another of these is wanted. Numbers that are meant as \
          text need quotes (`\"16.10\"`). Only `true` and `false` are booleans; `yes`, `no`, `on` and `off` are text.",
     ),
-    ("PGF0107", "a value that is not one of those allowed", "The field takes one of a fixed set of words."),
+    (
+        "PGF0107",
+        "a value that is not one of those allowed",
+        "The field takes one of a fixed set of words.",
+    ),
     (
         "PGF0108",
         "a value of the wrong form",
         "The service or the field has a rule for such names or values, which the message tells.",
     ),
-    ("PGF0109", "a value outside its range", "The number, or the count of letters or elements, is too small or too large."),
+    (
+        "PGF0109",
+        "a value outside its range",
+        "The number, or the count of letters or elements, is too small or too large.",
+    ),
     (
         "PGF0110",
         "a bad name",
@@ -105,7 +121,11 @@ pub const CODES: &[Code] = &[
         "A reference is `${resource.attribute}`, `${resource.list[0].member}`, `${var.name}` or `${env.NAME}`. There are \
          no functions and no operators. `$${` is a literal `${`.",
     ),
-    ("PGF0112", "a reference to a resource that is not there", "No block under `resources:` has this name."),
+    (
+        "PGF0112",
+        "a reference to a resource that is not there",
+        "No block under `resources:` has this name.",
+    ),
     (
         "PGF0113",
         "a reference to an attribute that is not there",
@@ -126,7 +146,11 @@ pub const CODES: &[Code] = &[
          optional. Its default is a plain value and of its type. A sensitive variable has no default: a secret does \
          not belong in the file.",
     ),
-    ("PGF0117", "a value given for a variable does not fit", "The text given cannot be read as the variable's `type`."),
+    (
+        "PGF0117",
+        "a value given for a variable does not fit",
+        "The text given cannot be read as the variable's `type`.",
+    ),
     (
         "PGF0118",
         "an environment variable is not set",
@@ -172,7 +196,11 @@ pub const CODES: &[Code] = &[
         "Each of the resources named refers to the next, or lists it in `depends_on`, and the last to the first. Take \
          one of these references away; each is marked.",
     ),
-    ("PGF0126", "unknown provider", "The keys under `providers:` are the first halves of resource types."),
+    (
+        "PGF0126",
+        "unknown provider",
+        "The keys under `providers:` are the first halves of resource types.",
+    ),
     (
         "PGF0127",
         "a reference that is not possible here",

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::address::Address;
 use crate::event::{Event, Progress, Sink};
 use crate::fault::{Class, Fault};
-use crate::resource::Remembered;
+use crate::resource::{Intent, Remembered};
 
 /// Tells the time and waits.
 pub trait Clock: Send + Sync {
@@ -87,7 +87,12 @@ pub struct World {
     pub run: String,
     /// What is remembered of the resources of a type that an address depends on, directly or not.
     pub remembered: Recall,
+    /// The intent of an address whose act was begun and has not succeeded.
+    pub intent: RecallIntent,
 }
+
+/// Asks the state for what an unfinished act was begun with, and its notes.
+pub type RecallIntent = Arc<dyn Fn(&Address) -> Option<Intent> + Send + Sync>;
 
 /// Asks the state: `(address, type)` gives every dependency of that type with what is remembered of it.
 pub type Recall = Arc<dyn Fn(&Address, &str) -> Vec<(Address, Remembered)> + Send + Sync>;

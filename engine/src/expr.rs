@@ -39,7 +39,8 @@ pub struct Malformed {
 }
 
 const LITERAL: &str = "write `$${` for a literal `${`";
-const NO_FUNCTIONS: &str = "there are no functions or operators: a spec is data; write `${name.attribute}`";
+const NO_FUNCTIONS: &str =
+    "there are no functions or operators: a spec is data; write `${name.attribute}`";
 
 /// The pieces of `text`, and everything malformed in it.
 pub fn parse(text: &str) -> (Vec<Piece>, Vec<Malformed>) {
@@ -108,8 +109,7 @@ fn expression(text: &str, start: usize, end: usize) -> Result<Expression, Malfor
         return Err(fault("a reference begins with a name", Some(NO_FUNCTIONS), whole));
     }
     at += root.len();
-    let mut found =
-        Expression { root: root.to_owned(), key: None, path: Vec::new(), range: whole };
+    let mut found = Expression { root: root.to_owned(), key: None, path: Vec::new(), range: whole };
     while at < stop {
         let rest = &text[at..stop];
         if let Some(after) = rest.strip_prefix('.') {
@@ -125,7 +125,8 @@ fn expression(text: &str, start: usize, end: usize) -> Result<Expression, Malfor
             };
             let content = rest[1..length - 1].trim();
             if let Some(key) = content.strip_prefix('"').and_then(|key| key.strip_suffix('"')) {
-                if at == found.range.start + 2 + (inner.len() - inner.trim_start().len()) + root.len()
+                if at
+                    == found.range.start + 2 + (inner.len() - inner.trim_start().len()) + root.len()
                 {
                     found.key = Some(key.to_owned());
                 } else {
@@ -135,7 +136,11 @@ fn expression(text: &str, start: usize, end: usize) -> Result<Expression, Malfor
                 found.path.push(Step::Index(index));
             } else {
                 let help = Some("write `[0]` for an element, or `[\"key\"]`");
-                return Err(fault("what is in brackets is neither a number nor a quoted key", help, at..at + length));
+                return Err(fault(
+                    "what is in brackets is neither a number nor a quoted key",
+                    help,
+                    at..at + length,
+                ));
             }
             at += length;
         } else {
@@ -216,7 +221,10 @@ mod tests {
             ("plain $x {y}", r#""plain $x {y}""#),
             ("${a}", "<a None [] @0..4>"),
             ("${ a.b }", r#"<a None [Member("b")] @0..8>"#),
-            ("x-${a.b[0].c}-y", r#""x-" <a None [Member("b"), Index(0), Member("c")] @2..13> "-y""#),
+            (
+                "x-${a.b[0].c}-y",
+                r#""x-" <a None [Member("b"), Index(0), Member("c")] @2..13> "-y""#,
+            ),
             (r#"${dump["eu"].object}"#, r#"<dump Some("eu") [Member("object")] @0..20>"#),
             (r#"${a.m["k}"]}"#, r#"<a None [Member("m"), Member("k}")] @0..12>"#),
             ("a$${b}${c}", r#""a${b}" <c None [] @6..10>"#),

@@ -6,9 +6,12 @@
 
 pub mod address;
 pub mod apply;
+mod check;
+pub mod codes;
 pub mod cx;
 pub mod diag;
 pub mod event;
+pub mod expr;
 pub mod fault;
 pub mod finding;
 pub mod graph;
@@ -17,6 +20,7 @@ pub mod plan;
 pub mod reference;
 pub mod refresh;
 pub mod resource;
+pub mod schema;
 pub mod secret;
 pub mod source;
 pub mod spec;

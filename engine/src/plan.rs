@@ -15,6 +15,7 @@ use crate::info::Kind;
 
 pub mod check;
 pub mod compare;
+pub mod destroy;
 pub mod draft;
 pub mod question;
 pub mod steps;

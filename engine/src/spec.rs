@@ -1,4 +1,7 @@
 //! A spec, read and checked: what should be true, with every mistake already reported.
+//!
+//! [`load`] is the whole way from text to [`Spec`] and [`crate::graph::Graph`], offline. Tested by broken specs with
+//! their full messages in `spec/tests.rs`.
 
 use std::path::PathBuf;
 
@@ -9,6 +12,25 @@ use crate::diag::Span;
 use crate::info::OnRemove;
 use crate::template::Template;
 use crate::tree::Tree;
+
+mod blocks;
+mod edges;
+pub(crate) mod interpolate;
+mod read;
+pub(crate) mod scope;
+#[cfg(test)]
+pub(crate) mod tests;
+mod variables;
+
+pub(crate) use read::HEADER;
+pub use read::{Inputs, Loaded, load};
+pub(crate) use variables::DECLARATION;
+
+/// What every resource takes besides its type's own fields.
+pub(crate) const COMMON_FIELDS: &[&str] = &["type", "depends_on", "on_remove"];
+
+/// Names that begin references of their own.
+pub(crate) const RESERVED_NAMES: &[&str] = &["var", "env", "each"];
 
 /// One migration, as its file says it. Variables and environment are already put in.
 #[derive(Clone, Debug)]

@@ -49,6 +49,10 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
     let journal = applying.journal.clone();
     applying.world.notes = Arc::new(journal.clone());
     applying.world.remembered = recall(&applying);
+    let intents = journal.clone();
+    applying.world.intent = Arc::new(move |address| {
+        intents.with_state(|state| state.operations.get(address).map(|op| op.intent.clone()))
+    });
     let steps = &applying.plan.steps;
     let mut next = vec![Vec::new(); steps.len()];
     for (index, step) in steps.iter().enumerate() {

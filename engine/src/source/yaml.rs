@@ -20,13 +20,13 @@ const MOST_DEPTH: usize = 32;
 /// After so many mistakes of form the rest is not worth telling.
 const MOST_MISTAKES: usize = 20;
 
-/// Reads the one document in `source`.
+/// Reads the one document in `source`: its tree, and everything refused, in the order of the text.
 ///
-/// # Errors
-/// Every refusal, in the order of the text; a syntax error ends the list, since nothing after it can be read.
-pub fn parse(source: &Source) -> Result<Node, Vec<Diagnostic>> {
+/// There is no tree when it could not be read to its end, or when what was refused stands for values that are not
+/// known (aliases). With duplicate keys or tags there is one, so that the rest can be checked all the same.
+pub fn parse(source: &Source) -> (Option<Node>, Vec<Diagnostic>) {
     if source.text.len() > MOST_BYTES {
-        return Err(vec![too_large(&format!("{} MiB", MOST_BYTES >> 20))]);
+        return (None, vec![too_large(&format!("{} MiB", MOST_BYTES >> 20))]);
     }
     let options = options! {
         emit_comments: false,
@@ -44,17 +44,17 @@ pub fn parse(source: &Source) -> Result<Node, Vec<Diagnostic>> {
             }
         };
         if !go_on || reader.mistakes.len() >= MOST_MISTAKES {
-            break;
+            return (None, reader.mistakes);
         }
     }
-    match (reader.mistakes.is_empty(), reader.root) {
-        (true, Some(root)) => Ok(root),
-        (true, None) => Err(vec![
+    if reader.root.is_none() && reader.mistakes.is_empty() {
+        reader.mistakes.push(
             Diagnostic::error("PGF0010", "the spec is empty")
                 .help("begin with `pgferry: 1` and a `name:`"),
-        ]),
-        (false, _) => Err(reader.mistakes),
+        );
     }
+    let known = reader.mistakes.iter().all(|m| matches!(m.code, "PGF0003" | "PGF0007"));
+    (reader.root.filter(|_| known), reader.mistakes)
 }
 
 fn too_large(limit: &str) -> Diagnostic {
@@ -260,9 +260,11 @@ mod tests {
 
     fn read(text: &str) -> Result<Node, String> {
         let source = Source::new("spec.yaml", text);
-        parse(&source).map_err(|mistakes| {
-            mistakes.iter().map(|mistake| mistake.render(&source)).collect::<Vec<_>>().join("\n")
-        })
+        let (root, mistakes) = parse(&source);
+        match root.filter(|_| mistakes.is_empty()) {
+            Some(root) => Ok(root),
+            None => Err(mistakes.iter().map(|mistake| mistake.render(&source)).collect()),
+        }
     }
 
     #[test]
@@ -296,7 +298,7 @@ mod tests {
     #[test]
     fn what_a_spec_may_not_hold() {
         let codes = |text: &str| -> Vec<&'static str> {
-            parse(&Source::new("s", text)).expect_err(text).iter().map(|m| m.code).collect()
+            parse(&Source::new("s", text)).1.iter().map(|m| m.code).collect()
         };
         assert_eq!(codes("a: &x 1\nb: *x\n"), ["PGF0002"]);
         assert_eq!(codes("b: *x\n"), ["PGF0002"]);
@@ -317,7 +319,7 @@ mod tests {
         for level in 1..40 {
             bomb.push_str(&format!("a{level}: &a{level} [*a{0}, *a{0}]\n", level - 1));
         }
-        let codes = |text: &str| parse(&Source::new("s", text)).expect_err("refused")[0].code;
+        let codes = |text: &str| parse(&Source::new("s", text)).1[0].code;
         assert_eq!(codes(&bomb), "PGF0002");
         assert_eq!(codes(&"[".repeat(100_000)), "PGF0005");
         assert_eq!(codes(&"a: {".repeat(100_000)), "PGF0005");
@@ -341,10 +343,8 @@ mod tests {
                 })
                 .collect();
             let source = Source::new("s", text);
-            if let Err(mistakes) = parse(&source) {
-                for mistake in mistakes {
-                    mistake.render(&source);
-                }
+            for mistake in parse(&source).1 {
+                mistake.render(&source);
             }
         }
     }
@@ -355,6 +355,6 @@ mod tests {
         for number in 0..100_000 {
             text.push_str(&format!("  r{number}:\n    type: core.value\n    input: {number}\n"));
         }
-        assert!(parse(&Source::new("s", text)).is_ok());
+        assert_eq!(parse(&Source::new("s", text)).1, []);
     }
 }

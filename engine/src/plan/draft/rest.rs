@@ -49,7 +49,11 @@ impl Drafting<'_> {
     pub(super) fn scopes(&mut self) {
         let input = self.input;
         for (address, scope) in &input.state.scopes {
-            let work = self.has_direct_work(address);
+            // What is open already also serves what is only indirectly under it.
+            let epochs = input.catalog.get(&scope.type_name).is_some_and(|info| info.traits.epoch);
+            let below = if epochs { input.graph.descendants(address) } else { Default::default() };
+            let work = self.has_direct_work(address)
+                || below.iter().any(|dependent| self.has_work(dependent));
             if scope.is_open() && (work || scope.status == ScopeStatus::Open) {
                 let what = if work { ScopeAction::TakeOver } else { ScopeAction::Close };
                 let type_name = scope.type_name.clone();
@@ -83,11 +87,13 @@ impl Drafting<'_> {
     }
 
     fn has_direct_work(&self, scope: &Address) -> bool {
-        self.input.graph.dependents.get(scope).into_iter().flatten().any(|dependent| {
-            self.changes
-                .get(dependent)
-                .is_some_and(|c| c.action.is_work() && c.action != Action::Settle)
-        })
+        let direct = self.input.graph.dependents.get(scope);
+        direct.into_iter().flatten().any(|dependent| self.has_work(dependent))
+    }
+
+    fn has_work(&self, address: &Address) -> bool {
+        let change = self.changes.get(address);
+        change.is_some_and(|c| c.action.is_work() && c.action != Action::Settle)
     }
 
     /// Runs that count as done although what they were done to is gone: nothing may be built on them.

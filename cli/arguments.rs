@@ -1,0 +1,179 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Moves a Postgres database between providers the way Terraform builds a cloud.
+#[derive(Debug, Parser)]
+#[command(name = "pgferry", disable_version_flag = false, version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Understood by every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// The spec.
+    #[arg(short, long, global = true, default_value = "pgferry.yaml", value_name = "PATH")]
+    pub(crate) file: PathBuf,
+    /// Where the state is, instead of where the spec says.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) state: Option<PathBuf>,
+    /// A variable of the spec; wins over files and PGFERRY_VAR_name.
+    #[arg(long, global = true, value_name = "NAME=VALUE")]
+    pub(crate) var: Vec<String>,
+    /// A YAML or JSON file with variables; later ones win.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) var_file: Vec<PathBuf>,
+    /// Machine-readable: one JSON object, or one a line while something goes on.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No colours, whatever the terminal.
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// How many steps and reads go on at once.
+    #[arg(long, global = true, default_value_t = 10, value_name = "N", value_parser = at_least_one)]
+    pub(crate) parallelism: usize,
+    /// How long to wait for a lock on the state, e.g. `30s`, `5m`.
+    #[arg(long, global = true, default_value = "0s", value_name = "TIME", value_parser = duration)]
+    pub(crate) lock_timeout: Duration,
+    /// Also shows what has nothing to do.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// What a plan is made with.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Planning {
+    /// Confirms, for today, that ADDRESS may be emptied or deleted; NAME is its name at the provider.
+    #[arg(long, value_name = "ADDRESS=NAME")]
+    pub(crate) confirm: Vec<String>,
+    /// Does a run again, or makes a resource anew.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) replace: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Checks the spec, offline; reports every mistake at once.
+    Validate,
+    /// Shows what would change, and why; changes nothing.
+    Plan {
+        #[command(flatten)]
+        planning: Planning,
+        /// Exit with 2 if there are changes.
+        #[arg(long)]
+        detailed_exitcode: bool,
+    },
+    /// Makes it so: plans, asks, applies.
+    Apply {
+        #[command(flatten)]
+        planning: Planning,
+        /// Does not ask.
+        #[arg(long)]
+        auto_approve: bool,
+    },
+    /// Removes staging and what says `on_remove: destroy`; forgets the rest. Data goes only with `--confirm`.
+    Destroy {
+        #[command(flatten)]
+        planning: Planning,
+        #[arg(long)]
+        auto_approve: bool,
+    },
+    /// Closes every window and key that is still open, without a plan.
+    Release,
+    /// Checks both ends for everything that could go wrong; changes nothing.
+    Preflight {
+        #[command(flatten)]
+        planning: Planning,
+    },
+    /// Shows what is remembered.
+    Show,
+    /// Prints outputs; secret ones only with --reveal.
+    Output {
+        /// Only this one, bare.
+        name: Option<String>,
+        /// Prints secrets in clear.
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Looks into the state.
+    #[command(subcommand)]
+    State(StateCommand),
+    /// Prints the JSON Schema of specs, for editors.
+    Schema,
+    /// A Linode, a Heroku and a bucket store on this machine, with real Postgres servers, to rehearse on.
+    #[cfg(feature = "sandbox")]
+    #[command(subcommand)]
+    Sandbox(SandboxCommand),
+    /// Prints the version.
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// Every address.
+    List,
+    /// One resource.
+    Show { address: String },
+}
+
+#[cfg(feature = "sandbox")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum SandboxCommand {
+    /// Starts it and returns when all is ready; `<DIR>/env` is then a file to source.
+    Up(SandboxDir),
+    /// Stops it and removes its data, also after a crash.
+    Down(SandboxDir),
+    /// Says whether it runs.
+    Status(SandboxDir),
+    /// Runs it in the foreground.
+    #[command(hide = true)]
+    Serve(SandboxDir),
+}
+
+#[cfg(feature = "sandbox")]
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SandboxDir {
+    /// Where it keeps its files.
+    #[arg(long, default_value = ".sandbox")]
+    pub(crate) dir: PathBuf,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a number of 1 or more".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| "write it like `30s`, `5m` or `1h`".to_owned())?;
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("write it like `30s`, `5m` or `1h`".to_owned()),
+    };
+    Ok(Duration::from_secs(number * seconds))
+}
+
+/// `ADDRESS=NAME`, as written.
+pub(crate) fn pairs(texts: &[String], flag: &str) -> anyhow::Result<Vec<(String, String)>> {
+    texts
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((left, right)) if !left.is_empty() && !right.is_empty() => {
+                Ok((left.to_owned(), right.to_owned()))
+            }
+            _ => anyhow::bail!("`--{flag} {text}`: write `--{flag} NAME=VALUE`"),
+        })
+        .collect()
+}

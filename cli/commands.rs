@@ -1,0 +1,48 @@
+//! One file a command: arguments → operation → view.
+
+use crate::arguments::{Arguments, Command};
+use crate::outcome::{Exit, Stop};
+
+mod apply;
+mod destroy;
+mod output;
+mod plan;
+mod release;
+#[cfg(feature = "sandbox")]
+mod sandbox;
+mod schema;
+mod show;
+mod state;
+mod validate;
+
+/// Runs the command that was typed.
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
+    let Arguments { command, common } = arguments;
+    if common.no_color {
+        anstream::ColorChoice::Never.write_global();
+    }
+    match command {
+        Command::Validate => validate::run(&common),
+        Command::Plan { planning, detailed_exitcode } => {
+            plan::run(&common, &planning, detailed_exitcode).await
+        }
+        Command::Apply { planning, auto_approve } => {
+            apply::run(&common, &planning, auto_approve).await
+        }
+        Command::Destroy { planning, auto_approve } => {
+            destroy::run(&common, &planning, auto_approve).await
+        }
+        Command::Release => release::run(&common).await,
+        Command::Preflight { planning } => plan::preflight(&common, &planning).await,
+        Command::Show => show::run(&common),
+        Command::Output { name, reveal } => output::run(&common, name.as_deref(), reveal).await,
+        Command::State(command) => state::run(&common, &command),
+        Command::Schema => schema::run(),
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(command) => sandbox::run(&command, common.json).await,
+        Command::Version => {
+            crate::view::print(&format!("pgferry v{}", env!("CARGO_PKG_VERSION")));
+            Ok(Exit::Done)
+        }
+    }
+}

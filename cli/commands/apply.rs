@@ -1,0 +1,137 @@
+//! `apply`: plan, ask, make it so, tell.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
+
+use pgferry_engine::apply::{Applying, Outcome, apply};
+use pgferry_engine::cx::{Clock, SystemClock};
+use pgferry_engine::event::Sink;
+use pgferry_engine::plan::{Draft, Options, Reality};
+use pgferry_engine::refresh::Resources;
+use pgferry_engine::state::State;
+use pgferry_engine::state::journal::{Journal, Moment, Watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::{Common, Planning};
+use crate::outcome::{Exit, Stop};
+use crate::project::Project;
+use crate::view::events::{Human, Machine};
+use crate::{interrupt, view};
+
+pub(super) async fn run(common: &Common, planning: &Planning, auto_approve: bool) -> Result<Exit, Stop> {
+    let project = Project::open(common)?;
+    let _lock = project.lock("apply", common.lock_timeout)?;
+    let state = project.state()?;
+    view::summary::leftovers(&state);
+    let options = project.options(planning, &state)?;
+    let resources = project.connect(&state)?;
+    let cancel = interrupt::watch();
+    let sink = sink(common);
+    let world = project.world(&state, Arc::clone(&sink), cancel.clone());
+    let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
+    super::plan::show(&draft.plan, common);
+    super::plan::refuse_errors(&draft.plan)?;
+    if !draft.plan.has_changes() {
+        if !common.json {
+            view::print("\nApply complete! Resources: 0 added, 0 changed, 0 destroyed.");
+        }
+        return Ok(Exit::Done);
+    }
+    approve("Do you want to perform these actions?", auto_approve)?;
+    let outcome =
+        carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel).await?;
+    Ok(ended(&outcome, common, false))
+}
+
+/// Where events go: JSON lines on stdout, or lines on stderr.
+pub(super) fn sink(common: &Common) -> Arc<dyn Sink> {
+    if common.json { Arc::new(Machine) } else { Arc::new(Human::default()) }
+}
+
+/// Applies a plan that was shown and approved.
+#[allow(clippy::too_many_arguments, reason = "the parts of one apply, each made by the caller")]
+pub(super) async fn carry_out(
+    project: &Project,
+    common: &Common,
+    state: State,
+    draft: Draft,
+    reality: Reality,
+    resources: Resources,
+    options: &Options,
+    sink: Arc<dyn Sink>,
+    cancel: CancellationToken,
+) -> Result<Outcome, Stop> {
+    let world = project.world(&state, sink, cancel);
+    let journal = Journal::begin(project.place.clone(), state, SystemClock.now(), kill_point(project))?;
+    let applying = Applying {
+        spec: Arc::clone(&project.spec),
+        graph: Arc::clone(&project.graph),
+        catalog: Arc::clone(&project.catalog),
+        plan: draft.plan,
+        reality,
+        handles: draft.handles,
+        resources,
+        world,
+        journal,
+        parallelism: common.parallelism,
+        confirmed: options.confirmed.clone(),
+    };
+    Ok(apply(applying).await?)
+}
+
+/// Tells how it ended.
+pub(super) fn ended(outcome: &Outcome, common: &Common, destroy: bool) -> Exit {
+    if common.json {
+        for line in view::json::apply_lines(outcome) {
+            view::print_json(&line);
+        }
+    } else {
+        view::summary::applied(outcome, destroy);
+    }
+    match (outcome.is_success(), outcome.interrupted) {
+        (true, _) => Exit::Done,
+        (false, true) => Exit::Interrupted,
+        (false, false) => Exit::Error,
+    }
+}
+
+/// Asks for a typed `yes`; refuses where nobody can be asked.
+pub(super) fn approve(question: &str, auto_approve: bool) -> Result<(), Stop> {
+    if auto_approve {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Stop::because("nobody is at a terminal to approve the plan; nothing was changed")
+            .help("review it, then run again with `--auto-approve`"));
+    }
+    view::talk(&format!("\n{question}\n  Only `yes` is accepted.\n"));
+    let mut err = std::io::stderr();
+    let _ = write!(err, "  Enter a value: ");
+    let _ = err.flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    match read {
+        Ok(_) if answer.trim() == "yes" => Ok(()),
+        _ => Err(Stop::because("not approved; nothing was changed")),
+    }
+}
+
+/// For tests of crashes: `PGFERRY_KILL=before:7` ends the process, as `kill -9` would, just before the seventh record
+/// of the journal is durable; `after:7` just after.
+fn kill_point(project: &Project) -> Option<Watch> {
+    let (when, number) = project.env.get("PGFERRY_KILL")?.split_once(':')?;
+    let moment = match when {
+        "before" => Moment::Before,
+        "after" => Moment::After,
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok()?;
+    Some(Arc::new(move |at, count| {
+        if at == moment && count == number {
+            let me = rustix::process::getpid();
+            // SIGKILL cannot be refused; the abort is for a kernel that says otherwise.
+            let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
+            std::process::abort();
+        }
+    }))
+}

@@ -1,0 +1,20 @@
+//! `validate`: every mistake at once, offline.
+
+use crate::arguments::Common;
+use crate::outcome::{Exit, Stop};
+use crate::project::Project;
+use crate::view;
+
+pub(super) fn run(common: &Common) -> Result<Exit, Stop> {
+    let project = Project::open(common)?;
+    if common.json {
+        view::print_json(&view::json::validation(&project.source, &project.warnings));
+        return Ok(Exit::Done);
+    }
+    for warning in &project.warnings {
+        view::talk(warning.render_in(&project.source, view::paint()).trim_end());
+    }
+    let count = project.spec.resources.len();
+    view::print(&format!("Success! `{}` is valid: {count} resources.", project.source.name));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,41 @@
+//! The environment, read once, and the values of variables by their precedence.
+
+use std::collections::BTreeMap;
+
+use crate::arguments::{Common, pairs};
+
+/// All of the environment that is text.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Variables: `PGFERRY_VAR_name`, then files in their order, then `--var`; later ones win, as in Terraform.
+pub(crate) fn variables(
+    common: &Common,
+    env: &BTreeMap<String, String>,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    use anyhow::Context;
+    let mut values: BTreeMap<String, String> = env
+        .iter()
+        .filter_map(|(name, value)| {
+            Some((name.strip_prefix("PGFERRY_VAR_")?.to_owned(), value.clone()))
+        })
+        .collect();
+    for path in &common.var_file {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("reading the variables in `{}`", path.display()))?;
+        let read: BTreeMap<String, serde_json::Value> = serde_yaml::from_str(&text)
+            .with_context(|| format!("reading the variables in `{}`", path.display()))?;
+        values.extend(read.into_iter().map(|(name, value)| {
+            let text = match value {
+                serde_json::Value::String(text) => text,
+                other => other.to_string(),
+            };
+            (name, text)
+        }));
+    }
+    values.extend(pairs(&common.var, "var")?);
+    Ok(values)
+}

@@ -1,0 +1,219 @@
+//! A spec with everything around it: read, connected, its state found and locked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use pgferry_engine::cx::{Clock, NoNotes, SystemClock, World};
+use pgferry_engine::diag::Diagnostic;
+use pgferry_engine::event::Sink;
+use pgferry_engine::graph::Graph;
+use pgferry_engine::info::Catalog;
+use pgferry_engine::plan::{self, Draft, Options, Reality};
+use pgferry_engine::refresh::{Resources, refresh};
+use pgferry_engine::source::Source;
+use pgferry_engine::spec::{self, Inputs, Spec};
+use pgferry_engine::state::State;
+use pgferry_engine::state::file::{Lock, StateFile};
+use pgferry_engine::state::journal;
+use pgferry_engine::tree::Tree;
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::{Common, Planning, pairs};
+use crate::catalog::{catalog, providers};
+use crate::environment::{environment, variables};
+use crate::outcome::Stop;
+
+/// A spec that holds no mistakes.
+pub(crate) struct Project {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) env: Arc<BTreeMap<String, String>>,
+    pub(crate) source: Source,
+    pub(crate) warnings: Vec<Diagnostic>,
+    pub(crate) place: StateFile,
+}
+
+impl Project {
+    /// Reads and checks the spec, offline.
+    pub(crate) fn open(common: &Common) -> Result<Self, Stop> {
+        let path = &common.file;
+        let bytes = std::fs::read(path).map_err(|cause| {
+            Stop::because(format!("reading the spec `{}`: {cause}", path.display()))
+                .help("write one, or name it with `--file`; examples/linode-to-heroku has one to start from")
+        })?;
+        let name = path.display().to_string();
+        let spoiled = |mistake: Diagnostic| Stop::Spec {
+            source: Box::new(Source::new(name.clone(), String::new())),
+            mistakes: vec![mistake],
+            json: common.json,
+        };
+        let source = Source::from_bytes(name.clone(), bytes).map_err(|mistake| spoiled(*mistake))?;
+        let env = environment();
+        let base = folder(path).with_context(|| format!("finding the folder of `{name}`"))?;
+        let inputs = Inputs { variables: variables(common, &env)?, env: env.clone(), base: base.clone() };
+        let catalog = catalog();
+        let loaded = spec::load(&source, &inputs, &catalog).map_err(|mistakes| Stop::Spec {
+            source: Box::new(source.clone()),
+            mistakes,
+            json: common.json,
+        })?;
+        let place = match (&common.state, &loaded.spec.state) {
+            (Some(path), _) => path.clone(),
+            (None, Some(said)) => base.join(local(said)?),
+            (None, None) => base.join("pgferry.state.json"),
+        };
+        Ok(Self {
+            spec: Arc::new(loaded.spec),
+            graph: Arc::new(loaded.graph),
+            catalog: Arc::new(catalog),
+            env: Arc::new(env),
+            source,
+            warnings: loaded.warnings,
+            place: StateFile::new(place),
+        })
+    }
+
+    /// The state with what a crashed run left folded in, or a new one. Changes no file.
+    pub(crate) fn state(&self) -> Result<State, Stop> {
+        Ok(match journal::recover(&self.place)? {
+            Some(state) => state,
+            None => State::new(&self.spec.name, lineage()?),
+        })
+    }
+
+    /// Takes the lock for `purpose`.
+    pub(crate) fn lock(&self, purpose: &str, patience: Duration) -> Result<Lock, Stop> {
+        Ok(self.place.lock(purpose, patience)?)
+    }
+
+    /// Connects every provider that the spec or the state uses. Makes no request.
+    pub(crate) fn connect(&self, state: &State) -> Result<Resources, Stop> {
+        let used = |name: &str| {
+            let prefix = format!("{name}.");
+            self.spec.resources.values().any(|block| block.type_name.starts_with(&prefix))
+                || state.resources.values().any(|entry| entry.type_name.starts_with(&prefix))
+                || state.open_scopes().any(|(_, scope)| scope.type_name.starts_with(&prefix))
+        };
+        let mut resources = Resources::new();
+        for provider in providers() {
+            if !used(provider.info.name) {
+                continue;
+            }
+            let nothing = Tree::Map(Default::default());
+            let settings = self.spec.providers.get(provider.info.name).unwrap_or(&nothing);
+            for resource in (provider.connect)(settings, &self.env)? {
+                resources.insert(resource.type_name().to_owned(), resource);
+            }
+        }
+        Ok(resources)
+    }
+
+    /// The world that resources see.
+    pub(crate) fn world(&self, state: &State, sink: Arc<dyn Sink>, cancel: CancellationToken) -> World {
+        let (remembered, graph) = (state.resources.clone(), Arc::clone(&self.graph));
+        let operations = state.operations.clone();
+        World {
+            clock: Arc::new(SystemClock),
+            sink,
+            notes: Arc::new(NoNotes),
+            hook: None,
+            cancel,
+            env: Arc::clone(&self.env),
+            base: self.spec.base.clone(),
+            lineage: state.lineage.clone(),
+            migration: self.spec.name.clone(),
+            run: self.spec.run.clone(),
+            intent: Arc::new(move |address| operations.get(address).map(|op| op.intent.clone())),
+            remembered: Arc::new(move |address, type_name| {
+                let known = |address| Some((address, remembered.get(&address)?));
+                graph
+                    .ancestors(address)
+                    .into_iter()
+                    .filter_map(|address| known(address.clone()).map(|(a, e)| (a, e.clone())))
+                    .filter(|(_, entry)| entry.type_name == type_name)
+                    .map(|(address, entry)| (address, entry.remembered))
+                    .collect()
+            }),
+        }
+    }
+
+    /// Looks at reality and plans.
+    pub(crate) async fn plan(
+        &self,
+        state: &State,
+        options: &Options,
+        resources: &Resources,
+        world: &World,
+    ) -> Result<(Draft, Reality), Stop> {
+        let input = self.input(state, options);
+        let (draft, reality) = refresh(&input, resources, world).await?;
+        let broken = plan::check::violations(&draft.plan, &self.graph);
+        if !broken.is_empty() {
+            return Err(Stop::because(format!("the plan is not sound: {}", broken.join("; ")))
+                .help("this is a bug in pgferry; nothing was changed; please report it with the spec"));
+        }
+        Ok((draft, reality))
+    }
+
+    /// What a plan follows from.
+    pub(crate) fn input<'a>(&'a self, state: &'a State, options: &'a Options) -> plan::Input<'a> {
+        plan::Input {
+            spec: &self.spec,
+            graph: &self.graph,
+            catalog: &self.catalog,
+            state,
+            options,
+            now: SystemClock.now(),
+        }
+    }
+
+    /// The plan's options as typed; addresses that are nowhere are refused.
+    pub(crate) fn options(&self, planning: &Planning, state: &State) -> Result<Options, Stop> {
+        let confirmed = pairs(&planning.confirm, "confirm")?;
+        let mut options = Options { confirmed, ..Options::default() };
+        let known = |text: &str| {
+            self.spec.resources.keys().chain(state.resources.keys()).find(|a| a.as_str() == text).cloned()
+        };
+        for (address, _) in &options.confirmed {
+            if known(address).is_none() {
+                return Err(nowhere("confirm", address));
+            }
+        }
+        for text in &planning.replace {
+            options.replace.insert(known(text).ok_or_else(|| nowhere("replace", text))?);
+        }
+        Ok(options)
+    }
+}
+
+fn nowhere(flag: &str, address: &str) -> Stop {
+    Stop::because(format!("`--{flag} {address}`: no resource of that address is in the spec or the state"))
+        .help("`pgferry state list` shows the addresses")
+}
+
+fn folder(path: &Path) -> std::io::Result<PathBuf> {
+    let whole = std::path::absolute(path)?;
+    Ok(whole.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf))
+}
+
+fn local(said: &str) -> Result<&str, Stop> {
+    if said.contains("://") {
+        return Err(Stop::because(format!("`state: {said}`: states in object stores are not in this version"))
+            .help("use a local file, e.g. `state: ./pgferry.state.json`"));
+    }
+    Ok(said)
+}
+
+/// A random id of 32 hex digits.
+fn lineage() -> Result<String, Stop> {
+    use std::io::Read;
+    let mut bytes = [0_u8; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .context("drawing a random id for a new state")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,189 @@
+//! The same facts as JSON: event lines and plans in the shapes that readers of Terraform's know.
+//!
+//! Names and meanings are those of Terraform's machine-readable UI 1.2 and plan format 1.2, with every secret already
+//! left out; what has no counterpart there (`run`, scopes, findings) is added beside.
+
+use pgferry_engine::apply::Outcome;
+use pgferry_engine::diag::{Diagnostic, Severity};
+use pgferry_engine::event::Event;
+use pgferry_engine::plan::{Action, Change, Plan};
+use pgferry_engine::secret::redact;
+use pgferry_engine::source::Source;
+use serde_json::{Map, Value as Json, json};
+
+/// The answer of `validate --json`.
+pub(crate) fn validation(source: &Source, found: &[Diagnostic]) -> Json {
+    let errors = found.iter().filter(|d| d.severity == Severity::Error).count();
+    json!({
+        "format_version": "1.0",
+        "valid": errors == 0,
+        "error_count": errors,
+        "warning_count": found.len() - errors,
+        "diagnostics": found.iter().map(|d| d.to_json(source)).collect::<Vec<_>>(),
+    })
+}
+
+fn line(kind: &str, level: &str, message: String, rest: Json) -> Json {
+    let mut object = Map::new();
+    object.insert("@level".into(), json!(level));
+    object.insert("@message".into(), json!(redact(&message)));
+    object.insert("@module".into(), json!("pgferry.ui"));
+    object.insert("@timestamp".into(), json!(now()));
+    object.insert("type".into(), json!(kind));
+    if let Json::Object(rest) = rest {
+        object.extend(rest);
+    }
+    Json::Object(object)
+}
+
+fn now() -> String {
+    use pgferry_engine::cx::{Clock, SystemClock};
+    SystemClock.now().to_string()
+}
+
+/// The first line of every stream.
+pub(crate) fn version() -> Json {
+    let version = env!("CARGO_PKG_VERSION");
+    line("version", "info", format!("pgferry {version}"), json!({"pgferry": version, "ui": "1.2"}))
+}
+
+/// Terraform's word for an action.
+fn action(action: Action) -> &'static str {
+    match action {
+        Action::NoOp | Action::Settle => "noop",
+        Action::Create => "create",
+        Action::Import => "import",
+        Action::Update => "update",
+        Action::Replace => "replace",
+        Action::Delete => "delete",
+        Action::Forget => "remove",
+        Action::Read => "read",
+        Action::Run => "run",
+    }
+}
+
+fn resource(change: &Change) -> Json {
+    json!({
+        "addr": change.address,
+        "resource": change.address,
+        "resource_type": change.type_name,
+        "resource_name": change.address.name(),
+        "implied_provider": change.type_name.split('.').next(),
+    })
+}
+
+/// The plan as lines: one `planned_change` each, then `change_summary`.
+pub(crate) fn plan_lines(plan: &Plan) -> Vec<Json> {
+    let mut lines: Vec<Json> = plan
+        .changes
+        .values()
+        .filter(|change| change.action != Action::NoOp)
+        .map(|change| {
+            let word = action(change.action);
+            let message = format!("{}: Plan to {word}", change.address);
+            let change = json!({"resource": resource(change), "action": word, "reasons": change.reasons});
+            line("planned_change", "info", message, json!({"change": change}))
+        })
+        .collect();
+    for located in &plan.findings {
+        use pgferry_engine::finding::Severity;
+        let level = match located.finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warn",
+            Severity::Note => "info",
+        };
+        let message = located.finding.message.clone();
+        lines.push(line("finding", level, message, json!({"finding": located})));
+    }
+    lines.push(summary(plan.counts(), "plan"));
+    lines
+}
+
+fn summary(counts: pgferry_engine::plan::Counts, operation: &str) -> Json {
+    let (add, change, remove, import) = (counts.add, counts.change, counts.destroy, counts.import);
+    let message = match operation {
+        "plan" => format!("Plan: {add} to add, {change} to change, {remove} to destroy."),
+        _ => format!("Apply complete! Resources: {add} added, {change} changed, {remove} destroyed."),
+    };
+    let changes = json!({"add": add, "change": change, "import": import, "remove": remove, "operation": operation});
+    line("change_summary", "info", message, json!({"changes": changes}))
+}
+
+/// The end of an apply, also of one that failed: what was done, what failed, what was not attempted.
+pub(crate) fn apply_lines(outcome: &Outcome) -> Vec<Json> {
+    let mut lines: Vec<Json> = outcome
+        .failed
+        .iter()
+        .map(|failure| {
+            let detail = failure.help.clone().unwrap_or_default();
+            let diagnostic = json!({
+                "severity": "error", "summary": redact(&failure.message), "detail": detail, "address": failure.address,
+            });
+            line("diagnostic", "error", format!("Error: {}", failure.message), json!({"diagnostic": diagnostic}))
+        })
+        .collect();
+    let mut last = summary(outcome.counts, "apply");
+    if let Json::Object(object) = &mut last {
+        object.insert("not_attempted".into(), json!(outcome.skipped));
+        if !outcome.is_success() {
+            object.insert("@level".into(), json!("error"));
+            object.insert("@message".into(), json!("Apply did not finish"));
+        }
+    }
+    lines.push(last);
+    lines
+}
+
+/// One event as a line.
+pub(crate) fn event(event: &Event) -> Json {
+    let hook = |address: &pgferry_engine::address::Address, verb: &str, elapsed: Option<std::time::Duration>| {
+        let mut hook = json!({"resource": {"addr": address, "resource_name": address.name()}, "action": verb});
+        if let (Some(elapsed), Json::Object(object)) = (elapsed, &mut hook) {
+            object.insert("elapsed_seconds".into(), json!(elapsed.as_secs()));
+        }
+        hook
+    };
+    match event {
+        Event::Started { address, verb, id } => {
+            let mut hook = hook(address, verb, None);
+            if let (Some(id), Json::Object(object)) = (id, &mut hook) {
+                object.insert("id_key".into(), json!("id"));
+                object.insert("id_value".into(), json!(id));
+            }
+            line("apply_start", "info", format!("{address}: {verb}..."), json!({"hook": hook}))
+        }
+        Event::Progress { address, verb, elapsed, progress } => {
+            let message = format!("{address}: still {verb}... [{}s elapsed]", elapsed.as_secs());
+            let hook = hook(address, verb, Some(*elapsed));
+            line("apply_progress", "info", message, json!({"hook": hook, "progress": progress}))
+        }
+        Event::Succeeded { address, verb, elapsed, id } => {
+            let mut hook = hook(address, verb, Some(*elapsed));
+            if let (Some(id), Json::Object(object)) = (id, &mut hook) {
+                object.insert("id_key".into(), json!("id"));
+                object.insert("id_value".into(), json!(id));
+            }
+            let message = format!("{address}: {verb} complete after {}s", elapsed.as_secs());
+            line("apply_complete", "info", message, json!({"hook": hook}))
+        }
+        Event::Failed { address, verb, elapsed, message, help } => {
+            let hook = hook(address, verb, Some(*elapsed));
+            let text = format!("{address}: {verb} failed: {message}");
+            line("apply_errored", "error", text, json!({"hook": hook, "help": help}))
+        }
+        Event::Warning { address, message } => {
+            let diagnostic = json!({"severity": "warning", "summary": redact(message), "address": address});
+            line("diagnostic", "warn", format!("Warning: {message}"), json!({"diagnostic": diagnostic}))
+        }
+        Event::Output { address, text } => {
+            line("provision_progress", "info", format!("{address}: {text}"), json!({"hook": hook(address, "running", None), "output": redact(text)}))
+        }
+        Event::Retrying { address, message, after } => {
+            let text = format!("{address}: trying again in {}s: {message}", after.as_secs());
+            line("log", "warn", text, json!({"hook": hook(address, "retrying", None)}))
+        }
+        Event::Stopping { held } => {
+            line("log", "warn", "stopping; some scopes stay open".to_owned(), json!({"held": held}))
+        }
+    }
+}

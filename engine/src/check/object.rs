@@ -1,0 +1,134 @@
+//! Maps: unknown fields, missing ones, and alternatives among them.
+
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use super::shape::mentions_secret;
+use super::{Checker, Place, Shape};
+use crate::diag::{Diagnostic, did_you_mean, listed, suggestion};
+use crate::source::{Entry, Value};
+use crate::template::Template;
+
+impl<'a> Checker<'a> {
+    /// The fields of a map, which should be as `schema` says.
+    ///
+    /// Keys in `skip` are somebody else's. A declared field that is null is left out. A schema with `properties` is closed unless it says otherwise: a
+    /// field that nobody reads is a wish that nobody fulfils.
+    pub(crate) fn object(
+        &mut self,
+        entries: &[Entry],
+        schema: &'a Json,
+        skip: &[&str],
+        place: &Place<'_, 'a>,
+    ) -> IndexMap<String, Template> {
+        let properties = schema.get("properties").and_then(Json::as_object);
+        let more = match schema.get("additionalProperties") {
+            Some(Json::Bool(false)) => None,
+            Some(more) => Some(more),
+            None if properties.is_some() => None,
+            None => Some(&Json::Bool(true)),
+        };
+        let mut fields = IndexMap::with_capacity(entries.len());
+        for entry in entries.iter().filter(|entry| !skip.contains(&entry.key.as_str())) {
+            let inner = place.field(&entry.key, entry.key_span);
+            let declared = properties.and_then(|fields| fields.get(&entry.key));
+            if declared.is_some() && entry.value.value == Value::Null {
+                continue;
+            }
+            match declared.or(more) {
+                Some(schema) => {
+                    let template = self.value(&entry.value, schema, &inner);
+                    fields.insert(entry.key.clone(), template);
+                }
+                None => {
+                    let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
+                    let meant = did_you_mean(&entry.key, known.clone());
+                    let meant = meant.and_then(|name| properties?.get(name));
+                    let referred = entry.value.as_str().is_some_and(|text| text.starts_with("${"));
+                    if meant.is_some_and(mentions_secret) && !referred {
+                        self.masked.push(entry.value.span);
+                    }
+                    self.unknown_field(entry, known, place);
+                    self.anything(&entry.value, &inner);
+                }
+            }
+        }
+        self.missing(entries, schema, place);
+        self.alternatives(entries, schema, place);
+        fields
+    }
+
+    fn unknown_field<'k>(
+        &mut self,
+        entry: &Entry,
+        known: impl Iterator<Item = &'k str> + Clone,
+        place: &Place<'_, 'a>,
+    ) {
+        let common = place.is_resource().then_some(crate::spec::COMMON_FIELDS);
+        let known = known.chain(common.into_iter().flatten().copied());
+        let message = format!("unknown field `{}` in {place}", entry.key);
+        self.mistakes.push(
+            Diagnostic::error("PGF0104", message)
+                .at(entry.key_span, "no such field")
+                .context(place.owner.span, place.owner.said)
+                .maybe_help(suggestion(&entry.key, known, "the fields are")),
+        );
+    }
+
+    fn missing(&mut self, entries: &[Entry], schema: &'a Json, place: &Place<'_, 'a>) {
+        let required = schema.get("required").and_then(Json::as_array);
+        for name in required.into_iter().flatten().filter_map(Json::as_str) {
+            if has(entries, name) {
+                continue;
+            }
+            let wanted = schema
+                .get("properties")
+                .and_then(|fields| fields.get(name))
+                .map(|field| Shape::of(field, place.owner.schema));
+            let example = match wanted {
+                Some(shape) if shape.only_reference() => "${…}".to_owned(),
+                Some(shape) if shape.secret => "${env.…}".to_owned(),
+                _ => "…".to_owned(),
+            };
+            self.mistakes.push(
+                Diagnostic::error("PGF0105", format!("{place} needs `{name}`"))
+                    .at(place.span, format!("`{name}` is missing here"))
+                    .help(format!("add `{name}: {example}`")),
+            );
+        }
+    }
+
+    /// `oneOf` and `anyOf` whose alternatives are lists of `required` fields.
+    fn alternatives(&mut self, entries: &[Entry], schema: &'a Json, place: &Place<'_, 'a>) {
+        for (word, exactly) in [("oneOf", true), ("anyOf", false)] {
+            let Some(branches) = schema.get(word).and_then(Json::as_array) else { continue };
+            let needs: Option<Vec<Vec<&str>>> = branches
+                .iter()
+                .map(|branch| {
+                    let list = branch.get("required")?.as_array()?;
+                    branch.get("properties").is_none().then_some(())?;
+                    Some(list.iter().filter_map(Json::as_str).collect())
+                })
+                .collect();
+            let Some(needs) = needs else { continue };
+            let given = needs.iter().filter(|n| n.iter().all(|name| has(entries, name))).count();
+            let names = needs
+                .iter()
+                .map(|names| listed(names).replace("`, `", "` with `"))
+                .collect::<Vec<_>>()
+                .join(" or ");
+            let message = match given {
+                0 => format!("{place} needs {names}"),
+                1 => continue,
+                _ if !exactly => continue,
+                _ => format!("{place} takes only one of {names}"),
+            };
+            let text = if given == 0 { "none of them is here" } else { "more than one is here" };
+            self.mistakes.push(Diagnostic::error("PGF0131", message).at(place.span, text));
+        }
+    }
+}
+
+fn has(entries: &[Entry], name: &str) -> bool {
+    entries.iter().any(|entry| entry.key == name && entry.value.value != Value::Null)
+}

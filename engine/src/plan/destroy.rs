@@ -1,0 +1,100 @@
+//! A plan to tear down what a migration made: staging goes, what says so goes, data stays unless named today.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Action, Change, Input, Located, Plan, ScopeAction, ScopeChange, Step, StepKind, steps,
+};
+use crate::address::Address;
+use crate::info::{Kind, OnRemove};
+
+/// Plans a destroy from the state alone; reality is looked at by each deletion itself.
+pub fn destroy(input: &Input<'_>) -> Plan {
+    let state = input.state;
+    let mut changes = BTreeMap::new();
+    let findings: Vec<Located> = Vec::new();
+    for (address, entry) in &state.resources {
+        let traits = input.catalog.get(&entry.type_name).map(|info| info.traits);
+        let guarded = traits.is_some_and(|traits| traits.guarded);
+        let staging = traits.is_some_and(|traits| traits.staging);
+        let confirmed = steps::unconfirmed_delete(input, address).is_none();
+        let managed = entry.kind == Kind::Managed;
+        let delete = managed
+            && if guarded { confirmed } else { staging || entry.on_remove == OnRemove::Destroy };
+        let reason = match (delete, guarded, managed) {
+            (true, true, _) => "confirmed by name".to_owned(),
+            (true, false, _) if staging => "staging".to_owned(),
+            (true, ..) => "`on_remove` is `destroy`".to_owned(),
+            (false, true, _) => {
+                let name = ["name", "label"].iter().find_map(|key| {
+                    entry.remembered.attrs.get(*key).and_then(serde_json::Value::as_str)
+                });
+                format!("kept; to delete it: `--confirm {address}={}`", name.unwrap_or("NAME"))
+            }
+            (false, false, true) => "kept; `on_remove` is `keep`".to_owned(),
+            (false, false, false) => "was done; nothing to delete".to_owned(),
+        };
+        let change = Change {
+            address: address.clone(),
+            type_name: entry.type_name.clone(),
+            kind: entry.kind,
+            action: if delete { Action::Delete } else { Action::Forget },
+            reasons: vec![reason],
+            fields: Vec::new(),
+            notes: Vec::new(),
+            takes_up: false,
+        };
+        changes.insert(address.clone(), change);
+    }
+    let scopes: BTreeMap<Address, ScopeChange> = state
+        .open_scopes()
+        .map(|(address, scope)| {
+            let type_name = scope.type_name.clone();
+            let change = ScopeChange { type_name, what: ScopeAction::Close, epoch: scope.epoch };
+            (address.clone(), change)
+        })
+        .collect();
+    let plan_steps = teardown(input, &changes, &scopes);
+    Plan {
+        name: input.spec.name.clone(),
+        run: input.spec.run.clone(),
+        lineage: state.lineage.clone(),
+        serial: state.serial,
+        at: input.now,
+        destroy: true,
+        changes,
+        scopes,
+        findings,
+        steps: plan_steps,
+    }
+}
+
+/// Scopes close first; then dependents go before what they depend on.
+fn teardown(
+    input: &Input<'_>,
+    changes: &BTreeMap<Address, Change>,
+    scopes: &BTreeMap<Address, ScopeChange>,
+) -> Vec<Step> {
+    let step = |address: &Address, what, after| Step {
+        address: address.clone(),
+        what,
+        after,
+        any_of: Vec::new(),
+    };
+    let mut all: Vec<Step> =
+        scopes.keys().map(|scope| step(scope, StepKind::Close, Vec::new())).collect();
+    let closings: Vec<usize> = (0..all.len()).collect();
+    let gone: BTreeSet<Address> = changes.keys().cloned().collect();
+    let mut placed: BTreeMap<Address, usize> = BTreeMap::new();
+    for (address, what) in steps::departures(input.state, &gone, changes) {
+        let mut after = closings.clone();
+        for (dependent, entry) in &input.state.resources {
+            if entry.dependencies.contains(&address) {
+                after.extend(placed.get(dependent).copied());
+            }
+        }
+        all.push(step(&address, what, after));
+        placed.insert(address, all.len() - 1);
+    }
+    all
+}

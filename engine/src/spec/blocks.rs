@@ -1,0 +1,271 @@
+//! `resources:`: each block's type, what every resource takes, and its type's own fields.
+
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use super::edges::{Edge, How};
+use super::interpolate::References;
+use super::{Block, COMMON_FIELDS, RESERVED_NAMES};
+use crate::address::{Address, is_name};
+use crate::check::{Checker, Owner, Place};
+use crate::diag::{Diagnostic, did_you_mean, listed};
+use crate::info::{Kind, OnRemove, TypeInfo};
+use crate::source::{Entry, Node, Value};
+
+/// Part of the format, not of this version.
+const LATER_FIELDS: [&str; 5] = ["for_each", "lifecycle", "timeouts", "renamed_from", "on_exists"];
+
+/// All blocks, and the edges of their `depends_on`.
+pub(super) struct Blocks {
+    pub(super) resources: IndexMap<Address, Block>,
+    pub(super) edges: Vec<Edge>,
+}
+
+/// The `type:` of a block.
+pub(super) fn type_entry(entry: &Entry) -> Option<&Entry> {
+    entry.value.as_map()?.iter().find(|field| field.key == "type")
+}
+
+/// What is wrong with the name of a resource, variable or output.
+pub(super) fn bad_name(entry: &Entry, what: &str) -> Option<Diagnostic> {
+    if !is_name(&entry.key) {
+        let message = format!("`{}` cannot name {what}", entry.key);
+        let rule = "a letter or `_`, then letters, digits, `_` and `-`";
+        return Some(Diagnostic::error("PGF0110", message).at(entry.key_span, rule));
+    }
+    None
+}
+
+/// Reads every block; what is wrong goes to the checker.
+pub(super) fn read<'a>(checker: &mut Checker<'a>, entries: &[Entry]) -> Blocks {
+    let mut blocks =
+        Blocks { resources: IndexMap::with_capacity(entries.len()), edges: Vec::new() };
+    for entry in entries {
+        let name = entry.key.as_str();
+        if RESERVED_NAMES.contains(&name) {
+            let message = format!("`{name}` cannot name a resource");
+            let text = format!("`${{{name}.…}}` has a meaning of its own");
+            checker.mistakes.push(Diagnostic::error("PGF0110", message).at(entry.key_span, text));
+        } else {
+            checker.mistakes.extend(bad_name(entry, "a resource"));
+        }
+        let Some(fields) = entry.value.as_map() else {
+            let kind = entry.value.kind();
+            checker.mistakes.push(
+                Diagnostic::error("PGF0106", format!("resource `{name}` wants a map, not {kind}"))
+                    .at(entry.key_span, format!("its value is {kind}"))
+                    .help("begin it with `type: …`"),
+            );
+            continue;
+        };
+        let block = block(checker, entry, fields, &mut blocks.edges);
+        blocks.resources.insert(block.address.clone(), block);
+    }
+    blocks
+}
+
+fn block<'a>(
+    checker: &mut Checker<'a>,
+    entry: &Entry,
+    fields: &[Entry],
+    edges: &mut Vec<Edge>,
+) -> Block {
+    static ANYTHING: Json = Json::Bool(true);
+    let name = entry.key.as_str();
+    let info = checker.scope.resources.get(name).and_then(|declared| declared.info);
+    let type_name = block_type(checker, entry, info);
+    let label = match &type_name {
+        Some(type_name) => format!("`{name}` ({type_name})"),
+        None => format!("`{name}`"),
+    };
+    let schema = info.map_or(&ANYTHING, |info| &info.spec);
+    let owner = Owner {
+        label,
+        span: entry.key_span,
+        said: Owner::RESOURCE,
+        references: References::Allowed,
+        schema,
+    };
+    let place = Place::root(&owner);
+    let own = |field: &str| info.is_some_and(|info| info.field(field).is_some());
+    let mut skip = COMMON_FIELDS.to_vec();
+    skip.extend(LATER_FIELDS.iter().filter(|field| !own(field)));
+    // Of an unknown type nothing is known, so nothing but its references is checked.
+    let place_of_fields = place.secretly(info.is_none());
+    let templates = checker.object(fields, schema, &skip, &place_of_fields);
+    for field in fields.iter().filter(|field| LATER_FIELDS.contains(&field.key.as_str())) {
+        if !own(&field.key) {
+            let message = format!("`{}` is not in this version yet", field.key);
+            let text = "refused rather than ignored";
+            checker.mistakes.push(Diagnostic::error("PGF0128", message).at(field.key_span, text));
+        }
+    }
+    let find = |key: &str| {
+        fields.iter().find(|field| field.key == key && field.value.value != Value::Null)
+    };
+    let on_remove = find("on_remove").and_then(|field| on_remove(checker, field, info, &place));
+    let address = Address::new(name);
+    let depends_on = find("depends_on")
+        .map_or_else(Vec::new, |field| depends_on(checker, &address, field, &place, edges));
+    Block {
+        address,
+        type_name: type_name.unwrap_or_default(),
+        fields: templates,
+        depends_on,
+        on_remove,
+        span: entry.key_span,
+    }
+}
+
+/// The type as written; `None` if that is no text.
+fn block_type(checker: &mut Checker<'_>, entry: &Entry, info: Option<&TypeInfo>) -> Option<String> {
+    if let Some(info) = info {
+        return Some(info.name.to_owned());
+    }
+    let name = &entry.key;
+    let Some(field) = type_entry(entry) else {
+        checker.mistakes.push(
+            Diagnostic::error("PGF0105", format!("`{name}` needs `type`"))
+                .at(entry.key_span, "`type` is missing here")
+                .help("add `type: provider.noun`"),
+        );
+        return None;
+    };
+    let Some(written) = field.value.as_str() else {
+        let kind = field.value.kind();
+        checker.mistakes.push(
+            Diagnostic::error("PGF0106", format!("`type` of `{name}` wants text, not {kind}"))
+                .at(field.key_span, format!("its value is {kind}")),
+        );
+        return None;
+    };
+    let known = checker.scope.types.keys().copied();
+    let noun = known.clone().find(|known| known.rsplit('.').next() == Some(written));
+    let help = match noun.or_else(|| did_you_mean(written, known.clone())) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => {
+            let prefix = written.split('.').next().unwrap_or_default();
+            let of_provider: Vec<&str> =
+                known.clone().filter(|t| t.split('.').next() == Some(prefix)).collect();
+            match of_provider.is_empty() {
+                false => format!("the types of `{prefix}` are {}", listed(&of_provider)),
+                true => format!("the types are {}", listed(&known.collect::<Vec<_>>())),
+            }
+        }
+    };
+    checker.mistakes.push(
+        Diagnostic::error("PGF0103", format!("unknown type `{written}` of `{name}`"))
+            .at(field.value.span, "no such type")
+            .help(help),
+    );
+    Some(written.to_owned())
+}
+
+fn on_remove(
+    checker: &mut Checker<'_>,
+    field: &Entry,
+    info: Option<&TypeInfo>,
+    place: &Place<'_, '_>,
+) -> Option<OnRemove> {
+    let owner = &place.owner.label;
+    let choice = match field.value.as_str() {
+        Some("keep") => OnRemove::Keep,
+        Some("destroy") => OnRemove::Destroy,
+        _ => {
+            checker.mistakes.push(
+                Diagnostic::error(
+                    "PGF0107",
+                    format!("`on_remove` of {owner} is `keep` or `destroy`"),
+                )
+                .at(field.key_span, "neither of them"),
+            );
+            return None;
+        }
+    };
+    if let Some(info) = info.filter(|info| info.kind != Kind::Managed) {
+        let what = match info.kind {
+            Kind::Lookup => "is looked up, never changed",
+            Kind::Run => "is something done, which can only be forgotten",
+            Kind::Scoped | Kind::Managed => "is opened and closed within an apply",
+        };
+        checker.mistakes.push(
+            Diagnostic::error("PGF0129", format!("`on_remove` has no meaning for {owner}"))
+                .at(field.key_span, format!("a `{}` {what}", info.name))
+                .help("leave it out"),
+        );
+    }
+    Some(choice)
+}
+
+fn depends_on(
+    checker: &mut Checker<'_>,
+    from: &Address,
+    field: &Entry,
+    place: &Place<'_, '_>,
+    edges: &mut Vec<Edge>,
+) -> Vec<Address> {
+    let owner = &place.owner.label;
+    let Value::Seq(items) = &field.value.value else {
+        let kind = field.value.kind();
+        let help = field.value.as_str().map(|name| format!("write `depends_on: [{name}]`"));
+        checker.mistakes.push(
+            Diagnostic::error(
+                "PGF0106",
+                format!("`depends_on` of {owner} wants a list, not {kind}"),
+            )
+            .at(field.key_span, format!("its value is {kind}"))
+            .maybe_help(help),
+        );
+        return Vec::new();
+    };
+    let mut addresses = Vec::with_capacity(items.len());
+    for item in items {
+        match depended_on(checker, item, owner) {
+            Ok(to) => {
+                edges.push(Edge {
+                    from: from.clone(),
+                    to: to.clone(),
+                    span: item.span,
+                    how: How::Lists,
+                });
+                addresses.push(to);
+            }
+            Err(mistake) => checker.mistakes.push(*mistake),
+        }
+    }
+    addresses
+}
+
+fn depended_on(
+    checker: &Checker<'_>,
+    item: &Node,
+    owner: &str,
+) -> Result<Address, Box<Diagnostic>> {
+    let Some(name) = item.as_str() else {
+        let message = format!("`depends_on` of {owner} lists names of resources");
+        return Err(Box::new(
+            Diagnostic::error("PGF0106", message).at(item.span, format!("this is {}", item.kind())),
+        ));
+    };
+    if let Some(inner) = name.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        let bare = inner.split(['.', '[']).next().unwrap_or(inner).trim();
+        let message = format!("`depends_on` of {owner} lists names, not references");
+        return Err(Box::new(
+            Diagnostic::error("PGF0111", message)
+                .at(item.span, "a reference")
+                .help(format!("write `{bare}`")),
+        ));
+    }
+    let block = name.split('[').next().unwrap_or(name);
+    if !checker.scope.resources.contains_key(block) {
+        return Err(Box::new(checker.scope.no_resource(name, item.span)));
+    }
+    if block != name {
+        return Err(Box::new(
+            Diagnostic::error("PGF0112", format!("`{block}` is one resource, not several"))
+                .at(item.span, "this asks for one of several")
+                .help(format!("write `{block}`")),
+        ));
+    }
+    Ok(Address::new(name))
+}

@@ -1,0 +1,201 @@
+//! What names mean in one spec: variables, environment, resources and the attributes of their types.
+//!
+//! Everything here answers questions; nothing reads the file. References are looked up once each, in constant time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value as Json;
+
+use crate::check::shape::{Kinds, Shape, mentions_secret};
+use crate::diag::{Diagnostic, Source, Span, did_you_mean, listed, suggestion};
+use crate::info::TypeInfo;
+use crate::template::{Reference, Step};
+use crate::tree::Tree;
+
+/// A variable with its value.
+pub(crate) struct Variable {
+    /// `None`: it has none, which is already reported.
+    pub(crate) value: Option<Tree>,
+    /// Where its value stands in the file, if it is the default.
+    pub(crate) default: Option<Span>,
+}
+
+/// A block under `resources:`.
+pub(crate) struct Declared<'a> {
+    /// `None`: its type is unknown, which is already reported.
+    pub(crate) info: Option<&'a TypeInfo>,
+}
+
+/// The names of a spec.
+pub(crate) struct Scope<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) types: BTreeMap<&'static str, &'a TypeInfo>,
+    pub(crate) variables: BTreeMap<String, Variable>,
+    pub(crate) env: &'a BTreeMap<String, String>,
+    pub(crate) resources: HashMap<&'a str, Declared<'a>>,
+}
+
+/// What a reference leads to.
+pub(crate) struct Target<'a> {
+    /// `None`: nothing is known of it.
+    pub(crate) shape: Option<Shape<'a>>,
+    pub(crate) root: Option<&'a Json>,
+    pub(crate) secret: bool,
+}
+
+impl Target<'_> {
+    const UNKNOWN: Self = Self { shape: None, root: None, secret: false };
+
+    /// The kinds of value that it may have.
+    pub(crate) fn kinds(&self) -> Kinds {
+        self.shape.as_ref().map_or(Kinds::ANY, Shape::kinds)
+    }
+}
+
+impl<'a> Scope<'a> {
+    /// The type of the resource that `reference` begins with, if that is known.
+    pub(crate) fn info(&self, reference: &Reference) -> Option<&'a TypeInfo> {
+        self.resources.get(reference.address.name())?.info
+    }
+
+    /// Names of resources, in order.
+    pub(crate) fn names(&self) -> Vec<&'a str> {
+        let mut names: Vec<&'a str> = self.resources.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Where `reference` leads.
+    ///
+    /// # Errors
+    /// The resource, attribute, member or element is not there.
+    pub(crate) fn target(&self, reference: &Reference) -> Result<Target<'a>, Box<Diagnostic>> {
+        let name = reference.address.name();
+        let Some(declared) = self.resources.get(name) else {
+            return Err(Box::new(self.no_resource(name, reference.span)));
+        };
+        if reference.address.as_str() != name {
+            return Err(Box::new(
+                Diagnostic::error("PGF0112", format!("`{name}` is one resource, not several"))
+                    .at(reference.span, "this asks for one of several")
+                    .help(format!("write `${{{name}.…}}`")),
+            ));
+        }
+        let Some(info) = declared.info else { return Ok(Target::UNKNOWN) };
+        match reference.path.split_first() {
+            None => Ok(Target { shape: None, root: None, secret: false }),
+            Some((Step::Index(_), _)) => Err(Box::new(
+                Diagnostic::error("PGF0113", format!("`{name}` has attributes, not elements"))
+                    .at(reference.span, "a number in brackets")
+                    .maybe_help(attributes(info)),
+            )),
+            Some((Step::Member(attribute), rest)) => {
+                let Some(schema) = info.attribute(attribute) else {
+                    return Err(Box::new(no_attribute(name, info, attribute, reference.span)));
+                };
+                let told = format!("{name}.{attribute}");
+                walk(schema, &info.attrs, rest, told, reference.span)
+            }
+        }
+    }
+
+    /// A name that no block has.
+    pub(crate) fn no_resource(&self, name: &str, span: Span) -> Diagnostic {
+        let mut mistake = Diagnostic::error("PGF0112", format!("there is no resource `{name}`"))
+            .at(span, "refers to nothing in this spec");
+        mistake.help = if self.variables.contains_key(name) {
+            Some(format!("a variable is referred to by `${{var.{name}}}`"))
+        } else {
+            suggestion(name, self.names(), "the resources are")
+        };
+        mistake
+    }
+
+    /// Resources of this spec that have all of `needs`, for a hint.
+    pub(crate) fn fitting(&self, needs: &[&str]) -> Vec<String> {
+        self.names()
+            .into_iter()
+            .filter(|name| {
+                let info = self.resources.get(name).and_then(|declared| declared.info);
+                info.is_some_and(|info| needs.iter().all(|need| info.attribute(need).is_some()))
+            })
+            .map(|name| format!("${{{name}}}"))
+            .collect()
+    }
+}
+
+fn no_attribute(name: &str, info: &TypeInfo, attribute: &str, span: Span) -> Diagnostic {
+    let known: Vec<&str> = info.attributes().collect();
+    let help = match did_you_mean(attribute, known.iter().copied()) {
+        Some(meant) => Some(format!("did you mean `${{{name}.{meant}}}`?")),
+        None => attributes(info),
+    };
+    let text = if info.field(attribute).is_some() {
+        "a field, but not an attribute of its type"
+    } else {
+        "no such attribute"
+    };
+    let message = format!("`{name}` ({}) has no attribute `{attribute}`", info.name);
+    Diagnostic::error("PGF0113", message).at(span, text).maybe_help(help)
+}
+
+fn attributes(info: &TypeInfo) -> Option<String> {
+    let known: Vec<&str> = info.attributes().collect();
+    if known.is_empty() {
+        return Some(format!("a `{}` has no attributes", info.name));
+    }
+    Some(format!("a `{}` has {}", info.name, listed(&known)))
+}
+
+/// Follows `path` into `schema`.
+fn walk<'a>(
+    schema: &'a Json,
+    root: &'a Json,
+    path: &[Step],
+    mut told: String,
+    span: Span,
+) -> Result<Target<'a>, Box<Diagnostic>> {
+    let mut schema = schema;
+    let mut secret = false;
+    for step in path {
+        let shape = Shape::of(schema, root);
+        secret |= shape.secret;
+        let kind = match step {
+            Step::Member(_) => Kinds::MAP,
+            Step::Index(_) => Kinds::LIST,
+        };
+        let wrong = |what: &str, said: String| {
+            Diagnostic::error("PGF0113", format!("`{told}` has no {what}")).at(span, said)
+        };
+        let Some(branch) = shape.accepting(kind).next() else {
+            let what = if kind == Kinds::LIST { "elements" } else { "members" };
+            return Err(Box::new(wrong(what, format!("it is {}", shape.kinds()))));
+        };
+        let next = match step {
+            Step::Index(_) => branch.get("items"),
+            Step::Member(name) => {
+                let listed = branch.get("properties").and_then(|map| map.get(name));
+                let open = branch.get("additionalProperties").filter(|more| more.is_object());
+                if listed.is_none() && open.is_none() && branch.get("properties").is_some() {
+                    let members = branch.get("properties").and_then(Json::as_object);
+                    let known = members.into_iter().flatten().map(|(name, _)| name.as_str());
+                    return Err(Box::new(
+                        wrong(&format!("member `{name}`"), "no such member".to_owned())
+                            .maybe_help(suggestion(name, known, "the members are")),
+                    ));
+                }
+                listed.or(open)
+            }
+        };
+        match step {
+            Step::Index(index) => told.push_str(&format!("[{index}]")),
+            Step::Member(name) => told.push_str(&format!(".{name}")),
+        }
+        match next {
+            Some(next) => schema = next,
+            None => return Ok(Target { shape: None, root: None, secret }),
+        }
+    }
+    secret |= mentions_secret(schema);
+    Ok(Target { shape: Some(Shape::of(schema, root)), root: Some(root), secret })
+}

@@ -1,0 +1,656 @@
+//! Fields, kinds, names and the head of a spec.
+
+use super::{broken, inputs, read};
+
+#[test]
+fn unknown_field_with_a_near_one() {
+    broken(
+        r#"resources:
+  database:
+    type: heroku.addon
+    app: acme
+    plann: essential-1
+    plan: a
+"#,
+        r#"error[PGF0104]: unknown field `plann` in `database` (heroku.addon)
+ --> spec.yaml:7:5
+4 |   database:
+  |   -------- resource declared here
+...
+7 |     plann: essential-1
+  |     ^^^^^ no such field
+help: did you mean `plan`?
+"#,
+    );
+}
+
+#[test]
+fn unknown_field_without() {
+    broken(
+        r#"resources:
+  app:
+    type: heroku.app
+    name: acme-app
+    colour: red
+"#,
+        r#"error[PGF0104]: unknown field `colour` in `app` (heroku.app)
+ --> spec.yaml:7:5
+4 |   app:
+  |   --- resource declared here
+...
+7 |     colour: red
+  |     ^^^^^^ no such field
+help: the fields are: `name`, `region`, `type`, `depends_on`, `on_remove`
+"#,
+    );
+}
+
+#[test]
+fn unknown_type() {
+    broken(
+        r#"resources:
+  app:
+    type: heroku.ap
+    name: x
+  dump:
+    type: dump
+  other:
+    type: aws.rds
+  heroku:
+    type: heroku.pipeline
+"#,
+        r#"error[PGF0103]: unknown type `heroku.ap` of `app`
+ --> spec.yaml:5:11
+5 |     type: heroku.ap
+  |           ^^^^^^^^^ no such type
+help: did you mean `heroku.app`?
+
+error[PGF0103]: unknown type `dump` of `dump`
+ --> spec.yaml:8:11
+8 |     type: dump
+  |           ^^^^ no such type
+help: did you mean `postgres.dump`?
+
+error[PGF0103]: unknown type `aws.rds` of `other`
+  --> spec.yaml:10:11
+10 |     type: aws.rds
+   |           ^^^^^^^ no such type
+help: the types are `core.command`, `core.value`, `heroku.addon`, `heroku.app`, `linode.database`, `postgres.dump`, `postgres.verification`
+
+error[PGF0103]: unknown type `heroku.pipeline` of `heroku`
+  --> spec.yaml:12:11
+12 |     type: heroku.pipeline
+   |           ^^^^^^^^^^^^^^^ no such type
+help: the types of `heroku` are `heroku.addon`, `heroku.app`
+"#,
+    );
+}
+
+#[test]
+fn missing_type() {
+    broken(
+        r#"resources:
+  app:
+    name: x
+  b: 5
+  c:
+    type: [x]
+"#,
+        r#"error[PGF0105]: `app` needs `type`
+ --> spec.yaml:4:3
+4 |   app:
+  |   ^^^ `type` is missing here
+help: add `type: provider.noun`
+
+error[PGF0106]: resource `b` wants a map, not a number
+ --> spec.yaml:6:3
+6 |   b: 5
+  |   ^ its value is a number
+help: begin it with `type: …`
+
+error[PGF0106]: `type` of `c` wants text, not a list
+ --> spec.yaml:8:5
+8 |     type: [x]
+  |     ^^^^ its value is a list
+"#,
+    );
+}
+
+#[test]
+fn missing_field() {
+    broken(
+        r#"resources:
+  target:
+    type: heroku.addon
+    app: acme
+  dump:
+    type: postgres.dump
+    to: { bucket: b }
+"#,
+        r#"error[PGF0105]: `target` (heroku.addon) needs `plan`
+ --> spec.yaml:4:3
+4 |   target:
+  |   ^^^^^^ `plan` is missing here
+help: add `plan: …`
+
+error[PGF0105]: `dump` (postgres.dump) needs `source`
+ --> spec.yaml:7:3
+7 |   dump:
+  |   ^^^^ `source` is missing here
+help: add `source: ${…}`
+
+error[PGF0105]: `to` of `dump` (postgres.dump) needs `object`
+ --> spec.yaml:9:5
+9 |     to: { bucket: b }
+  |     ^^ `object` is missing here
+help: add `object: …`
+"#,
+    );
+}
+
+#[test]
+fn wrong_kinds() {
+    broken(
+        r#"resources:
+  c:
+    type: core.command
+    command: ./run.sh
+    timeout: soon
+    shell: yes
+    env: [A]
+  d:
+    type: core.command
+    command: [5, { a: b }]
+    timeout: 1.5
+  e:
+    type: heroku.addon
+    app:
+    plan: 16.10
+"#,
+        r#"error[PGF0106]: `command` of `c` (core.command) wants a list, not text
+ --> spec.yaml:6:14
+6 |     command: ./run.sh
+  |              ^^^^^^^^ this is text
+help: write `[./run.sh]`
+
+error[PGF0106]: `timeout` of `c` (core.command) wants a whole number, not text
+ --> spec.yaml:7:14
+7 |     timeout: soon
+  |              ^^^^ this is text
+
+error[PGF0106]: `shell` of `c` (core.command) wants `true` or `false`, not text
+ --> spec.yaml:8:12
+8 |     shell: yes
+  |            ^^^ this is text
+help: write `true`
+
+error[PGF0106]: `env` of `c` (core.command) wants a map, not a list
+ --> spec.yaml:9:10
+9 |     env: [A]
+  |          ^^^ this is a list
+
+error[PGF0106]: `command[0]` of `d` (core.command) wants text, not a number
+  --> spec.yaml:12:15
+12 |     command: [5, { a: b }]
+   |               ^ this is a number
+help: write `"5"`
+
+error[PGF0106]: `command[1]` of `d` (core.command) wants text, not a map
+  --> spec.yaml:12:18
+12 |     command: [5, { a: b }]
+   |                  ^^^^^^^^ this is a map
+
+error[PGF0106]: `timeout` of `d` (core.command) wants a whole number, not a fraction
+  --> spec.yaml:13:14
+13 |     timeout: 1.5
+   |              ^^^ this is a fraction
+
+error[PGF0105]: `e` (heroku.addon) needs `app`
+  --> spec.yaml:14:3
+14 |   e:
+   |   ^ `app` is missing here
+help: add `app: …`
+
+error[PGF0106]: `plan` of `e` (heroku.addon) wants text, not a number
+  --> spec.yaml:17:11
+17 |     plan: 16.10
+   |           ^^^^^ this is a number
+help: write `"16.10"`
+"#,
+    );
+}
+
+#[test]
+fn not_one_of() {
+    broken(
+        r#"resources:
+  app:
+    type: heroku.app
+    name: acme-app
+    region: uss
+  app2:
+    type: heroku.app
+    name: acme-two
+    region: asia
+"#,
+        r#"error[PGF0107]: `region` of `app` (heroku.app) cannot be `uss`
+ --> spec.yaml:7:13
+7 |     region: uss
+  |             ^^^ not one of `us`, `eu`
+help: did you mean `us`?
+
+error[PGF0107]: `region` of `app2` (heroku.app) cannot be `asia`
+  --> spec.yaml:11:13
+11 |     region: asia
+   |             ^^^^ not one of `us`, `eu`
+"#,
+    );
+}
+
+#[test]
+fn bad_app_name() {
+    broken(
+        r#"resources:
+  app:
+    type: heroku.app
+    name: Acme_App
+"#,
+        r#"error[PGF0108]: `name` of `app` (heroku.app) cannot be `Acme_App`
+ --> spec.yaml:6:11
+6 |     name: Acme_App
+  |           ^^^^^^^^ 3 to 30 of `a-z`, `0-9` and `-`, beginning with a letter
+"#,
+    );
+}
+
+#[test]
+fn out_of_range() {
+    broken(
+        r#"resources:
+  s: { type: linode.database, label: x }
+  d:
+    type: postgres.dump
+    source: ${s}
+    to: { bucket: b, object: o }
+    jobs: 99
+  c:
+    type: core.command
+    command: []
+"#,
+        r#"error[PGF0109]: `jobs` of `d` (postgres.dump) cannot be `99`
+ --> spec.yaml:9:11
+9 |     jobs: 99
+  |           ^^ at most 16
+
+error[PGF0109]: `command` of `c` (core.command) cannot have 0 elements
+  --> spec.yaml:12:14
+12 |     command: []
+   |              ^^ at least 1 element
+"#,
+    );
+}
+
+#[test]
+fn alternatives() {
+    broken(
+        r#"resources:
+  a:
+    type: linode.database
+  b:
+    type: linode.database
+    label: x
+    id: 5
+"#,
+        r#"error[PGF0131]: `a` (linode.database) needs `label` or `id`
+ --> spec.yaml:4:3
+4 |   a:
+  |   ^ none of them is here
+
+error[PGF0131]: `b` (linode.database) takes only one of `label` or `id`
+ --> spec.yaml:6:3
+6 |   b:
+  |   ^ more than one is here
+"#,
+    );
+}
+
+#[test]
+fn union_of_maps() {
+    broken(
+        r#"resources:
+  s: { type: linode.database, label: x }
+  d:
+    type: postgres.dump
+    source: ${s}
+    to: { bucket: b, objekt: o }
+"#,
+        r#"error[PGF0105]: `to` of `d` (postgres.dump) needs `object`
+ --> spec.yaml:8:5
+8 |     to: { bucket: b, objekt: o }
+  |     ^^ `object` is missing here
+help: add `object: …`
+
+error[PGF0104]: unknown field `objekt` in `to` of `d` (postgres.dump)
+ --> spec.yaml:8:22
+5 |   d:
+  |   - resource declared here
+...
+8 |     to: { bucket: b, objekt: o }
+  |                      ^^^^^^ no such field
+help: did you mean `object`?
+"#,
+    );
+}
+
+#[test]
+fn bad_names() {
+    broken(
+        r#"variables:
+  "1st": { default: x }
+resources:
+  my app: { type: heroku.app, name: acme-app }
+  var: { type: heroku.app, name: acme-app }
+outputs:
+  a.b: x
+"#,
+        r#"error[PGF0110]: `1st` cannot name a variable
+ --> spec.yaml:4:3
+4 |   "1st": { default: x }
+  |   ^^^^^ a letter or `_`, then letters, digits, `_` and `-`
+
+error[PGF0110]: `my app` cannot name a resource
+ --> spec.yaml:6:3
+6 |   my app: { type: heroku.app, name: acme-app }
+  |   ^^^^^^ a letter or `_`, then letters, digits, `_` and `-`
+
+error[PGF0110]: `var` cannot name a resource
+ --> spec.yaml:7:3
+7 |   var: { type: heroku.app, name: acme-app }
+  |   ^^^ `${var.…}` has a meaning of its own
+
+error[PGF0110]: `a.b` cannot name an output
+ --> spec.yaml:9:3
+9 |   a.b: x
+  |   ^^^ a letter or `_`, then letters, digits, `_` and `-`
+"#,
+    );
+}
+
+#[test]
+fn later_fields() {
+    broken(
+        r#"resources:
+  app:
+    type: heroku.app
+    name: acme-app
+    for_each: [a, b]
+    lifecycle: { prevent_destroy: true }
+"#,
+        r#"error[PGF0128]: `for_each` is not in this version yet
+ --> spec.yaml:7:5
+7 |     for_each: [a, b]
+  |     ^^^^^^^^ refused rather than ignored
+
+error[PGF0128]: `lifecycle` is not in this version yet
+ --> spec.yaml:8:5
+8 |     lifecycle: { prevent_destroy: true }
+  |     ^^^^^^^^^ refused rather than ignored
+"#,
+    );
+}
+
+#[test]
+fn on_remove() {
+    broken(
+        r#"resources:
+  s: { type: linode.database, label: x, on_remove: keep }
+  app: { type: heroku.app, name: acme-app, on_remove: drop }
+"#,
+        r#"error[PGF0129]: `on_remove` has no meaning for `s` (linode.database)
+ --> spec.yaml:4:41
+4 |   s: { type: linode.database, label: x, on_remove: keep }
+  |                                         ^^^^^^^^^ a `linode.database` is looked up, never changed
+help: leave it out
+
+error[PGF0107]: `on_remove` of `app` (heroku.app) is `keep` or `destroy`
+ --> spec.yaml:5:44
+5 |   app: { type: heroku.app, name: acme-app, on_remove: drop }
+  |                                            ^^^^^^^^^ neither of them
+"#,
+    );
+}
+
+#[test]
+fn unknown_keys_and_provider() {
+    broken(
+        r#"resource:
+  a: 1
+providers:
+  linod: {}
+  heroku:
+    tokken: ${env.LINODE_TOKEN}
+"#,
+        r#"error[PGF0101]: unknown key `resource` of the spec
+ --> spec.yaml:3:1
+3 | resource:
+  | ^^^^^^^^ no such key
+help: did you mean `resources`?
+
+error[PGF0126]: unknown provider `linod`
+ --> spec.yaml:6:3
+6 |   linod: {}
+  |   ^^^^^ no such provider
+help: did you mean `linode`?
+
+error[PGF0104]: unknown field `tokken` in provider `heroku`
+ --> spec.yaml:8:5
+7 |   heroku:
+  |   ------ provider configured here
+8 |     tokken: ${env.LINODE_TOKEN}
+  |     ^^^^^^ no such field
+help: did you mean `token`?
+"#,
+    );
+}
+
+#[test]
+fn duplicate_keys() {
+    broken(
+        r#"resources:
+  app:
+    type: heroku.app
+    name: acme-app
+    name: acme-two
+    color: red
+"#,
+        r#"error[PGF0007]: `name` is there twice
+ --> spec.yaml:7:5
+6 |     name: acme-app
+  |     ---- first here
+7 |     name: acme-two
+  |     ^^^^ again here
+help: keep one of the two
+
+error[PGF0104]: unknown field `color` in `app` (heroku.app)
+ --> spec.yaml:8:5
+4 |   app:
+  |   --- resource declared here
+...
+8 |     color: red
+  |     ^^^^^ no such field
+help: the fields are: `name`, `region`, `type`, `depends_on`, `on_remove`
+"#,
+    );
+}
+
+#[test]
+fn variables() {
+    broken(
+        r#"variables:
+  a: {}
+  b: essential-1
+  c: { default: [x] }
+  d: { default: 5, type: string }
+  e: { default: "${env.STAGE}" }
+  f: { defualt: x }
+"#,
+        r#"error[PGF0115]: variable `a` has no value
+ --> spec.yaml:4:3
+4 |   a: {}
+  |   ^ no default, and none is given
+help: give one: `--var a=…`, or `PGFERRY_VAR_a` in the environment
+
+error[PGF0116]: variable `b` is declared by a map
+ --> spec.yaml:5:6
+5 |   b: essential-1
+  |      ^^^^^^^^^^^ this is text
+help: write `b: { default: essential-1 }`
+
+error[PGF0106]: `default` of variable `c` wants text or a number or `true` or `false`, not a list
+ --> spec.yaml:6:17
+6 |   c: { default: [x] }
+  |                 ^^^ this is a list
+
+error[PGF0116]: the default of variable `d` is no `string`
+ --> spec.yaml:7:17
+7 |   d: { default: 5, type: string }
+  |                 ^ this is a number
+
+error[PGF0127]: the default of variable `e` is a plain value
+ --> spec.yaml:8:17
+8 |   e: { default: "${env.STAGE}" }
+  |                 ^^^^^^^^^^^^^^ a reference
+help: refer to it where the variable is used
+
+error[PGF0104]: unknown field `defualt` in variable `f`
+ --> spec.yaml:9:8
+9 |   f: { defualt: x }
+  |        ^^^^^^^ no such field
+  |   - variable declared here
+help: did you mean `default`?
+"#,
+    );
+}
+
+#[test]
+fn sections_must_be_maps() {
+    broken(
+        r#"resources:
+  - type: heroku.app
+providers: none
+"#,
+        r#"error[PGF0106]: `resources` wants a map, not a list
+ --> spec.yaml:3:1
+3 | resources:
+  | ^^^^^^^^^ its value is a list
+help: write one `name: …` a line below `resources:`
+
+error[PGF0106]: `providers` wants a map, not text
+ --> spec.yaml:5:1
+5 | providers: none
+  | ^^^^^^^^^ its value is text
+help: write one `name: …` a line below `providers:`
+"#,
+    );
+}
+
+#[test]
+fn the_head() {
+    let head = |text: &str, expect: &str| {
+        let said = read(text, &inputs()).expect_err("a mistake");
+        assert_eq!(said, expect, "\n{said}");
+    };
+    head(
+        r#"name: x
+"#,
+        r#"error[PGF0102]: the spec does not say which format it is in
+ --> spec.yaml:1:1
+1 | name: x
+  | ^^^^ `pgferry: 1` is missing before this
+help: begin the file with `pgferry: 1`
+"#,
+    );
+    head(
+        r#"pgferry: 2
+name: x
+"#,
+        r#"error[PGF0102]: the spec is in format 2
+ --> spec.yaml:1:10
+1 | pgferry: 2
+  |          ^ this pgferry reads format 1
+help: use a newer pgferry
+"#,
+    );
+    head(
+        r#"pgferry: one
+"#,
+        r#"error[PGF0105]: the spec needs `name`
+ --> spec.yaml:1:1
+1 | pgferry: one
+  | ^^^^^^^ `name` is missing here
+help: add `name: …`
+
+error[PGF0102]: the format of a spec is a number
+ --> spec.yaml:1:10
+1 | pgferry: one
+  |          ^^^ not a format
+help: write `pgferry: 1`
+"#,
+    );
+    head(
+        r#"- a
+"#,
+        r#"error[PGF0010]: a spec is a map
+ --> spec.yaml:1:1
+1 | - a
+  | ^^^ this is a list
+"#,
+    );
+    head(
+        r#"pgferry: 1
+name: 5x
+run: ""
+state: []
+"#,
+        r#"error[PGF0108]: `name` of the spec cannot be `5x`
+ --> spec.yaml:2:7
+2 | name: 5x
+  |       ^^ a letter, then up to 62 letters, digits, `_` and `-`
+
+error[PGF0109]: `run` of the spec cannot be empty
+ --> spec.yaml:3:6
+3 | run: ""
+  |      ^^ at least 1 character
+
+error[PGF0106]: `state` of the spec wants text, not a list
+ --> spec.yaml:4:8
+4 | state: []
+  |        ^^ this is a list
+"#,
+    );
+}
+
+#[test]
+fn values_given_for_variables() {
+    let mut inputs = inputs();
+    for (name, value) in [("n", "five"), ("b", "yes"), ("plann", "x")] {
+        inputs.variables.insert(name.to_owned(), value.to_owned());
+    }
+    let text = "pgferry: 1\nname: test\nvariables:\n  n: { default: 1 }\n  b: { type: bool }\n  plan: { default: a }\n";
+    assert_eq!(
+        read(text, &inputs).expect_err("mistakes"),
+        "error[PGF0117]: the value given for variable `n` is no `number`\n --> spec.yaml:4:3\n\
+         4 |   n: { default: 1 }\n  |   ^ declared as `number`\n\n\
+         error[PGF0117]: the value given for variable `b` is no `bool`\n --> spec.yaml:5:3\n\
+         5 |   b: { type: bool }\n  |   ^ declared as `bool`\nhelp: give `true` or `false`\n\n\
+         warning[PGF0130]: a value is given for `plann`, which is not declared\nhelp: did you mean `plan`?\n"
+    );
+}
+
+#[test]
+fn what_is_no_yaml_map() {
+    assert_eq!(
+        read("# nothing", &inputs()).expect_err("empty"),
+        "error[PGF0010]: the spec is empty\nhelp: begin with `pgferry: 1` and a `name:`\n"
+    );
+}

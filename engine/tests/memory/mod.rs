@@ -1,0 +1,556 @@
+//! A provider in memory: a small cloud with apps, databases, windows and keys, that can fail or die at each effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use indexmap::IndexMap;
+use pgferry_engine::address::Address;
+use pgferry_engine::apply::{Applying, Outcome, apply};
+use pgferry_engine::cx::{Clock, Cx, NoNotes, SystemClock, World};
+use pgferry_engine::diag::Span;
+use pgferry_engine::event::Silent;
+use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::graph::Graph;
+use pgferry_engine::info::{Catalog, Kind, ProviderInfo, Traits};
+use pgferry_engine::plan::{Input, Options, Plan, check};
+use pgferry_engine::refresh::{Resources, refresh};
+use pgferry_engine::resource::{Change, Done, Intent, Live, Remembered, Resource, Settled, info};
+use pgferry_engine::secret::Secret;
+use pgferry_engine::spec::{Block, Spec};
+use pgferry_engine::state::State;
+use pgferry_engine::state::file::{StateError, StateFile};
+use pgferry_engine::state::journal::{Journal, Watch, recover};
+use pgferry_engine::template::{Reference, Step, Template};
+use pgferry_engine::tree::Tree;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
+
+/// What exists in the small cloud, and everything that was done to it.
+#[derive(Default)]
+pub(crate) struct Cloud {
+    pub(crate) things: BTreeMap<String, BTreeMap<String, Json>>,
+    pub(crate) log: Vec<String>,
+    pub(crate) open: BTreeSet<String>,
+    /// Addresses whose next act fails.
+    pub(crate) failing: BTreeSet<String>,
+    /// Addresses whose act goes on elsewhere when told to stop.
+    pub(crate) running: BTreeMap<String, bool>,
+}
+
+pub(crate) type Shared = Arc<Mutex<Cloud>>;
+
+pub(crate) fn cloud() -> Shared {
+    let shared = Shared::default();
+    shared
+        .lock()
+        .unwrap()
+        .things
+        .entry("db".into())
+        .or_default()
+        .insert("prod".into(), json!({"size": 1}));
+    shared
+}
+
+pub(crate) struct Lookup(Shared);
+pub(crate) struct Thing(Shared);
+pub(crate) struct Job(Shared);
+pub(crate) struct Window(Shared);
+pub(crate) struct Key(Shared);
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct LookupSpec {
+    #[schemars(extend("x-change" = "identity"))]
+    pub(crate) name: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct LookupAttrs {
+    name: String,
+    size: u64,
+    url: Secret,
+}
+
+impl Resource for Lookup {
+    const TYPE: &'static str = "mem.lookup";
+    const KIND: Kind = Kind::Lookup;
+    type Spec = LookupSpec;
+    type Attrs = LookupAttrs;
+    async fn read(
+        &self,
+        cx: &Cx,
+        want: &Tree,
+        _: Option<&Remembered>,
+    ) -> Result<Option<Live<LookupAttrs>>, Fault> {
+        let name = want.get("name").and_then(Tree::as_text).unwrap_or_default().to_owned();
+        let mut cloud = self.0.lock().unwrap();
+        cloud.log.push(format!("look up {}", cx.address));
+        let Some(thing) = cloud.things["db"].get(&name) else { return Ok(None) };
+        let size = thing["size"].as_u64().unwrap_or(0);
+        let url = Secret::new(format!("postgres://u:secret-of-{name}@h/{name}"));
+        Ok(Some(Live {
+            id: name.clone(),
+            attrs: LookupAttrs { name, size, url },
+            fields: IndexMap::new(),
+        }))
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct ThingSpec {
+    #[schemars(extend("x-change" = "identity"))]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) size: Option<u64>,
+    #[serde(default)]
+    pub(crate) owner: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ThingAttrs {
+    name: String,
+    id: String,
+    url: Secret,
+}
+
+impl Thing {
+    fn live(name: &str, json: &Json) -> Live<ThingAttrs> {
+        let mut fields = IndexMap::new();
+        for key in ["size", "owner"] {
+            if let Some(value) = json.get(key).filter(|value| !value.is_null()) {
+                fields.insert(key.to_owned(), value.clone());
+            }
+        }
+        Live { id: format!("id-{name}"), attrs: Self::attrs(name), fields }
+    }
+    fn attrs(name: &str) -> ThingAttrs {
+        ThingAttrs {
+            name: name.to_owned(),
+            id: format!("id-{name}"),
+            url: Secret::new(format!("secret-url-of-{name}")),
+        }
+    }
+}
+
+impl Resource for Thing {
+    const TYPE: &'static str = "mem.thing";
+    const KIND: Kind = Kind::Managed;
+    const TRAITS: Traits = Traits { guarded: true, ..Traits::DEFAULT };
+    type Spec = ThingSpec;
+    type Attrs = ThingAttrs;
+    async fn find(&self, cx: &Cx, want: &Tree) -> Result<Option<Live<ThingAttrs>>, Fault> {
+        self.read(cx, want, None).await
+    }
+    async fn read(
+        &self,
+        _: &Cx,
+        want: &Tree,
+        remembered: Option<&Remembered>,
+    ) -> Result<Option<Live<ThingAttrs>>, Fault> {
+        let known = remembered.and_then(|remembered| remembered.attrs["name"].as_str());
+        let name = known.or(want.get("name").and_then(Tree::as_text)).unwrap_or_default();
+        let cloud = self.0.lock().unwrap();
+        Ok(cloud.things.get("thing").and_then(|t| t.get(name)).map(|json| Self::live(name, json)))
+    }
+    async fn act(&self, cx: &Cx, change: Change<ThingSpec>) -> Result<Done<ThingAttrs>, Fault> {
+        let name = change.want.name;
+        fails(&self.0, cx)?;
+        let mut cloud = self.0.lock().unwrap();
+        let made = json!({"size": change.want.size, "owner": change.want.owner});
+        let before = cloud.things.entry("thing".into()).or_default().insert(name.clone(), made);
+        let verb = if before.is_none() { "make" } else { "change" };
+        cloud.log.push(format!("{verb} {}", cx.address));
+        Ok(Done { id: format!("id-{name}"), attrs: Self::attrs(&name), memory: Json::Null })
+    }
+    async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
+        let name = remembered.attrs["name"].as_str().unwrap_or_default().to_owned();
+        let mut cloud = self.0.lock().unwrap();
+        cloud.log.push(format!("delete {}", cx.address));
+        cloud.things.entry("thing".into()).or_default().remove(&name);
+        Ok(())
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct JobSpec {
+    #[serde(default)]
+    #[allow(dead_code)]
+    pub(crate) input: Option<Json>,
+    #[serde(default)]
+    #[allow(dead_code)]
+    pub(crate) when: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct JobAttrs {
+    times: u64,
+}
+
+impl Resource for Job {
+    const TYPE: &'static str = "mem.job";
+    const KIND: Kind = Kind::Run;
+    type Spec = JobSpec;
+    type Attrs = JobAttrs;
+    async fn act(&self, cx: &Cx, change: Change<JobSpec>) -> Result<Done<JobAttrs>, Fault> {
+        let address = cx.address.to_string();
+        let taken_up = change.prior.as_ref().is_some_and(|prior| prior.notes["started"] == true)
+            && self.0.lock().unwrap().running.contains_key(&address);
+        if !taken_up {
+            fails(&self.0, cx)?;
+            cx.note(json!({"started": true}))?;
+            self.0.lock().unwrap().log.push(format!("run {address}"));
+        }
+        let finished = self.0.lock().unwrap().running.get(&address).copied();
+        if finished == Some(false) {
+            return Err(Fault::new(Class::StillRunning, format!("`{address}` goes on elsewhere")));
+        }
+        let mut cloud = self.0.lock().unwrap();
+        cloud.running.remove(&address);
+        let jobs = cloud.things.entry("job".into()).or_default();
+        let times = jobs.get(&address).and_then(Json::as_u64).unwrap_or(0) + 1;
+        jobs.insert(address, json!(times));
+        Ok(Done { id: format!("{times}"), attrs: JobAttrs { times }, memory: Json::Null })
+    }
+    async fn settle(&self, cx: &Cx, intent: &Intent) -> Result<Settled<JobAttrs>, Fault> {
+        let address = cx.address.to_string();
+        Ok(match self.0.lock().unwrap().running.get(&address) {
+            Some(false) => Settled::Running("the job".to_owned()),
+            Some(true) => Settled::Done(Done {
+                id: "1".into(),
+                attrs: JobAttrs { times: 1 },
+                memory: Json::Null,
+            }),
+            None if intent.notes["started"] == true => Settled::Not("it was begun".to_owned()),
+            None => Settled::Not("it was not begun".to_owned()),
+        })
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct WindowSpec {
+    pub(crate) name: String,
+    #[serde(default)]
+    #[allow(dead_code)]
+    pub(crate) on_success: Option<String>,
+    #[serde(default)]
+    #[allow(dead_code)]
+    pub(crate) on_failure: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ScopeAttrs {
+    token: Secret,
+}
+
+fn open(cloud: &Shared, cx: &Cx, name: &str) -> Result<Done<ScopeAttrs>, Fault> {
+    cx.note(json!({"name": name}))?;
+    fails(cloud, cx)?;
+    let mut cloud = cloud.lock().unwrap();
+    cloud.open.insert(name.to_owned());
+    cloud.log.push(format!("open {}", cx.address));
+    let attrs = ScopeAttrs { token: Secret::new(format!("token-of-{name}")) };
+    Ok(Done { id: name.to_owned(), attrs, memory: Json::Null })
+}
+
+fn close(cloud: &Shared, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
+    let mut cloud = cloud.lock().unwrap();
+    if let Some(name) = intent.notes["name"].as_str() {
+        cloud.open.remove(name);
+    }
+    cloud.log.push(format!("close {}", cx.address));
+    Ok(())
+}
+
+impl Resource for Window {
+    const TYPE: &'static str = "mem.window";
+    const KIND: Kind = Kind::Scoped;
+    const TRAITS: Traits = Traits { epoch: true, ..Traits::DEFAULT };
+    type Spec = WindowSpec;
+    type Attrs = ScopeAttrs;
+    async fn open(
+        &self,
+        cx: &Cx,
+        want: WindowSpec,
+        _: Option<&Intent>,
+    ) -> Result<Done<ScopeAttrs>, Fault> {
+        open(&self.0, cx, &want.name)
+    }
+    async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
+        close(&self.0, cx, intent)
+    }
+}
+
+impl Resource for Key {
+    const TYPE: &'static str = "mem.key";
+    const KIND: Kind = Kind::Scoped;
+    type Spec = WindowSpec;
+    type Attrs = ScopeAttrs;
+    async fn open(
+        &self,
+        cx: &Cx,
+        want: WindowSpec,
+        _: Option<&Intent>,
+    ) -> Result<Done<ScopeAttrs>, Fault> {
+        open(&self.0, cx, &want.name)
+    }
+    async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
+        close(&self.0, cx, intent)
+    }
+}
+
+fn fails(cloud: &Shared, cx: &Cx) -> Result<(), Fault> {
+    if cloud.lock().unwrap().failing.remove(cx.address.as_str()) {
+        return Err(Fault::failed(format!("`{}` was made to fail", cx.address)));
+    }
+    Ok(())
+}
+
+/// A spec with its graph.
+pub(crate) struct Project {
+    pub(crate) spec: Spec,
+    pub(crate) graph: Graph,
+    pub(crate) catalog: Catalog,
+    pub(crate) cloud: Shared,
+    pub(crate) place: StateFile,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+/// `name: type { field: value, … } after …`, a value `${a.b}` being a reference.
+pub(crate) fn block(name: &str, type_name: &str, fields: &[(&str, &str)], after: &[&str]) -> Block {
+    let fields = fields.iter().map(|(key, text)| ((*key).to_owned(), value(text))).collect();
+    Block {
+        address: Address::new(name),
+        type_name: type_name.to_owned(),
+        fields,
+        depends_on: after.iter().map(|a| Address::new(*a)).collect(),
+        on_remove: None,
+        span: Span::default(),
+    }
+}
+
+fn value(text: &str) -> Template {
+    match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        Some(path) => {
+            let mut parts = path.split('.');
+            let address = Address::new(parts.next().unwrap_or_default());
+            let path = parts.map(|part| Step::Member(part.to_owned())).collect();
+            Template::Reference(Reference { address, path, span: Span::default() })
+        }
+        None => Template::Value(
+            serde_json::from_str(text).map_or_else(|_| Tree::text(text), |j| Tree::from_json(&j)),
+        ),
+    }
+}
+
+/// The shape of the first journey.
+pub(crate) fn journey() -> Vec<Block> {
+    vec![
+        block("source", "mem.lookup", &[("name", "prod")], &[]),
+        block("bucket", "mem.thing", &[("name", "b")], &[]),
+        block("key", "mem.key", &[("name", "k")], &["bucket"]),
+        block("app", "mem.thing", &[("name", "a")], &[]),
+        block(
+            "target",
+            "mem.thing",
+            &[("name", "t"), ("owner", "${app.name}"), ("size", "1")],
+            &[],
+        ),
+        block("announce", "mem.job", &[], &["target"]),
+        block("window", "mem.window", &[("name", "w")], &["announce"]),
+        block(
+            "dump",
+            "mem.job",
+            &[("input", "[\"${source}\"]")],
+            &["source", "window", "key", "bucket"],
+        ),
+        block("restore", "mem.job", &[("input", "${target}")], &["dump", "key"]),
+        block("settings", "mem.thing", &[("name", "s"), ("owner", "${target.name}")], &["restore"]),
+        block("verified", "mem.job", &[("input", "${source.size}")], &["restore", "settings"]),
+        block("cutover", "mem.thing", &[("name", "c"), ("owner", "${target.id}")], &["verified"]),
+        block("smoke", "mem.job", &[], &["cutover"]),
+    ]
+}
+
+pub(crate) fn project(blocks: Vec<Block>) -> Project {
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = cloud();
+    let mut project = Project {
+        spec: Spec {
+            name: "m".into(),
+            run: "night-1".into(),
+            state: None,
+            base: folder.path().to_owned(),
+            providers: IndexMap::new(),
+            resources: IndexMap::new(),
+            outputs: IndexMap::new(),
+        },
+        graph: Graph::default(),
+        catalog: Catalog {
+            providers: vec![ProviderInfo {
+                name: "mem",
+                settings: json!({}),
+                types: vec![
+                    info::<Lookup>(),
+                    info::<Thing>(),
+                    info::<Job>(),
+                    info::<Window>(),
+                    info::<Key>(),
+                ],
+            }],
+        },
+        place: StateFile::new(folder.path().join("state.json")),
+        cloud,
+        folder,
+    };
+    project.set(blocks);
+    project
+}
+
+impl Project {
+    pub(crate) fn set(&mut self, blocks: Vec<Block>) {
+        let dependencies: BTreeMap<Address, BTreeSet<Address>> = blocks
+            .iter()
+            .map(|block| {
+                let references = block
+                    .fields
+                    .values()
+                    .flat_map(|f| f.references().into_iter().map(|r| r.address.clone()));
+                (
+                    block.address.clone(),
+                    references.chain(block.depends_on.iter().cloned()).collect(),
+                )
+            })
+            .collect();
+        let mut graph = Graph {
+            order: Vec::new(),
+            dependents: BTreeMap::new(),
+            dependencies: dependencies.clone(),
+        };
+        for (address, deps) in &dependencies {
+            graph.dependents.entry(address.clone()).or_default();
+            for dep in deps {
+                graph.dependents.entry(dep.clone()).or_default().insert(address.clone());
+            }
+        }
+        while graph.order.len() < dependencies.len() {
+            let next = dependencies
+                .iter()
+                .find(|(a, deps)| {
+                    !graph.order.contains(a) && deps.iter().all(|d| graph.order.contains(d))
+                })
+                .map(|(a, _)| a.clone());
+            graph.order.push(next.expect("no cycle"));
+        }
+        self.graph = graph;
+        self.spec.resources =
+            blocks.into_iter().map(|block| (block.address.clone(), block)).collect();
+    }
+
+    pub(crate) fn state(&self) -> State {
+        recover(&self.place).unwrap().unwrap_or_else(|| State::new("m", "lineage".into()))
+    }
+
+    pub(crate) fn resources(&self) -> Resources {
+        let cloud = || Arc::clone(&self.cloud);
+        let mut resources = Resources::new();
+        resources.insert(Lookup::TYPE.into(), Arc::new(Lookup(cloud())));
+        resources.insert(Thing::TYPE.into(), Arc::new(Thing(cloud())));
+        resources.insert(Job::TYPE.into(), Arc::new(Job(cloud())));
+        resources.insert(Window::TYPE.into(), Arc::new(Window(cloud())));
+        resources.insert(Key::TYPE.into(), Arc::new(Key(cloud())));
+        resources
+    }
+
+    pub(crate) fn world(&self, cancel: CancellationToken) -> World {
+        World {
+            clock: Arc::new(SystemClock),
+            sink: Arc::new(Silent),
+            notes: Arc::new(NoNotes),
+            hook: None,
+            cancel,
+            env: Arc::default(),
+            base: self.folder.path().to_owned(),
+            lineage: "lineage".into(),
+            migration: "m".into(),
+            run: self.spec.run.clone(),
+            remembered: Arc::new(|_, _| Vec::new()),
+            intent: Arc::new(|_| None),
+        }
+    }
+
+    pub(crate) async fn plan(&self, options: &Options) -> Plan {
+        self.planned(options, &self.state()).await.0.plan
+    }
+
+    async fn planned(
+        &self,
+        options: &Options,
+        state: &State,
+    ) -> (pgferry_engine::plan::Draft, pgferry_engine::plan::Reality) {
+        let input = Input {
+            spec: &self.spec,
+            graph: &self.graph,
+            catalog: &self.catalog,
+            state,
+            options,
+            now: SystemClock.now(),
+        };
+        let world = self.world(CancellationToken::new());
+        let (draft, reality) = refresh(&input, &self.resources(), &world).await.unwrap();
+        assert_eq!(check::violations(&draft.plan, &self.graph), Vec::<String>::new());
+        (draft, reality)
+    }
+
+    pub(crate) async fn apply(
+        &self,
+        options: &Options,
+        watch: Option<Watch>,
+        cancel: CancellationToken,
+    ) -> Result<Outcome, StateError> {
+        let state = self.state();
+        let (draft, reality) = self.planned(options, &state).await;
+        let world = self.world(cancel);
+        let journal = Journal::begin(self.place.clone(), state, SystemClock.now(), watch)?;
+        apply(Applying {
+            spec: Arc::new(self.spec.clone()),
+            graph: Arc::new(self.graph.clone()),
+            catalog: Arc::new(self.catalog.clone()),
+            plan: draft.plan,
+            reality,
+            handles: draft.handles,
+            resources: self.resources(),
+            world,
+            journal,
+            parallelism: 4,
+            confirmed: options.confirmed.clone(),
+        })
+        .await
+    }
+
+    pub(crate) async fn applied(&self) -> Outcome {
+        self.apply(&Options::default(), None, CancellationToken::new()).await.unwrap()
+    }
+
+    pub(crate) fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.cloud.lock().unwrap().log)
+    }
+
+    pub(crate) fn journal_path(&self) -> std::path::PathBuf {
+        self.place.beside(".journal")
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// `address action` of everything with work.
+pub(crate) fn work(plan: &Plan) -> Vec<String> {
+    plan.changes
+        .values()
+        .filter(|change| change.action.is_work())
+        .map(|change| format!("{} {:?}", change.address, change.action))
+        .collect()
+}

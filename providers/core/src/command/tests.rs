@@ -1,0 +1,121 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use pgferry_engine::address::Address;
+use pgferry_engine::cx::{NoNotes, SystemClock, World};
+use pgferry_engine::event::{Event, Sink};
+use pgferry_engine::resource::Verb;
+use pgferry_engine::tree::Tree;
+use serde_json::json;
+
+use super::*;
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Sink for Heard {
+    fn event(&self, event: Event) {
+        if let Event::Output { text, .. } = event {
+            self.0.lock().unwrap().push(text);
+        }
+    }
+}
+
+struct Stage {
+    cx: Cx,
+    heard: Arc<Heard>,
+    folder: tempfile::TempDir,
+}
+
+fn stage() -> Stage {
+    let heard = Arc::new(Heard::default());
+    let folder = tempfile::tempdir().unwrap();
+    let path = "/usr/local/bin:/usr/bin:/bin".to_owned();
+    let env = BTreeMap::from([
+        ("PATH".to_owned(), path),
+        ("KEPT".to_owned(), "kept".to_owned()),
+        ("LINODE_TOKEN".to_owned(), "not-for-you".to_owned()),
+    ]);
+    let sink = Arc::clone(&heard) as Arc<dyn Sink>;
+    let world = World {
+        clock: Arc::new(SystemClock),
+        sink,
+        notes: Arc::new(NoNotes),
+        hook: None,
+        cancel: Default::default(),
+        env: Arc::new(env),
+        base: folder.path().to_owned(),
+        lineage: "l".into(),
+        migration: "m".into(),
+        run: "r".into(),
+        remembered: Arc::new(|_, _| Vec::new()),
+    };
+    Stage { cx: Cx::new(world, Address::new("it"), "running"), heard, folder }
+}
+
+async fn run(stage: &Stage, spec: serde_json::Value) -> Result<(), Fault> {
+    let want: Spec = Tree::from_json(&spec).to_typed().unwrap();
+    let change = Change {
+        verb: Verb::Run,
+        want,
+        before: None,
+        fields: vec![],
+        prior: None,
+        confirmed: vec![],
+    };
+    Command.act(&stage.cx, change).await.map(|done| assert_eq!(done.attrs.exit_code, 0))
+}
+
+fn heard(stage: &Stage) -> Vec<String> {
+    stage.heard.0.lock().unwrap().clone()
+}
+
+#[tokio::test]
+async fn it_runs_beside_the_spec_with_its_environment_and_without_our_keys() {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = stage();
+    let script = stage.folder.path().join("it.sh");
+    std::fs::write(&script, "#!/bin/sh\necho \"$1 $GIVEN $KEPT ${LINODE_TOKEN-none}\"\ncat it.sh | wc -l\n")
+        .unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    run(&stage, json!({ "command": ["./it.sh", "a b"], "env": { "GIVEN": 7 } })).await.unwrap();
+    let lines: Vec<String> = heard(&stage).iter().map(|line| line.trim().to_owned()).collect();
+    assert_eq!(lines, ["a b 7 kept none", "3"]);
+}
+
+#[tokio::test]
+async fn secrets_in_its_output_are_blanked_out() {
+    let stage = stage();
+    let spec = json!({
+        "command": ["sh", "-c", "echo \"got $URL\"; exit 3"],
+        "env": { "URL": { "$secret": "postgres://u:hunter2hunter2@h/d" } },
+    });
+    let fault = run(&stage, spec).await.unwrap_err();
+    assert_eq!(heard(&stage), ["got (sensitive)"]);
+    assert_eq!(fault.chain(), "`sh` failed (exit status: 3): got (sensitive)");
+}
+
+#[tokio::test]
+async fn a_timeout_ends_it_with_all_its_children() {
+    let stage = stage();
+    let spec = json!({ "command": ["sh", "-c", "echo begun; sleep 600 & wait"], "timeout": "200ms" });
+    let fault = run(&stage, spec).await.unwrap_err();
+    assert_eq!(fault.chain(), "`sh` took longer than 200ms: begun");
+}
+
+#[tokio::test]
+async fn a_request_to_stop_ends_it() {
+    let stage = stage();
+    let cancel = stage.cx.world.cancel.clone();
+    let (ended, ()) = tokio::join!(run(&stage, json!({ "command": ["sleep", "600"] })), async {
+        cancel.cancel();
+    });
+    assert_eq!(ended.unwrap_err().class, Class::Interrupted);
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_is_named() {
+    let stage = stage();
+    let fault = run(&stage, json!({ "command": ["./missing.sh"] })).await.unwrap_err();
+    assert!(fault.chain().starts_with("starting `./missing.sh`: "), "{}", fault.chain());
+}

@@ -1,0 +1,285 @@
+//! `heroku.maintenance`: an app out of the way of its users while its database moves.
+//!
+//! Maintenance mode stops requests only, so process types that write are named in `stop` and scaled to nothing. What
+//! was before is noted before the first change and put back by the closing. API: Platform API v3, `PATCH /apps/{app}`,
+//! `/apps/{app}/formation`, `/apps/{app}/dynos`. Tested against the emulator.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgferry_engine::cx::Cx;
+use pgferry_engine::event::Progress;
+use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::finding::Finding;
+use pgferry_engine::info::{Kind, Traits};
+use pgferry_engine::resource::{Done, Intent, Remembered, Resource};
+use pgferry_engine::tree::Tree;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use crate::api::Api;
+use crate::patience::Pace;
+
+/// Heroku ends a process by force half a minute after asking it to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(180);
+
+/// An app in maintenance mode, with its writers stopped.
+pub(crate) struct Maintenance {
+    api: Arc<Api>,
+}
+
+impl Maintenance {
+    pub(crate) fn new(api: Arc<Api>) -> Self {
+        Self { api }
+    }
+}
+
+/// An app of Heroku's in maintenance mode while dependents work; as before afterwards.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spec {
+    /// The name of the app.
+    #[schemars(extend("x-change" = "identity"))]
+    app: String,
+    /// Process types that write, scaled to 0 meanwhile: `[worker]`.
+    #[serde(default)]
+    #[schemars(extend("x-change" = "volatile"))]
+    stop: Vec<String>,
+    /// What happens to it once all is done. Default: `release`.
+    #[serde(default, rename = "on_success")]
+    #[schemars(extend("x-change" = "volatile"))]
+    _on_success: Ending,
+    /// What happens to it when something failed. Default: `release`.
+    #[serde(default, rename = "on_failure")]
+    #[schemars(extend("x-change" = "volatile"))]
+    _on_failure: Ending,
+}
+
+/// What happens to a scope at its end; the engine reads it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Ending {
+    /// All is put back as before.
+    #[default]
+    Release,
+    /// It stays until `pgferry release`.
+    Hold,
+}
+
+/// What others may refer to.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Attrs {
+    /// When it was opened, RFC 3339.
+    since: String,
+}
+
+/// What was before the first change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Former {
+    app: String,
+    maintenance: bool,
+    quantities: BTreeMap<String, u32>,
+}
+
+const FORMER: &str = "former";
+const SINCE: &str = "since";
+
+impl Former {
+    fn noted(intent: &Intent) -> Option<Self> {
+        serde_json::from_value(intent.notes.get(FORMER)?.clone()).ok()
+    }
+}
+
+impl Maintenance {
+    async fn former(&self, cx: &Cx, want: &Spec) -> Result<Former, Fault> {
+        let during = || format!("reading app `{}`", want.app);
+        let app = self.api.app(cx, &want.app).await.map_err(|error| error.during(during()))?;
+        let Some(app) = app else {
+            return Err(Fault::new(Class::Gone, format!("there is no app `{}`", want.app)));
+        };
+        let formation =
+            self.api.formation(cx, &want.app).await.map_err(|error| error.during(during()))?;
+        let mut quantities = BTreeMap::new();
+        for kind in &want.stop {
+            let Some(process) = formation.iter().find(|process| process.kind == *kind) else {
+                return Err(no_such_type(&want.app, kind));
+            };
+            quantities.insert(kind.clone(), process.quantity);
+        }
+        Ok(Former { app: want.app.clone(), maintenance: app.maintenance, quantities })
+    }
+
+    /// Waits until no process of `kinds` runs any more, where the service tells.
+    async fn stopped(&self, cx: &Cx, app: &str, kinds: &[String]) -> Result<(), Fault> {
+        let mut pace = Pace::new(Duration::from_millis(500), Duration::from_secs(3));
+        let mut waited = Duration::ZERO;
+        while !kinds.is_empty() {
+            let dynos = match self.api.dynos(cx, app).await {
+                Ok(None) => break,
+                Ok(Some(dynos)) => dynos,
+                Err(error) if error.is_passing() => Vec::new(),
+                Err(error) => {
+                    return Err(error.during(format!("watching app `{app}` come to rest")));
+                }
+            };
+            let running = dynos
+                .iter()
+                .filter(|dyno| kinds.contains(&dyno.kind) && dyno.state != "down")
+                .count();
+            if running == 0 {
+                break;
+            }
+            if waited >= STOP_PATIENCE {
+                let what = format!("{running} processes of app `{app}` do not stop");
+                return Err(Fault::failed(what).help(format!("look at `heroku ps --app {app}`")));
+            }
+            cx.progress(Progress {
+                what: format!("waiting for {running} processes to stop"),
+                ..Progress::default()
+            });
+            let nap = pace.wait();
+            cx.sleep(nap).await?;
+            waited += nap;
+        }
+        Ok(())
+    }
+}
+
+fn no_such_type(app: &str, kind: &str) -> Fault {
+    Fault::new(Class::Rejected, format!("app `{app}` has no process type `{kind}` to stop"))
+        .help(format!("`heroku ps:scale --app {app}` lists its process types"))
+}
+
+impl Resource for Maintenance {
+    const TYPE: &'static str = "heroku.maintenance";
+    const KIND: Kind = Kind::Scoped;
+    const TRAITS: Traits = Traits { epoch: true, ..Traits::DEFAULT };
+    type Spec = Spec;
+    type Attrs = Attrs;
+
+    async fn inspect(
+        &self,
+        cx: &Cx,
+        want: &Tree,
+        _remembered: Option<&Remembered>,
+    ) -> Result<Option<Json>, Fault> {
+        let Some(app) = want.get("app").and_then(Tree::as_text) else { return Ok(None) };
+        let during = || format!("reading app `{app}`");
+        let found = self.api.app(cx, app).await.map_err(|error| error.during(during()))?;
+        let Some(found) = found else { return Ok(Some(json!({ "absent": true }))) };
+        let formation = self.api.formation(cx, app).await;
+        let formation = formation.map_err(|error| error.during(during()))?;
+        let kinds: Vec<&str> = formation.iter().map(|process| process.kind.as_str()).collect();
+        Ok(Some(json!({ "maintenance": found.maintenance, "types": kinds })))
+    }
+
+    fn judge(want: &Tree, facts: &Json, _confirmed: &[(String, String)]) -> Vec<Finding> {
+        let app = want.get("app").and_then(Tree::as_text).unwrap_or_default();
+        if facts.get("absent").and_then(Json::as_bool) == Some(true) {
+            return vec![Finding::error("PGF1531", format!("there is no app `{app}`"))];
+        }
+        let known: Vec<&str> = facts
+            .get("types")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Json::as_str)
+            .collect();
+        let wanted = match want.get("stop") {
+            Some(Tree::List(items)) => items.iter().filter_map(Tree::as_text).collect(),
+            _ => Vec::new(),
+        };
+        let mut findings: Vec<Finding> = wanted
+            .into_iter()
+            .filter(|kind| !known.contains(kind))
+            .map(|kind| {
+                let message = format!("app `{app}` has no process type `{kind}` to stop");
+                Finding::error("PGF1532", message).help(format!("it has: {}", known.join(", ")))
+            })
+            .collect();
+        if facts.get("maintenance").and_then(Json::as_bool) == Some(true) {
+            let message = format!("app `{app}` is in maintenance already, and will stay so");
+            findings.push(Finding::note("PGF1533", message));
+        }
+        findings
+    }
+
+    async fn open(
+        &self,
+        cx: &Cx,
+        want: Spec,
+        prior: Option<&Intent>,
+    ) -> Result<Done<Attrs>, Fault> {
+        // What an earlier attempt noted is what was before; what is there now may be its doing.
+        let former = match prior.and_then(Former::noted) {
+            Some(former) => former,
+            None => {
+                let former = self.former(cx, &want).await?;
+                cx.note(json!({ FORMER: former, SINCE: cx.now().to_string() }))?;
+                former
+            }
+        };
+        let app = &want.app;
+        let during = || format!("putting app `{app}` into maintenance");
+        let mode = self.api.update_app(cx, app, json!({ "maintenance": true })).await;
+        let found = mode.map_err(|error| error.during(during()))?;
+        let nothing: Vec<(String, u32)> =
+            former.quantities.keys().map(|kind| (kind.clone(), 0)).collect();
+        if former.quantities.values().any(|quantity| *quantity > 0) {
+            let scaled = self.api.scale(cx, app, &nothing).await;
+            scaled.map_err(|error| error.during(during()))?;
+        }
+        self.stopped(cx, app, &want.stop).await?;
+        let since = prior
+            .and_then(|prior| prior.notes.get(SINCE)?.as_str().map(str::to_owned))
+            .unwrap_or_else(|| cx.now().to_string());
+        let memory = json!({ FORMER: former });
+        Ok(Done { id: found.id, attrs: Attrs { since }, memory })
+    }
+
+    async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
+        let Some(former) = Former::noted(intent) else { return Ok(()) };
+        let app = &former.app;
+        let during = || format!("taking app `{app}` out of maintenance");
+        let back: Vec<(String, u32)> = former
+            .quantities
+            .iter()
+            .filter(|(_, quantity)| **quantity > 0)
+            .map(|(kind, quantity)| (kind.clone(), *quantity))
+            .collect();
+        if !back.is_empty() {
+            match self.api.scale(cx, app, &back).await {
+                Err(error) if error.is_absent() => return Ok(()),
+                other => other.map_err(|error| error.during(during()))?,
+            }
+        }
+        if former.maintenance {
+            return Ok(());
+        }
+        match self.api.update_app(cx, app, json!({ "maintenance": false })).await {
+            Err(error) if error.is_absent() => Ok(()),
+            other => other.map(drop).map_err(|error| error.during(during())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn process_types_are_checked_before_anything_stops() {
+        let want = Tree::from_json(&json!({ "app": "acme-web", "stop": ["worker", "clock"] }));
+        let codes = |facts: Json| -> Vec<String> {
+            Maintenance::judge(&want, &facts, &[]).into_iter().map(|f| f.code).collect()
+        };
+        assert_eq!(codes(json!({ "maintenance": false, "types": ["web", "worker"] })), ["PGF1532"]);
+        assert_eq!(
+            codes(json!({ "maintenance": true, "types": ["clock", "worker"] })),
+            ["PGF1533"]
+        );
+        assert_eq!(codes(json!({ "absent": true })), ["PGF1531"]);
+    }
+}

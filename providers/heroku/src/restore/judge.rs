@@ -1,0 +1,218 @@
+//! Whether the target may be overwritten, and whether Heroku is free to do it.
+//!
+//! The findings are pure; the facts come from the target itself and from the Data API. Tested beside.
+
+use pgferry_engine::cx::Cx;
+use pgferry_engine::fault::Fault;
+use pgferry_engine::finding::Finding;
+use pgferry_engine::reference::Endpoint;
+use pgferry_engine::resource::Remembered;
+use pgferry_engine::tree::Tree;
+use pgferry_postgres::target::{Occupancy, judge_occupancy, occupancy};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::notes::Notes;
+use super::{Target, source, watch};
+use crate::api::Api;
+
+/// What the findings are made from.
+#[derive(Debug, Serialize, Deserialize)]
+struct Facts {
+    /// The add-on's address, name and app.
+    address: String,
+    names: Vec<String>,
+    app: Option<String>,
+    /// `None`: it is being restored into by our own earlier attempt.
+    occupancy: Option<Occupancy>,
+    /// Fingerprints of what our own restores left there, or what was there when one was asked for.
+    accepted: Vec<Json>,
+    /// An earlier attempt of ours emptied it and put in what is there.
+    ours: bool,
+    /// Another transfer of the same database, by its number.
+    in_progress: Option<String>,
+}
+
+pub(super) async fn facts(
+    api: &Api,
+    cx: &Cx,
+    want: &Tree,
+    remembered: Option<&Remembered>,
+) -> Result<Option<Json>, Fault> {
+    let Some(into) = want.get("into").filter(|into| !matches!(into, Tree::Unknown)) else {
+        return Ok(None);
+    };
+    if into.get("url").is_none_or(|url| matches!(url, Tree::Unknown)) {
+        return Ok(None);
+    }
+    let endpoint: Endpoint = match into.to_typed() {
+        Ok(endpoint) => endpoint,
+        Err(_) => return Ok(None),
+    };
+    let names = names(&endpoint);
+    let address = endpoint.address.to_string();
+    let earlier = (cx.world.intent)(&cx.address).as_ref().map(Notes::of).unwrap_or_default();
+    let accepted = accepted(remembered, &earlier);
+    let mut facts = Facts {
+        address,
+        names,
+        app: endpoint.app.clone(),
+        occupancy: None,
+        accepted,
+        ours: false,
+        in_progress: None,
+    };
+    if let Ok(target) = Target::of(endpoint.clone()) {
+        let begun = watch::find(api, cx, &target.app, &earlier).await?;
+        let going = begun.as_ref().filter(|begun| !begun.is_over()).map(|it| it.uuid.clone());
+        facts.ours = begun.is_some() && earlier.left.is_none();
+        let database = url::Url::parse(target.endpoint.url.expose()).ok();
+        let database = database.as_ref().map(url::Url::path);
+        let all = api.transfers(cx, &target.app).await;
+        let all = all.map_err(|error| {
+            error.during(format!("listing the transfers of app `{}`", target.app))
+        })?;
+        facts.in_progress = all
+            .iter()
+            .filter(|transfer| !transfer.is_over() && Some(&transfer.uuid) != going.as_ref())
+            .find(|transfer| {
+                let touches = [transfer.to_path.as_deref(), transfer.from_path.as_deref()];
+                touches.contains(&database)
+            })
+            .map(crate::wire::Transfer::display);
+        if going.is_some() {
+            return json(&facts).map(Some);
+        }
+    }
+    facts.occupancy = Some(occupancy(&endpoint, cx).await?);
+    json(&facts).map(Some)
+}
+
+fn json(facts: &Facts) -> Result<Json, Fault> {
+    serde_json::to_value(facts)
+        .map_err(|cause| Fault::bug("facts that do not serialise").because(cause))
+}
+
+fn names(endpoint: &Endpoint) -> Vec<String> {
+    [&endpoint.name, &endpoint.app, &endpoint.database].into_iter().flatten().cloned().collect()
+}
+
+/// Fingerprints of the target that are no reason to ask a person.
+pub(super) fn accepted(remembered: Option<&Remembered>, earlier: &Notes) -> Vec<Json> {
+    let done = remembered.and_then(|it| it.memory.get("fingerprint")).cloned();
+    [done, earlier.left.clone(), earlier.found.clone()].into_iter().flatten().collect()
+}
+
+/// Why the target may not be overwritten. `ours`: what is there came from an attempt of ours that was cut short.
+pub(super) fn refusal(
+    found: &Occupancy,
+    accepted: &[Json],
+    ours: bool,
+    target: &Target,
+    confirmed: &[(String, String)],
+) -> Option<Finding> {
+    let names = names(&target.endpoint);
+    refused(found, accepted, ours, (&target.endpoint.address.to_string(), &names), confirmed)
+}
+
+fn refused(
+    found: &Occupancy,
+    accepted: &[Json],
+    ours: bool,
+    target: (&str, &[String]),
+    confirmed: &[(String, String)],
+) -> Option<Finding> {
+    if ours || accepted.contains(&found.fingerprint) {
+        return None;
+    }
+    let names: Vec<&str> = target.1.iter().map(String::as_str).collect();
+    judge_occupancy(found, accepted.first(), (target.0, &names), confirmed)
+}
+
+pub(super) fn findings(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
+    let Ok(facts) = serde_json::from_value::<Facts>(facts.clone()) else { return Vec::new() };
+    let mut findings = Vec::new();
+    let confirm = want.get("confirm").and_then(Tree::as_text).unwrap_or_default();
+    match &facts.app {
+        None => findings.push(
+            Finding::error("PGF1512", format!("`{}` is no database of Heroku's", facts.address))
+                .help("restore into a `heroku.addon`"),
+        ),
+        Some(app) if app != confirm => findings.push(
+            Finding::error(
+                "PGF1511",
+                format!("`confirm: {confirm}` does not name app `{app}`, whose data are replaced"),
+            )
+            .help(format!("if its database may be replaced, set `confirm: {app}`")),
+        ),
+        Some(_) => {}
+    }
+    if let Some(Tree::Text(text)) = want.get("expires_in")
+        && let Err(fault) = source::expires_in(Some(text))
+    {
+        findings.push(Finding::error("PGF1514", fault.message));
+    }
+    if let Some(transfer) = &facts.in_progress {
+        let app = facts.app.as_deref().unwrap_or_default();
+        findings.push(
+            Finding::error(
+                "PGF1513",
+                format!("transfer {transfer} of `{}` is still in progress", facts.address),
+            )
+            .help(format!(
+                "wait for it, or cancel it: heroku pg:backups:cancel {transfer} --app {app}"
+            )),
+        );
+    }
+    if let Some(found) = &facts.occupancy {
+        let target = (facts.address.as_str(), facts.names.as_slice());
+        findings.extend(refused(found, &facts.accepted, facts.ours, target, confirmed));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn codes(change: Json, confirmed: &[(&str, &str)]) -> Vec<String> {
+        let mut facts = json!({
+            "address": "target", "names": ["pg-1", "acme"], "app": "acme", "accepted": [], "ours": false,
+            "occupancy": { "relations": [], "relation_count": 0, "large_objects": 0, "rows": 0,
+                           "fingerprint": { "sha256": "aa" } },
+        });
+        for (key, value) in change.as_object().expect("an object") {
+            facts[key] = value.clone();
+        }
+        let confirmed: Vec<(String, String)> =
+            confirmed.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let want = Tree::from_json(&json!({ "confirm": "acme" }));
+        findings(&want, &facts, &confirmed).into_iter().map(|finding| finding.code).collect()
+    }
+
+    fn full() -> Json {
+        json!({ "relations": ["public.t"], "relation_count": 1, "large_objects": 0, "rows": 3,
+                "fingerprint": { "sha256": "bb" } })
+    }
+
+    #[test]
+    fn a_full_target_is_ours_confirmed_or_refused() {
+        assert!(codes(json!({}), &[]).is_empty());
+        assert_eq!(codes(json!({ "occupancy": full() }), &[]), ["PGF1201"]);
+        assert!(codes(json!({ "occupancy": full() }), &[("target", "pg-1")]).is_empty());
+        let ours = json!({ "occupancy": full(), "accepted": [{ "sha256": "bb" }] });
+        assert!(codes(ours, &[]).is_empty());
+        assert!(codes(json!({ "occupancy": full(), "ours": true }), &[]).is_empty());
+        let written = json!({ "occupancy": full(), "accepted": [{ "sha256": "cc" }] });
+        assert_eq!(codes(written, &[]), ["PGF1201"]);
+    }
+
+    #[test]
+    fn guard_and_queue_are_checked() {
+        assert_eq!(codes(json!({ "app": "other" }), &[]), ["PGF1511"]);
+        assert_eq!(codes(json!({ "app": null }), &[]), ["PGF1512"]);
+        assert_eq!(codes(json!({ "in_progress": "r002" }), &[]), ["PGF1513"]);
+    }
+}

@@ -1,0 +1,377 @@
+//! A stream of unknown length into one object, in parts, with bounded memory.
+//!
+//! Holds one part being filled and at most `in_flight` parts on their way; hashes the whole stream as it passes. It
+//! does not remember uploads: whoever starts one notes its id first, to abort it after a crash. Tested in
+//! `tests/uploader.rs`.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use md5::Md5;
+use object_store::PutPayload;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use sha2::{Digest, Sha256};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::bucket::{Bucket, unquoted};
+use crate::error::{Class, ObjectError};
+use crate::listing::Upload;
+
+const MIB: u64 = 1 << 20;
+const MIN_PART_SIZE: u64 = 5 * MIB;
+const MAX_PART_SIZE: u64 = 5 * 1024 * MIB;
+const MAX_PARTS: u64 = 10_000;
+// Room for an estimate that is too small by a quarter.
+const PLANNED_PARTS: u64 = 8_000;
+
+/// 16 MiB: enough for an object of 156 GiB.
+pub const DEFAULT_PART_SIZE: u64 = 16 * MIB;
+
+/// Three parts on their way and one being filled: with parts of 16 MiB, a gigabyte was sent with 74 MB in all.
+pub const DEFAULT_IN_FLIGHT: usize = 3;
+
+/// The part size (bytes, whole MiB) with which 10,000 parts hold an object of about `estimated_bytes`.
+pub fn part_size_for(estimated_bytes: u64) -> u64 {
+    let needed = estimated_bytes.div_ceil(PLANNED_PARTS).div_ceil(MIB) * MIB;
+    needed.clamp(DEFAULT_PART_SIZE, MAX_PART_SIZE)
+}
+
+/// An upload that became an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Bytes, as sent and as the store tells.
+    pub size: u64,
+    /// As the store tells, without quotes.
+    pub etag: String,
+    /// Of the whole stream, as lower-case hexadecimal digits.
+    pub sha256: String,
+    /// How many parts it took.
+    pub parts: usize,
+}
+
+impl Bucket {
+    /// Begins an upload. Note its id in a safe place before sending anything: parts cost storage until the upload is
+    /// completed or aborted.
+    ///
+    /// # Errors
+    /// Any class. After `Transient` an upload may have begun: [`Bucket::uploads`] tells.
+    pub async fn start_upload(&self, key: &str) -> Result<Upload, ObjectError> {
+        let attempt = format!("beginning the upload of `{key}` to `{}`", self.name);
+        let path = self.path(&attempt, key)?;
+        let upload_id = self
+            .store
+            .create_multipart(&path)
+            .await
+            .map_err(|error| ObjectError::from_store(&attempt, &error))?;
+        Ok(Upload { key: key.to_owned(), upload_id, initiated: None })
+    }
+
+    /// Ends an upload without an object and drops its parts; one that is gone counts as aborted.
+    ///
+    /// # Errors
+    /// `Denied`, `Transient` (may be repeated), `Rejected`.
+    pub async fn abort(&self, key: &str, upload_id: &str) -> Result<(), ObjectError> {
+        let attempt = format!("aborting the upload of `{key}` to `{}`", self.name);
+        let path = self.path(&attempt, key)?;
+        match self.store.abort_multipart(&path, &upload_id.to_owned()).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(ObjectError::from_store(&attempt, &error)),
+        }
+    }
+}
+
+type Sent = Result<(usize, PartId, u64), ObjectError>;
+
+/// Sends a stream into an upload that was begun. Dropping it stops sending and leaves the upload open.
+#[derive(Debug)]
+pub struct Uploader {
+    bucket: Bucket,
+    attempt: String,
+    key: String,
+    path: Path,
+    upload_id: String,
+    part_size: usize,
+    in_flight: usize,
+    buffer: BytesMut,
+    sending: JoinSet<Sent>,
+    parts: Vec<Option<PartId>>,
+    sha256: Sha256,
+    received: u64,
+    acknowledged: u64,
+    is_broken: bool,
+}
+
+impl Uploader {
+    /// `part_size` in bytes, see [`part_size_for`]; `in_flight` parts are sent at once, see
+    /// [`DEFAULT_IN_FLIGHT`].
+    ///
+    /// # Errors
+    /// `Rejected` for a part size that S3 does not take, and for no parts in flight.
+    pub fn new(
+        bucket: &Bucket,
+        key: &str,
+        upload_id: &str,
+        part_size: u64,
+        in_flight: usize,
+    ) -> Result<Self, ObjectError> {
+        let attempt = format!("uploading `{key}` to `{}`", bucket.name);
+        let part_size = usize::try_from(part_size)
+            .ok()
+            .filter(|_| (MIN_PART_SIZE..=MAX_PART_SIZE).contains(&part_size))
+            .ok_or_else(|| ObjectError::rejected(&attempt, "a part has 5 MiB to 5 GiB"))?;
+        if in_flight == 0 {
+            return Err(ObjectError::rejected(&attempt, "at least one part must be in flight"));
+        }
+        Ok(Self {
+            path: bucket.path(&attempt, key)?,
+            bucket: bucket.clone(),
+            attempt,
+            key: key.to_owned(),
+            upload_id: upload_id.to_owned(),
+            part_size,
+            in_flight,
+            buffer: BytesMut::new(),
+            sending: JoinSet::new(),
+            parts: Vec::new(),
+            sha256: Sha256::new(),
+            received: 0,
+            acknowledged: 0,
+            is_broken: false,
+        })
+    }
+
+    /// Bytes taken in so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes that the store has confirmed, as of the last write: the honest measure of progress.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Takes the next bytes of the stream; waits while all parts in flight are unconfirmed.
+    ///
+    /// # Errors
+    /// Of a part that could not be sent, each having been tried for about two minutes. The upload is then good for
+    /// [`Uploader::abort`] only.
+    pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), ObjectError> {
+        self.check_whole()?;
+        while let Some(ended) = self.sending.try_join_next() {
+            self.take_note(ended)?;
+        }
+        while !bytes.is_empty() {
+            if self.buffer.capacity() == 0 {
+                self.buffer = BytesMut::with_capacity(self.part_size);
+            }
+            let taken = bytes.split_to(bytes.len().min(self.part_size - self.buffer.len()));
+            self.sha256.update(&taken);
+            self.received += taken.len() as u64;
+            // Copied, because a slice may keep a much larger buffer of the caller's alive.
+            self.buffer.extend_from_slice(&taken);
+            if self.buffer.len() == self.part_size {
+                self.send_buffer().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is left, joins the parts, and has the store tell the size and ETag of the object.
+    ///
+    /// # Errors
+    /// Any class. `Rejected` if the store tells another size than was sent. After `Transient` the object may be
+    /// there: [`Bucket::head`] tells.
+    pub async fn finish(&mut self) -> Result<Finished, ObjectError> {
+        self.check_whole()?;
+        // An upload of no parts cannot be completed; one of an empty part can.
+        if !self.buffer.is_empty() || self.parts.is_empty() {
+            self.send_buffer().await?;
+        }
+        while !self.sending.is_empty() {
+            self.await_one().await?;
+        }
+        let parts: Vec<PartId> = self.parts.iter().flatten().cloned().collect();
+        let count = parts.len();
+        let expected_etag = etag_of_parts(&parts);
+        let completion =
+            self.bucket.store.complete_multipart(&self.path, &self.upload_id, parts).await;
+        let object = self.bucket.head(&self.key).await?;
+        if let Err(error) = completion {
+            // The answer to a completion that took place may have been lost. Only the ETag that these very parts
+            // lead to proves that.
+            let is_ours = object.as_ref().is_some_and(|object| {
+                object.size == self.received && Some(&object.etag) == expected_etag.as_ref()
+            });
+            if !is_ours {
+                self.is_broken = true;
+                return Err(ObjectError::from_store(&self.attempt, &error));
+            }
+        }
+        let Some(object) = object else {
+            return Err(ObjectError::new(
+                Class::Missing,
+                &self.attempt,
+                None,
+                "the upload was completed, but the object is not there".to_owned(),
+            ));
+        };
+        if object.size != self.received {
+            let (held, sent) = (object.size, self.received);
+            let cause = format!("the store holds {held} bytes of {sent} that were sent");
+            return Err(ObjectError::rejected(&self.attempt, cause));
+        }
+        let sha256 = self.sha256.finalize_reset();
+        Ok(Finished {
+            size: object.size,
+            etag: object.etag,
+            sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            parts: count,
+        })
+    }
+
+    /// Stops sending and ends the upload without an object.
+    ///
+    /// # Errors
+    /// As [`Bucket::abort`].
+    pub async fn abort(&mut self) -> Result<(), ObjectError> {
+        self.is_broken = true;
+        self.buffer = BytesMut::new();
+        self.sending.shutdown().await;
+        self.bucket.abort(&self.key, &self.upload_id).await
+    }
+
+    fn check_whole(&self) -> Result<(), ObjectError> {
+        if self.is_broken {
+            return Err(ObjectError::rejected(&self.attempt, "a part of it was not sent"));
+        }
+        Ok(())
+    }
+
+    async fn send_buffer(&mut self) -> Result<(), ObjectError> {
+        while self.sending.len() >= self.in_flight {
+            self.await_one().await?;
+        }
+        let index = self.parts.len();
+        if index as u64 >= MAX_PARTS {
+            self.is_broken = true;
+            let cause = "it needs more than 10000 parts; the estimate of its size was too small";
+            return Err(ObjectError::rejected(&self.attempt, cause));
+        }
+        self.parts.push(None);
+        let content = std::mem::take(&mut self.buffer).freeze();
+        let sender = PartSender {
+            bucket: self.bucket.clone(),
+            attempt: self.attempt.clone(),
+            path: self.path.clone(),
+            upload_id: self.upload_id.clone(),
+        };
+        self.sending.spawn(async move { sender.send(index, content).await });
+        Ok(())
+    }
+
+    async fn await_one(&mut self) -> Result<(), ObjectError> {
+        match self.sending.join_next().await {
+            Some(ended) => self.take_note(ended),
+            None => Ok(()),
+        }
+    }
+
+    fn take_note(&mut self, ended: Result<Sent, JoinError>) -> Result<(), ObjectError> {
+        let sent = ended
+            .map_err(|error| ObjectError::rejected(&self.attempt, error.to_string()))
+            .and_then(|sent| sent);
+        match sent {
+            Ok((index, id, size)) => {
+                self.parts[index] = Some(id);
+                self.acknowledged += size;
+                Ok(())
+            }
+            Err(error) => {
+                self.is_broken = true;
+                Err(error)
+            }
+        }
+    }
+}
+
+struct PartSender {
+    bucket: Bucket,
+    attempt: String,
+    path: Path,
+    upload_id: String,
+}
+
+impl PartSender {
+    // The library repeats a request as it is; from here it is signed anew, so that an outage may last longer than a
+    // signature is good for.
+    async fn send(&self, index: usize, content: Bytes) -> Sent {
+        let size = content.len() as u64;
+        let mut pauses = [1, 2, 4, 8, 15, 30, 30].map(Duration::from_secs).into_iter();
+        loop {
+            let payload = PutPayload::from_bytes(content.clone());
+            let sent =
+                self.bucket.store.put_part(&self.path, &self.upload_id, index, payload).await;
+            let error = match sent {
+                Ok(id) => return Ok((index, id, size)),
+                Err(error) => ObjectError::from_store(&self.attempt, &error),
+            };
+            match pauses.next() {
+                Some(pause) if error.class() == Class::Transient => {
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+/// The ETag that S3 gives an object of such parts: MD5 of their MD5s, and their number. `None` where the parts' ETags
+/// are no digests, as under server-side encryption with a customer's key.
+fn etag_of_parts(parts: &[PartId]) -> Option<String> {
+    let mut digests = Md5::new();
+    for part in parts {
+        let etag = unquoted(&part.content_id);
+        if etag.len() != 32 || !etag.is_ascii() {
+            return None;
+        }
+        for at in (0..32).step_by(2) {
+            digests.update([u8::from_str_radix(&etag[at..at + 2], 16).ok()?]);
+        }
+    }
+    let digest: String = digests.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("{digest}-{}", parts.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_sizes_suffice() {
+        const GIB: u64 = 1024 * MIB;
+        for (estimate, expected) in [
+            (0, 16 * MIB),
+            (100 * GIB, 16 * MIB),
+            (125 * GIB, 16 * MIB),
+            (250 * GIB, 32 * MIB),
+            (1024 * GIB, 132 * MIB),
+            (5 * 1024 * GIB, 656 * MIB),
+        ] {
+            let size = part_size_for(estimate);
+            assert_eq!(size, expected, "{estimate}");
+            assert!(size * MAX_PARTS >= estimate);
+        }
+    }
+
+    #[test]
+    fn etags_of_parts() {
+        let part = |etag: &str| PartId { content_id: etag.to_owned() };
+        // md5(unhex("d41d8cd98f00b204e9800998ecf8427e")), as any S3 gives for one empty part.
+        assert_eq!(
+            etag_of_parts(&[part("\"d41d8cd98f00b204e9800998ecf8427e\"")]).as_deref(),
+            Some("59adb24ef3cdbe0297f05b395827453f-1")
+        );
+        assert_eq!(etag_of_parts(&[part("\"not-a-digest\"")]), None);
+    }
+}

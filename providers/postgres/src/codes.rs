@@ -1,0 +1,149 @@
+//! The findings of this crate: code, title, and what to do about it.
+
+/// `(code, title, explanation with remedy)`, by code.
+pub const CODES: &[(&str, &str, &str)] = &[
+    (
+        "PGF1100",
+        "Versions and size",
+        "Tells which versions meet: the source's server, the `pg_dump` that was chosen (the oldest that is at least as \
+         new as the source), and the target's server. Nothing needs to be done.",
+    ),
+    (
+        "PGF1101",
+        "No pg_dump found",
+        "pgferry looks for `pg_dump` in PGFERRY_PG_BIN (and then nowhere else), in PATH, in /usr/lib/postgresql/*/bin \
+         and in Homebrew. Install the client programs of the source's version: `apt-get install postgresql-client-16`, \
+         `brew install postgresql@16`.",
+    ),
+    (
+        "PGF1102",
+        "pg_dump is older than the source",
+        "`pg_dump` refuses to dump a server that is newer than itself. Install the client programs of the source's \
+         version or a later one.",
+    ),
+    (
+        "PGF1103",
+        "The target cannot read the archive",
+        "Each `pg_dump` writes one archive format: 12 to 15 write 1.14, 16 writes 1.15, 17 and later write 1.16. A \
+         `pg_restore` reads its own format and older ones. Install the `pg_dump` of the source's own version, or choose \
+         a newer target.",
+    ),
+    (
+        "PGF1104",
+        "The target is older than the source",
+        "A dump may hold what an older server does not understand. Choose a target of the same or a later version.",
+    ),
+    (
+        "PGF1105",
+        "The database does not fit the plan",
+        "The source takes more room than the target's plan offers, or nearly all of it. Choose a larger plan: an \
+         in-place change within the tier is an update of the spec.",
+    ),
+    (
+        "PGF1106",
+        "A large database",
+        "A move by dump and restore is advised up to 100 GB (up to 20 GB where Heroku's own tools restore it), because \
+         writers must stay away until it is done. Plan the window accordingly, or leave old data out.",
+    ),
+    (
+        "PGF1107",
+        "A pooler stands before the source",
+        "Poolers hand statements of one client to several server sessions; snapshots and settings then get lost. Give \
+         the URL of the server itself, often another port or host name.",
+    ),
+    (
+        "PGF1108",
+        "Tables that may not be read",
+        "`pg_dump` stops at the first table that its user may not read. Grant SELECT on tables and sequences, use their \
+         owner, or leave them out with `exclude_tables`.",
+    ),
+    (
+        "PGF1109",
+        "Row security hides rows",
+        "With row-level security the user sees only some rows, and a dump would silently be incomplete; `pg_dump` \
+         refuses. Use the tables' owner or a role with BYPASSRLS.",
+    ),
+    (
+        "PGF1110",
+        "What the target gets in another form, or not at all",
+        "Grants, publications, subscriptions and event triggers are left out of the dump, because the target lacks their \
+         roles or rights; owners become the restoring role. Set up on the target what you still need.",
+    ),
+    (
+        "PGF1111",
+        "Large objects",
+        "Large objects come along with their numbers. Many thousands of them are slow to restore, since each is made on \
+         its own.",
+    ),
+    (
+        "PGF1112",
+        "Prepared transactions",
+        "A prepared transaction is neither committed nor rolled back; its changes are in no dump and it holds locks. End \
+         it with COMMIT PREPARED or ROLLBACK PREPARED.",
+    ),
+    (
+        "PGF1113",
+        "Long transactions",
+        "A transaction that is open while the snapshot is taken may commit changes later that the dump does not hold. \
+         Find it in pg_stat_activity and let it end.",
+    ),
+    (
+        "PGF1114",
+        "Different encodings",
+        "Text is converted while it is restored. Characters that the target's encoding lacks make the restore fail. \
+         Choose a target with the source's encoding or with UTF8.",
+    ),
+    (
+        "PGF1115",
+        "Different collations",
+        "Indexes are built anew on the target, so they are consistent; but ORDER BY on text, and comparisons such as \
+         `name > 'm'`, may give another result. Test queries that depend on it, or use COLLATE.",
+    ),
+    (
+        "PGF1116",
+        "The server's certificate is not verified",
+        "The connection is encrypted, but anybody in between could pose as the server. Give the authority's certificate \
+         as `ca_certificate` where the provider has one.",
+    ),
+    (
+        "PGF1201",
+        "The target is not empty",
+        "A restore deletes what the target holds. It is refused unless the target is empty or holds nothing but what \
+         pgferry's own restore put there, unwritten since. If what is there may be lost, say so for one run with \
+         `--confirm ADDRESS=NAME`.",
+    ),
+    (
+        "PGF1301",
+        "The target cannot have an extension",
+        "The target's server does not offer it, or its provider does not allow it. List it in `exclude` if the \
+         application can do without; whatever depends on it will fail to restore.",
+    ),
+    (
+        "PGF1302",
+        "Another version of an extension",
+        "The target installs another version of the extension than the source has. Usually harmless; see the \
+         extension's release notes.",
+    ),
+    (
+        "PGF1303",
+        "Extensions to be installed",
+        "Tells which extensions are missing on the target and will be installed.",
+    ),
+    (
+        "PGF1311",
+        "Settings that are not carried over",
+        "The source's server runs with other values than the target's. Settings of the server are not copied by \
+         themselves: name those you want in `include`. The diff is printed when the settings are applied.",
+    ),
+    (
+        "PGF1312",
+        "A setting the target does not know",
+        "The source database sets a parameter that the target's server has not, for example of an extension that is not \
+         loaded there. It is listed as unportable. List it in `exclude` to silence this.",
+    ),
+    (
+        "PGF1401",
+        "What the verification leaves out",
+        "Tells which tables are not compared because `exclude_tables` names them, and which comparisons are switched off.",
+    ),
+];

@@ -1,0 +1,275 @@
+//! Sessions with a Postgres server: opened with TLS, told what they may do, and faults that name the server.
+//!
+//! It owns how we connect and what each session is set to; it does not know what the session is for. Tested against
+//! real servers in `tests/`.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::reference::{Endpoint, Tls};
+use rustls::ClientConfig;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::location::Location;
+
+/// Long enough for a distant server, short enough for a person who mistyped a host.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What a session may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Every statement that writes is refused by the server. The rule for a source.
+    ReadOnly,
+    ReadWrite,
+}
+
+/// How a session prints values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// As the server and the database say.
+    Own,
+    /// One canonical form on every server, so that the text of a value can be compared; `search_path` is empty.
+    Canonical {
+        /// `extra_float_digits`: 3, or 0 where one side is older than Postgres 12, which knew no shortest form.
+        float_digits: i8,
+    },
+}
+
+/// An open session. Closed when dropped.
+pub struct Session {
+    client: Client,
+    tls: Option<MakeRustlsConnect>,
+    /// Where it leads.
+    pub location: Location,
+    /// As `server_version_num` has it: 150012.
+    pub version_number: i32,
+}
+
+impl Deref for Session {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// Connects to `endpoint` as `application_name=pgferry`, with all timeouts of the server switched off.
+///
+/// TLS is never negotiated away: without it only where [`Location::of`] allows it.
+///
+/// # Errors
+/// [`Class::Retry`] while the server starts, is full or refuses connections; [`Class::Denied`] for a login that it
+/// refuses; [`Class::Failed`] when it cannot be reached or its certificate is not what we trust. No message holds the
+/// password. Nothing was changed, so a retry is always safe.
+pub async fn connect(
+    endpoint: &Endpoint,
+    access: Access,
+    format: Format,
+) -> Result<Session, Fault> {
+    let location = Location::of(endpoint)?;
+    let mut config = Config::new();
+    config
+        .host(&location.host)
+        .port(location.port)
+        .user(&location.user)
+        .dbname(&location.database)
+        .application_name("pgferry")
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives(true)
+        .keepalives_idle(Duration::from_secs(30))
+        .keepalives_interval(Duration::from_secs(10))
+        .keepalives_retries(5);
+    if let Some(password) = &location.password {
+        config.password(password.expose());
+    }
+    let (client, tls) = if location.tls == Tls::None {
+        config.ssl_mode(SslMode::Disable);
+        let (client, connection) =
+            within(config.connect(NoTls)).await.map_err(|c| unreached(&location, c))?;
+        // It ends with the client; its errors surface in the client's next call.
+        tokio::spawn(connection);
+        (client, None)
+    } else {
+        config.ssl_mode(SslMode::Require);
+        let tls = MakeRustlsConnect::new(client_side(endpoint, &location)?);
+        let (client, connection) = within(config.connect(tls.clone()))
+            .await
+            .map_err(|c| unreached(&location, c))?;
+        tokio::spawn(connection);
+        (client, Some(tls))
+    };
+    let mut session = Session { client, tls, location, version_number: 0 };
+    session.prepare(access, format).await.map_err(|cause| session.fault("opening it", cause))?;
+    Ok(session)
+}
+
+fn client_side(endpoint: &Endpoint, location: &Location) -> Result<ClientConfig, Fault> {
+    crate::tls::configuration(location.tls, endpoint.ca_certificate.as_deref())
+}
+
+/// `connect_timeout` of the library covers the TCP handshake only; TLS and login get the same again.
+async fn within<T>(
+    connecting: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Unreached> {
+    match tokio::time::timeout(CONNECT_TIMEOUT * 2, connecting).await {
+        Ok(result) => result.map_err(Unreached::Said),
+        Err(_) => Err(Unreached::Silent),
+    }
+}
+
+enum Unreached {
+    Said(Error),
+    Silent,
+}
+
+impl Session {
+    async fn prepare(&mut self, access: Access, format: Format) -> Result<(), Error> {
+        let number: i32 = self
+            .client
+            .query_one("select current_setting('server_version_num')::int4", &[])
+            .await?
+            .get(0);
+        self.version_number = number;
+        // Only those that this version knows; a timeout set for a role or database would cut long work short.
+        let mut statement = "select set_config(name, '0', false) from pg_settings where name in \
+            ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', \
+             'idle_session_timeout', 'transaction_timeout');"
+            .to_owned();
+        if access == Access::ReadOnly {
+            statement.push_str("set default_transaction_read_only = on;");
+        }
+        if let Format::Canonical { float_digits } = format {
+            statement.push_str(&format!(
+                "set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres'; set timezone = 'UTC';\
+                 set extra_float_digits = {float_digits}; set bytea_output = 'hex'; set xmlbinary = 'base64';\
+                 set lc_monetary = 'C'; set row_security = off; set search_path = '';\
+                 set standard_conforming_strings = on;"
+            ));
+            if number >= 110_000 {
+                statement.push_str("set jit = off;");
+            }
+        }
+        self.client.batch_execute(&statement).await
+    }
+
+    /// The major version: 15, or 9 for all of 9.x.
+    pub fn major(&self) -> u32 {
+        u32::try_from(self.version_number / 10_000).unwrap_or_default()
+    }
+
+    /// A fault while `doing` something at this server: "`host:port`, database `d`: doing …".
+    pub fn fault(&self, doing: &str, cause: Error) -> Fault {
+        fault(&self.location, doing, cause)
+    }
+
+    /// Asks the server to stop the statement under way; for Ctrl-C.
+    pub async fn cancel(&self) {
+        let token = self.client.cancel_token();
+        // If the request is lost, the server notices at the latest when the session is closed.
+        let _lost = match &self.tls {
+            Some(tls) => token.cancel_query(tls.clone()).await,
+            None => token.cancel_query(NoTls).await,
+        };
+    }
+}
+
+/// A fault of a statement, classed by what the server said.
+pub(crate) fn fault(location: &Location, doing: &str, cause: Error) -> Fault {
+    let class = match cause.code() {
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => Class::Denied,
+        _ => Class::Failed,
+    };
+    let message = format!("{doing} in database `{}` at {}", location.database, location.server());
+    Fault::new(class, message).because(Said::of(cause))
+}
+
+fn unreached(location: &Location, cause: Unreached) -> Fault {
+    let server = location.server();
+    let message = format!(
+        "connecting to database `{}` at {server} as `{}`",
+        location.database, location.user
+    );
+    let Unreached::Said(cause) = cause else {
+        return Fault::failed(message).because("no answer in time").help(format!(
+            "check that {} may be reached from here: the provider's allow list, firewall and port {}",
+            location.host, location.port
+        ));
+    };
+    let (class, help) = match cause.code().map(SqlState::code) {
+        // Starting up, shutting down, too many clients.
+        Some("57P03" | "57P01" | "53300") => {
+            (Class::Retry { after: Some(Duration::from_secs(2)) }, None)
+        }
+        Some("28P01") => (Class::Denied, Some("the password or user name is wrong".to_owned())),
+        Some("28000") => (
+            Class::Denied,
+            Some("the server refuses this user from here: check its allow list".to_owned()),
+        ),
+        Some("3D000") => {
+            (Class::Failed, Some(format!("is `{}` the right name?", location.database)))
+        }
+        Some(_) => (Class::Failed, None),
+        None => without_answer(location, &cause),
+    };
+    let fault = Fault::new(class, message).because(Said::of(cause));
+    match help {
+        Some(help) => fault.help(help),
+        None => fault,
+    }
+}
+
+fn without_answer(location: &Location, cause: &Error) -> (Class, Option<String>) {
+    let chain = Said::chain(cause);
+    if chain.contains("certificate") || chain.contains("UnknownIssuer") {
+        let help = "the server's certificate is not trusted: give its authority as `ca_certificate`";
+        return (Class::Failed, Some(help.to_owned()));
+    }
+    if chain.contains("server does not support TLS") {
+        return (Class::Failed, Some("the server speaks no TLS".to_owned()));
+    }
+    let help = format!(
+        "check that {} may be reached from here: the provider's allow list, firewall and port {}",
+        location.host, location.port
+    );
+    let class = if chain.contains("refused") || chain.contains("reset") {
+        Class::Retry { after: None }
+    } else {
+        Class::Failed
+    };
+    (class, Some(help))
+}
+
+/// What a server or the network said, whole: the library's own message leaves out the server's.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(String);
+
+impl Said {
+    /// The message, detail and hint of the server, or the chain of causes.
+    pub fn of(cause: Error) -> Self {
+        let Some(said) = cause.as_db_error() else { return Self(Self::chain(&cause)) };
+        let mut text = format!("{} ({})", said.message(), said.code().code());
+        for more in [said.detail(), said.hint()].into_iter().flatten() {
+            text.push_str("; ");
+            text.push_str(more);
+        }
+        Self(text)
+    }
+
+    fn chain(cause: &Error) -> String {
+        let mut text = cause.to_string();
+        let mut next = std::error::Error::source(cause);
+        while let Some(error) = next {
+            let said = error.to_string();
+            if !text.contains(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
+            next = error.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,460 @@
+//! What a person should know before a dump: versions that must fit, sizes, and what will not come along.
+//!
+//! Looking reads both ends; judging is pure. Codes and remedies are listed in [`crate::codes`]. Tested beside it and in
+//! `tests/`.
+
+use pgferry_engine::cx::Cx;
+use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::finding::{Finding, Severity};
+use pgferry_engine::reference::Endpoint;
+use pgferry_engine::tree::Tree;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::connect::{Access, Format, connect};
+use crate::facts::Facts;
+use crate::programs::{Misfit, Program, choose, find};
+
+const GIB: i64 = 1 << 30;
+/// The guide's advice for a migration by dump and restore.
+const ADVISED_SIZE: i64 = 100 * GIB;
+/// Up to here Heroku calls its own backups and restores by dump suitable (Dev Center, "Heroku PGBackups").
+const HEROKU_BACKUPS: i64 = 20 * GIB;
+const MANY_LARGE_OBJECTS: i64 = 10_000;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Seen {
+    source: Facts,
+    target: Option<Target>,
+    programs: Vec<Program>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Target {
+    address: String,
+    facts: Facts,
+    /// Bytes that its plan holds, where it says so.
+    storage_bytes: Option<i64>,
+    plan: Option<String>,
+}
+
+/// Reads both ends. While the target is not known, only what stops the dump anyway is told: `None` asks for another
+/// look at the gate.
+pub(super) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault> {
+    let Some(source) = endpoint(want.get("source")) else { return Ok(None) };
+    let session = connect(&source, Access::ReadOnly, Format::Own).await?;
+    let mut seen = Seen {
+        source: Facts::read(&session).await?,
+        target: None,
+        programs: find(cx, "pg_dump").await,
+    };
+    drop(session);
+    if let Some(wanted) = want.get("for") {
+        let Some(target) = endpoint(Some(wanted)) else {
+            let stops = findings(&seen).iter().any(|found| found.severity == Severity::Error);
+            return if stops { json(&seen).map(Some) } else { Ok(None) };
+        };
+        let session = connect(&target, Access::ReadOnly, Format::Own).await?;
+        let storage = match wanted.get("storage_bytes") {
+            Some(Tree::Number(bytes)) => bytes.as_i64(),
+            _ => None,
+        };
+        seen.target = Some(Target {
+            address: target.address.to_string(),
+            facts: Facts::read(&session).await?,
+            storage_bytes: storage,
+            plan: target.plan,
+        });
+    }
+    json(&seen).map(Some)
+}
+
+fn json(seen: &Seen) -> Result<Json, Fault> {
+    serde_json::to_value(seen).map_err(|cause| Fault::bug("facts that do not serialise").because(cause))
+}
+
+/// The endpoint in a field, once its URL is known.
+pub(crate) fn endpoint(field: Option<&Tree>) -> Option<Endpoint> {
+    field?.to_typed().ok()
+}
+
+/// The major version of the target's `pg_restore`, which is its server's.
+pub(super) async fn restorer(target: Option<&Endpoint>) -> Result<Option<u32>, Fault> {
+    let Some(target) = target else { return Ok(None) };
+    let told = target.version.as_deref().and_then(|version| {
+        version.split(|c: char| !c.is_ascii_digit()).next().and_then(|major| major.parse().ok())
+    });
+    if told.is_some() {
+        return Ok(told);
+    }
+    Ok(Some(connect(target, Access::ReadOnly, Format::Own).await?.major()))
+}
+
+/// The findings, worst first.
+pub(super) fn judge(facts: &Json) -> Vec<Finding> {
+    // Facts of another shape are not ours to judge: nothing was looked at yet.
+    let Ok(seen) = serde_json::from_value::<Seen>(facts.clone()) else { return Vec::new() };
+    let mut findings = findings(&seen);
+    findings.sort_by(|a, b| (a.severity, &a.code).cmp(&(b.severity, &b.code)));
+    findings
+}
+
+fn findings(seen: &Seen) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    versions(seen, &mut findings);
+    readability(&seen.source, &mut findings);
+    losses(&seen.source, &mut findings);
+    if let Some(target) = &seen.target {
+        sizes(&seen.source, target, &mut findings);
+        locale(&seen.source, &target.facts, &mut findings);
+    }
+    if seen.source.size_bytes > ADVISED_SIZE {
+        findings.push(
+            Finding::warning(
+                "PGF1106",
+                format!(
+                    "the source holds {}; a move by dump and restore is advised up to 100 GB",
+                    size(seen.source.size_bytes)
+                ),
+            )
+            .help("plan for a long window, or leave old data out with `exclude_data`"),
+        );
+    }
+    findings
+}
+
+fn versions(seen: &Seen, findings: &mut Vec<Finding>) {
+    let restorer = seen.target.as_ref().map(|target| target.facts.major);
+    let source = &seen.source;
+    match choose(&seen.programs, source.major, restorer) {
+        Ok(program) => {
+            let target = seen
+                .target
+                .as_ref()
+                .map_or_else(String::new, |target| format!(", target {}", target.facts.version));
+            findings.push(Finding::note(
+                "PGF1100",
+                format!(
+                    "source {}, `pg_dump` {} ({}){target}; the source holds {} in {} tables",
+                    source.version,
+                    program.version,
+                    program.path.display(),
+                    size(source.size_bytes),
+                    source.tables
+                ),
+            ));
+        }
+        Err(misfit) => findings.push(misfit_finding(&misfit, source.major, restorer)),
+    }
+    if restorer.is_some_and(|target| target < source.major) {
+        findings.push(
+            Finding::warning(
+                "PGF1104",
+                format!(
+                    "the target (Postgres {}) is older than the source ({}); what only the newer one knows will not restore",
+                    restorer.unwrap_or_default(),
+                    source.major
+                ),
+            )
+            .help("choose a target of the same or a later version"),
+        );
+    }
+}
+
+fn misfit_finding(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Finding {
+    let install = |major: u32| {
+        format!(
+            "install it (Debian, Ubuntu: apt-get install postgresql-client-{major}; macOS: brew install \
+             postgresql@{major}), or name its folder in PGFERRY_PG_BIN"
+        )
+    };
+    match misfit {
+        Misfit::None => Finding::error(
+            "PGF1101",
+            format!("no `pg_dump` was found; the source needs version {source} or later"),
+        )
+        .help(install(source)),
+        Misfit::TooOld { newest } => Finding::error(
+            "PGF1102",
+            format!("the newest `pg_dump` found is {newest}; the source is Postgres {source} and needs its own version or a later one"),
+        )
+        .help(install(source)),
+        Misfit::Unreadable { oldest } => {
+            let restorer = restorer.unwrap_or_default();
+            let finding = Finding::error(
+                "PGF1103",
+                format!("what `pg_dump` {oldest} writes, the target's `pg_restore` {restorer} cannot read"),
+            );
+            if source <= restorer {
+                finding.help(install(source))
+            } else {
+                finding.help(format!("choose a target of version {source} or later"))
+            }
+        }
+    }
+}
+
+/// The same as a fault, for an act whose world has changed since the preflight.
+pub(super) fn misfit_fault(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Fault {
+    let finding = misfit_finding(misfit, source, restorer);
+    let fault = Fault::new(Class::Failed, finding.message);
+    match finding.help {
+        Some(help) => fault.help(help),
+        None => fault,
+    }
+}
+
+fn readability(source: &Facts, findings: &mut Vec<Finding>) {
+    if source.pooled {
+        findings.push(
+            Finding::error(
+                "PGF1107",
+                format!("a connection pooler stands before `{}`: a dump needs sessions of its own", source.server),
+            )
+            .help("give the URL of the server itself"),
+        );
+    }
+    if !source.unreadable.is_empty() {
+        findings.push(
+            Finding::error(
+                "PGF1108",
+                format!("the source's user may not read {}", listed(&source.unreadable)),
+            )
+            .help("grant it SELECT on them, use their owner, or leave them out with `exclude_tables`"),
+        );
+    }
+    if !source.hidden_rows.is_empty() {
+        findings.push(
+            Finding::error(
+                "PGF1109",
+                format!("row security hides rows of {} from the source's user", listed(&source.hidden_rows)),
+            )
+            .help("use the tables' owner or a role with BYPASSRLS"),
+        );
+    }
+    if source.prepared_transactions > 0 {
+        findings.push(
+            Finding::warning(
+                "PGF1112",
+                format!("{} prepared transactions are open on the source; their changes are in no dump", source.prepared_transactions),
+            )
+            .help("COMMIT PREPARED or ROLLBACK PREPARED them (see pg_prepared_xacts)"),
+        );
+    }
+    if source.long_transactions > 0 {
+        findings.push(Finding::warning(
+            "PGF1113",
+            format!("{} transactions on the source are open for more than an hour; what they commit after the snapshot is not in the dump", source.long_transactions),
+        ));
+    }
+}
+
+fn losses(source: &Facts, findings: &mut Vec<Finding>) {
+    let mut note = |count: i64, code: &str, text: &str| {
+        if count > 0 {
+            findings.push(Finding::note(code, format!("{count} {text}")));
+        }
+    };
+    note(source.granted, "PGF1110", "objects have rights granted to others, which do not come along: grant them anew on the target");
+    note(source.publications, "PGF1110", "publications do not come along");
+    note(source.subscriptions, "PGF1110", "subscriptions do not come along");
+    note(source.event_triggers, "PGF1110", "event triggers need a superuser on the target, and will be missing there");
+    note(source.foreign_tables, "PGF1110", "foreign tables come along without data and without passwords");
+    note(source.unlogged_tables, "PGF1110", "unlogged tables come along with their rows");
+    if !source.other_owners.is_empty() {
+        findings.push(Finding::note(
+            "PGF1110",
+            format!("what {} own on the source belongs to the restoring role afterwards", listed(&source.other_owners)),
+        ));
+    }
+    if source.large_objects > MANY_LARGE_OBJECTS {
+        findings.push(Finding::warning(
+            "PGF1111",
+            format!("{} large objects are restored one by one, which is slow", source.large_objects),
+        ));
+    } else {
+        let mut note = |count: i64| {
+            if count > 0 {
+                findings.push(Finding::note("PGF1111", format!("{count} large objects come along")));
+            }
+        };
+        note(source.large_objects);
+    }
+}
+
+fn sizes(source: &Facts, target: &Target, findings: &mut Vec<Finding>) {
+    if let Some(storage) = target.storage_bytes {
+        let (need, have) = (size(source.size_bytes), size(storage));
+        if source.size_bytes > storage {
+            findings.push(
+                Finding::error(
+                    "PGF1105",
+                    format!("the source holds {need}, and the plan of `{}` has room for {have}", target.address),
+                )
+                .help("choose a larger plan"),
+            );
+        } else if source.size_bytes > storage / 10 * 8 {
+            findings.push(
+                Finding::warning(
+                    "PGF1105",
+                    format!("the source's {need} fill the plan of `{}` ({have}) nearly up", target.address),
+                )
+                .help("choose a larger plan, or expect to need one soon"),
+            );
+        }
+    }
+    let heroku = target.plan.as_deref().is_some_and(|plan| plan.starts_with("heroku-postgresql"));
+    if heroku && source.size_bytes > HEROKU_BACKUPS {
+        findings.push(Finding::warning(
+            "PGF1106",
+            format!("the source holds {}; Heroku advises restores by dump up to 20 GB", size(source.size_bytes)),
+        ));
+    }
+}
+
+fn locale(source: &Facts, target: &Facts, findings: &mut Vec<Finding>) {
+    if source.encoding != target.encoding {
+        findings.push(
+            Finding::warning(
+                "PGF1114",
+                format!("the source is encoded in `{}`, the target in `{}`", source.encoding, target.encoding),
+            )
+            .help("text that the target's encoding lacks will not restore"),
+        );
+    }
+    if (&source.collate, &source.ctype) != (&target.collate, &target.ctype) {
+        findings.push(
+            Finding::warning(
+                "PGF1115",
+                format!(
+                    "text sorts by `{}` on the source and by `{}` on the target",
+                    both(&source.collate, &source.ctype),
+                    both(&target.collate, &target.ctype)
+                ),
+            )
+            .help("indexes are built anew, so nothing breaks; ORDER BY may give another order"),
+        );
+    }
+}
+
+fn both(collate: &str, ctype: &str) -> String {
+    if collate == ctype { collate.to_owned() } else { format!("{collate}/{ctype}") }
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// `2.5 GB`: powers of 1024, as Postgres and the providers' plans count.
+fn size(bytes: i64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["bytes", "kB", "MB", "GB"] {
+        if value < 1024.0 {
+            return if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(major: u32) -> Facts {
+        Facts {
+            server: "h:5432".into(),
+            database: "d".into(),
+            version: format!("{major}.2"),
+            major,
+            size_bytes: 60 << 20,
+            encoding: "UTF8".into(),
+            collate: "C".into(),
+            ctype: "C".into(),
+            in_recovery: false,
+            pooled: false,
+            extensions: vec![],
+            large_objects: 0,
+            tables: 3,
+            unlogged_tables: 0,
+            foreign_tables: 0,
+            publications: 0,
+            subscriptions: 0,
+            event_triggers: 0,
+            granted: 0,
+            other_owners: vec![],
+            prepared_transactions: 0,
+            unreadable: vec![],
+            hidden_rows: vec![],
+            long_transactions: 0,
+        }
+    }
+
+    fn seen(source: Facts, target: u32, programs: &[u32]) -> Seen {
+        Seen {
+            source,
+            target: Some(Target {
+                address: "target".into(),
+                facts: facts(target),
+                storage_bytes: Some(10 * GIB),
+                plan: None,
+            }),
+            programs: programs
+                .iter()
+                .map(|major| Program {
+                    path: format!("/pg/{major}/pg_dump").into(),
+                    version: format!("{major}.1"),
+                    major: *major,
+                })
+                .collect(),
+        }
+    }
+
+    fn check(seen: &Seen, expect: &[(&str, Severity)]) {
+        let json = json(seen).expect("serialises");
+        let found: Vec<(String, Severity)> =
+            judge(&json).into_iter().map(|finding| (finding.code, finding.severity)).collect();
+        let expect: Vec<(String, Severity)> =
+            expect.iter().map(|(code, severity)| ((*code).to_owned(), *severity)).collect();
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn a_good_pair_gets_one_note() {
+        check(&seen(facts(15), 16, &[15, 17]), &[("PGF1100", Severity::Note)]);
+    }
+
+    #[test]
+    fn versions_that_do_not_fit_stop_the_plan() {
+        check(&seen(facts(15), 16, &[]), &[("PGF1101", Severity::Error)]);
+        check(&seen(facts(15), 16, &[14]), &[("PGF1102", Severity::Error)]);
+        check(&seen(facts(15), 15, &[17]), &[("PGF1103", Severity::Error)]);
+        check(
+            &seen(facts(17), 16, &[17]),
+            &[("PGF1103", Severity::Error), ("PGF1104", Severity::Warning)],
+        );
+    }
+
+    #[test]
+    fn sizes_and_readability() {
+        let mut source = facts(16);
+        source.size_bytes = 9 * GIB;
+        check(
+            &seen(source.clone(), 16, &[16]),
+            &[("PGF1105", Severity::Warning), ("PGF1100", Severity::Note)],
+        );
+        source.size_bytes = 200 * GIB;
+        source.unreadable = vec!["audit.events".into()];
+        source.granted = 2;
+        check(
+            &seen(source, 16, &[16]),
+            &[
+                ("PGF1105", Severity::Error),
+                ("PGF1108", Severity::Error),
+                ("PGF1106", Severity::Warning),
+                ("PGF1100", Severity::Note),
+                ("PGF1110", Severity::Note),
+            ],
+        );
+    }
+}

@@ -1,0 +1,230 @@
+//! A running `pg_dump`: what it is told, how its output is read, and how it is stopped.
+//!
+//! Nothing secret is in its arguments; connection and password reach it by its environment. Knows no bucket. Tested in
+//! `tests/` with the real program and with stand-ins that fail.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use bytes::{Bytes, BytesMut};
+use pgferry_engine::cx::Cx;
+use pgferry_engine::fault::Fault;
+use pgferry_engine::reference::{Endpoint, Tls};
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
+
+use crate::location::Location;
+use crate::programs::{Program, environment};
+use crate::quoting::Tables;
+
+const CHUNK: usize = 1 << 20;
+const LINES_KEPT: usize = 20;
+const LINE_LENGTH: usize = 1000;
+
+/// What to dump.
+pub(crate) struct Order<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) source: &'a Endpoint,
+    pub(crate) snapshot: &'a str,
+    pub(crate) exclude_tables: &'a Tables,
+    pub(crate) exclude_data: &'a Tables,
+    pub(crate) compression: Option<u8>,
+}
+
+/// `pg_dump` at work. Killed, with all that it may have started, when dropped.
+pub(crate) struct Process {
+    child: Child,
+    group: Option<Pid>,
+    stdout: ChildStdout,
+    said: JoinHandle<VecDeque<String>>,
+    /// No secret; removed with the process.
+    _authority: Option<tempfile::NamedTempFile>,
+}
+
+impl Order<'_> {
+    /// Its arguments: an archive with large objects, without what another server could not take over.
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments: Vec<String> = [
+            "-Fc",
+            "-b",
+            "--no-acl",
+            "--no-publications",
+            "--no-subscriptions",
+            "--no-password",
+            // Long silences must not let a firewall forget the connection.
+            "--dbname=keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=5",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        arguments.push(format!("--snapshot={}", self.snapshot));
+        arguments.extend(self.compression.map(|level| format!("--compress={level}")));
+        arguments
+            .extend(self.exclude_tables.patterns().map(|name| format!("--exclude-table={name}")));
+        arguments.extend(
+            self.exclude_data.patterns().map(|name| format!("--exclude-table-data={name}")),
+        );
+        arguments
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The program cannot be run, or its trusted certificates cannot be put where it reads them.
+    pub(crate) fn start(&self, cx: &Cx) -> Result<Process, Fault> {
+        let location = Location::of(self.source)?;
+        let (authority, root) = self.trusted(cx, &location)?;
+        let mut command = Command::new(&self.program.path);
+        command
+            .args(self.arguments())
+            .env_clear()
+            .envs(environment(cx))
+            .env("PGHOST", &location.host)
+            .env("PGPORT", location.port.to_string())
+            .env("PGUSER", &location.user)
+            .env("PGDATABASE", &location.database)
+            .env("PGAPPNAME", "pgferry")
+            .env("PGGSSENCMODE", "disable")
+            .env("PGCONNECT_TIMEOUT", "30")
+            .env(
+                "PGSSLMODE",
+                match location.tls {
+                    Tls::VerifyFull => "verify-full",
+                    Tls::Require => "require",
+                    Tls::None => "disable",
+                },
+            )
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C is for us to handle: the upload must be ended in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        if let Some(password) = &location.password {
+            command.env("PGPASSWORD", password.expose());
+        }
+        if let Some(root) = root {
+            command.env("PGSSLROOTCERT", root);
+        }
+        let mut child = command.spawn().map_err(|cause| {
+            Fault::failed(format!("starting `{}`", self.program.path.display())).because(cause)
+        })?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(Fault::bug("a process without the pipes that it was given"));
+        };
+        let said = tokio::spawn(last_lines(stderr));
+        Ok(Process { child, group, stdout, said, _authority: authority })
+    }
+
+    /// The certificates it shall trust, as a file: the endpoint's own, or the machine's.
+    fn trusted(
+        &self,
+        cx: &Cx,
+        location: &Location,
+    ) -> Result<(Option<tempfile::NamedTempFile>, Option<PathBuf>), Fault> {
+        if location.tls != Tls::VerifyFull {
+            return Ok((None, None));
+        }
+        if let Some(pem) = &self.source.ca_certificate {
+            let write = || {
+                use std::io::Write;
+                let mut file = tempfile::Builder::new().prefix("pgferry-ca-").tempfile()?;
+                file.write_all(pem.as_bytes())?;
+                file.flush()?;
+                Ok(file)
+            };
+            let file = write().map_err(|cause: std::io::Error| {
+                Fault::failed("writing the source's certificate to a temporary file").because(cause)
+            })?;
+            let path = file.path().to_owned();
+            return Ok((Some(file), Some(path)));
+        }
+        // libpq knows the machine's own store by name since 16.
+        if self.program.major >= 16 {
+            return Ok((None, Some("system".into())));
+        }
+        const BUNDLES: [&str; 5] = [
+            "/etc/ssl/certs/ca-certificates.crt",
+            "/etc/pki/tls/certs/ca-bundle.crt",
+            "/etc/ssl/ca-bundle.pem",
+            "/etc/ssl/cert.pem",
+            "/opt/homebrew/etc/ca-certificates/cert.pem",
+        ];
+        cx.env("SSL_CERT_FILE")
+            .into_iter()
+            .chain(BUNDLES)
+            .map(PathBuf::from)
+            .find(|path| path.is_file())
+            .map(|path| (None, Some(path)))
+            .ok_or_else(|| {
+                Fault::failed("finding this machine's trusted certificates for `pg_dump`")
+                    .help("set SSL_CERT_FILE, or give the source's authority as `ca_certificate`")
+            })
+    }
+}
+
+impl Process {
+    /// The next bytes of the archive, at most 1 MiB; `None` at its end.
+    ///
+    /// # Errors
+    /// The pipe broke.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        let mut buffer = BytesMut::with_capacity(CHUNK);
+        let count = self
+            .stdout
+            .read_buf(&mut buffer)
+            .await
+            .map_err(|cause| Fault::failed("reading the output of `pg_dump`").because(cause))?;
+        Ok((count > 0).then(|| buffer.freeze()))
+    }
+
+    /// Waits for its end, once all output was read, and judges it.
+    ///
+    /// # Errors
+    /// It ended with anything but 0; holds the last lines it said.
+    pub(crate) async fn end(&mut self) -> Result<(), Fault> {
+        let status = self
+            .child
+            .wait()
+            .await
+            .map_err(|cause| Fault::failed("waiting for `pg_dump`").because(cause))?;
+        self.group = None;
+        let said = (&mut self.said).await.unwrap_or_default();
+        if status.success() { Ok(()) } else { Err(failure(status, &said)) }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            // Gone already is as good.
+            let _gone = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+fn failure(status: ExitStatus, said: &VecDeque<String>) -> Fault {
+    let lines: Vec<&str> = said.iter().map(String::as_str).collect();
+    let cause = if lines.is_empty() { "it said nothing".to_owned() } else { lines.join("\n") };
+    Fault::failed(format!("`pg_dump` failed ({status})")).because(cause)
+}
+
+async fn last_lines(stderr: tokio::process::ChildStderr) -> VecDeque<String> {
+    let mut kept = VecDeque::new();
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    // Bounded by the program: its messages are lines.
+    while reader.read_until(b'\n', &mut line).await.is_ok_and(|count| count > 0) {
+        let text: String =
+            String::from_utf8_lossy(&line).trim_end().chars().take(LINE_LENGTH).collect();
+        if kept.len() == LINES_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(text);
+        line.clear();
+    }
+    kept
+}

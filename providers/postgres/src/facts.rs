@@ -1,0 +1,178 @@
+//! What a database says of itself: version, size, encoding, extensions and what a dump of it would meet.
+//!
+//! Read-only statements only. It judges nothing. Tested against a real server in `tests/`.
+
+use pgferry_engine::fault::Fault;
+use serde::{Deserialize, Serialize};
+
+use crate::connect::Session;
+
+/// An installed extension.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    pub name: String,
+    pub version: String,
+    pub schema: String,
+}
+
+/// Facts about one database.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// `host:port`.
+    pub server: String,
+    pub database: String,
+    /// As `server_version` has it: `15.18`.
+    pub version: String,
+    pub major: u32,
+    /// Bytes on disk, as `pg_database_size` counts.
+    pub size_bytes: i64,
+    pub encoding: String,
+    pub collate: String,
+    pub ctype: String,
+    pub in_recovery: bool,
+    /// A pooler stands before the server: two statements were answered by two backends.
+    pub pooled: bool,
+    /// By name, without `plpgsql`.
+    pub extensions: Vec<Extension>,
+    pub large_objects: i64,
+    /// Tables, partitions included.
+    pub tables: i64,
+    pub unlogged_tables: i64,
+    pub foreign_tables: i64,
+    pub publications: i64,
+    pub subscriptions: i64,
+    pub event_triggers: i64,
+    /// Objects with rights granted to others than their owner.
+    pub granted: i64,
+    /// Roles that own something here, other than the one that asks.
+    pub other_owners: Vec<String>,
+    pub prepared_transactions: i64,
+    /// Tables and sequences that this user may not read; a few names.
+    pub unreadable: Vec<String>,
+    /// Row security would hide rows from this user in these tables; a few names.
+    pub hidden_rows: Vec<String>,
+    /// Transactions open for more than an hour.
+    pub long_transactions: i64,
+}
+
+const FACTS: &str = "
+select current_database()::text, current_setting('server_version'), pg_database_size(d.oid),
+       pg_encoding_to_char(d.encoding)::text, d.datcollate::text, d.datctype::text, pg_is_in_recovery(),
+       (select count(*) from pg_largeobject_metadata),
+       (select count(*) from user_relations where relkind = 'r'),
+       (select count(*) from user_relations where relkind = 'r' and relpersistence = 'u'),
+       (select count(*) from user_relations where relkind = 'f'),
+       (select count(*) from pg_publication),
+       (select count(*) from pg_event_trigger where evtname !~ '^(pg_|heroku)'),
+       (select count(*) from user_relations where relacl is not null
+          and exists (select from aclexplode(relacl) a where a.grantee <> relowner)),
+       (select coalesce(array_agg(distinct pg_get_userbyid(relowner)::text), '{}') from user_relations
+          where relowner <> (select oid from pg_roles where rolname = current_user)),
+       (select count(*) from pg_prepared_xacts where database = current_database()),
+       (select coalesce(array_agg(shown), '{}') from (select format('%I.%I', nspname, relname) as shown
+          from user_relations where case relkind
+            when 'S' then not has_sequence_privilege(oid, 'SELECT')
+            when 'r' then not has_table_privilege(oid, 'SELECT') else false end
+          order by 1 limit 10) as t),
+       (select coalesce(array_agg(shown), '{}') from (select format('%I.%I', nspname, relname) as shown
+          from user_relations where relkind = 'r' and relrowsecurity
+            and row_security_active(oid) order by 1 limit 10) as t),
+       (select count(*) from pg_stat_activity where datname = current_database()
+          and backend_type = 'client backend' and xact_start < now() - interval '1 hour')
+from pg_database d where d.datname = current_database()";
+
+/// Relations of users: not the system's, not an extension's, not what providers put into every database.
+pub(crate) const USER_RELATIONS: &str = "
+user_relations as (
+    select c.oid, c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl, c.relrowsecurity, c.reltuples,
+           n.nspname
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and c.relpersistence <> 't'
+      and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
+      and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid
+                        and e.deptype = 'e'))";
+
+impl Facts {
+    /// Reads the facts of the session's database.
+    ///
+    /// # Errors
+    /// A statement failed; nothing was changed.
+    pub async fn read(session: &Session) -> Result<Self, Fault> {
+        let fault = |cause| session.fault("reading the facts", cause);
+        let row = session
+            .query_one(&format!("with {USER_RELATIONS} {FACTS}"), &[])
+            .await
+            .map_err(fault)?;
+        // Some providers close the catalogue of subscriptions to all but themselves.
+        let subscriptions: i64 = session
+            .query_one(
+                "select count(*) from pg_subscription where subdbid =
+                   (select oid from pg_database where datname = current_database())",
+                &[],
+            )
+            .await
+            .map_or(0, |row| row.get(0));
+        Ok(Self {
+            server: session.location.server(),
+            database: row.get(0),
+            version: plain_version(row.get(1)),
+            major: session.major(),
+            size_bytes: row.get(2),
+            encoding: row.get(3),
+            collate: row.get(4),
+            ctype: row.get(5),
+            in_recovery: row.get(6),
+            pooled: pooled(session).await.map_err(fault)?,
+            extensions: extensions(session).await?,
+            large_objects: row.get(7),
+            tables: row.get(8),
+            unlogged_tables: row.get(9),
+            foreign_tables: row.get(10),
+            publications: row.get(11),
+            subscriptions,
+            event_triggers: row.get(12),
+            granted: row.get(13),
+            other_owners: row.get(14),
+            prepared_transactions: row.get(15),
+            unreadable: row.get(16),
+            hidden_rows: row.get(17),
+            long_transactions: row.get(18),
+        })
+    }
+}
+
+/// `16.4 (Ubuntu 16.4-1.pgdg20.04+1)` → `16.4`.
+pub(crate) fn plain_version(text: &str) -> String {
+    text.split_whitespace().next().unwrap_or(text).to_owned()
+}
+
+/// The installed extensions by name, without `plpgsql`, which every database has.
+///
+/// # Errors
+/// The statement failed.
+pub async fn extensions(session: &Session) -> Result<Vec<Extension>, Fault> {
+    let rows = session
+        .query(
+            "select extname::text, extversion, nspname::text from pg_extension e
+             join pg_namespace n on n.oid = e.extnamespace where extname <> 'plpgsql' order by 1",
+            &[],
+        )
+        .await
+        .map_err(|cause| session.fault("listing the extensions", cause))?;
+    Ok(rows
+        .iter()
+        .map(|row| Extension { name: row.get(0), version: row.get(1), schema: row.get(2) })
+        .collect())
+}
+
+/// A pooler hands statements to any backend; a session then has no settings and no snapshot of its own.
+async fn pooled(session: &Session) -> Result<bool, tokio_postgres::Error> {
+    let mut first: Option<i32> = None;
+    for _ in 0..3 {
+        let backend: i32 = session.query_one("select pg_backend_pid()", &[]).await?.get(0);
+        if *first.get_or_insert(backend) != backend {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

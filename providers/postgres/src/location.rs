@@ -1,0 +1,203 @@
+//! A connection string taken apart: where the server is, who we are, and what was said about TLS.
+//!
+//! It knows the URL form only (`postgres://user:password@host:port/database?sslmode=…`), since that is what every
+//! provider hands out; it connects to nothing. Tested with the odd URLs beside it.
+
+use std::net::IpAddr;
+
+use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::reference::{Endpoint, Tls};
+use pgferry_engine::secret::Secret;
+use url::Url;
+
+/// The parts of a connection string.
+#[derive(Clone, Debug)]
+pub struct Location {
+    /// A host name or an IP address, without brackets.
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: Option<Secret>,
+    pub database: String,
+    /// How the connection is protected.
+    pub tls: Tls,
+}
+
+impl Location {
+    /// Reads the location of `endpoint`.
+    ///
+    /// Protection is what the endpoint says; else full verification where it brings a certificate; else `sslmode` of
+    /// the URL (`require` and `disable` are taken at their word, everything weaker or unknown is made stronger);
+    /// else full verification.
+    ///
+    /// # Errors
+    /// [`Class::Rejected`]: not such a URL, or clear text to another machine. The message never holds the URL.
+    pub fn of(endpoint: &Endpoint) -> Result<Self, Fault> {
+        let mut location = Self::parse(endpoint.url.expose())
+            .map_err(|why| rejected(format!("reading the URL of `{}`: {why}", endpoint.address)))?;
+        if let Some(database) = endpoint.database.as_ref().filter(|name| !name.is_empty()) {
+            location.database.clone_from(database);
+        }
+        if let Some(tls) = endpoint.tls {
+            location.tls = tls;
+        } else if endpoint.ca_certificate.is_some() {
+            location.tls = Tls::VerifyFull;
+        }
+        if location.tls == Tls::None && !location.is_loopback() {
+            return Err(rejected(format!(
+                "connecting to `{}` without TLS: clear text is for this machine only, and `{}` is another",
+                endpoint.address, location.host
+            ))
+            .help("leave `tls` out, or write `tls: require` if its certificate cannot be verified"));
+        }
+        Ok(location)
+    }
+
+    /// Takes `text` apart.
+    ///
+    /// # Errors
+    /// What is wrong with it, without quoting it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|cause| format!("it is no URL ({cause})"))?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err("it must begin with `postgres://`".to_owned());
+        }
+        let (mut host, mut port) =
+            (url.host_str().map(decoded).unwrap_or_default(), url.port().unwrap_or(5432));
+        let mut user = decoded(url.username());
+        let mut password = url.password().map(decoded);
+        let mut database = decoded(url.path().trim_start_matches('/'));
+        let mut tls = Tls::VerifyFull;
+        for (key, value) in url.query_pairs() {
+            match &*key {
+                "host" => host = value.into_owned(),
+                "port" => {
+                    port = value.parse().map_err(|_| format!("`port` is `{value}`"))?;
+                }
+                "user" => user = value.into_owned(),
+                "password" => password = Some(value.into_owned()),
+                "dbname" => database = value.into_owned(),
+                "sslmode" => tls = protection(&value),
+                _ => {}
+            }
+        }
+        if host.starts_with('/') {
+            return Err("it names a Unix socket; give a host and a port instead".to_owned());
+        }
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err("it names no host".to_owned());
+        }
+        if host.contains(',') {
+            return Err("it names several hosts; give the one to use".to_owned());
+        }
+        if user.is_empty() {
+            return Err("it names no user".to_owned());
+        }
+        if database.is_empty() {
+            database.clone_from(&user);
+        }
+        Ok(Self { host, port, user, password: password.map(Secret::new), database, tls })
+    }
+
+    /// Whether the server is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// `host:port`, for messages.
+    pub fn server(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+fn rejected(message: String) -> Fault {
+    Fault::new(Class::Rejected, message)
+}
+
+fn protection(sslmode: &str) -> Tls {
+    match sslmode {
+        "disable" => Tls::None,
+        "require" => Tls::Require,
+        _ => Tls::VerifyFull,
+    }
+}
+
+/// `%40` → `@`; what is no escape stays as it is.
+fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while index < bytes.len() {
+        let escape = (bytes[index] == b'%')
+            .then(|| text.get(index + 1..index + 3))
+            .flatten()
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        if let Some(byte) = escape {
+            out.push(byte);
+            index += 3;
+        } else {
+            out.push(bytes[index]);
+            index += 1;
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> String {
+        match Location::parse(text) {
+            Ok(l) => format!(
+                "{} {} {} {} {:?}",
+                l.server(),
+                l.user,
+                l.password.as_ref().map_or("-", Secret::expose),
+                l.database,
+                l.tls
+            ),
+            Err(why) => why,
+        }
+    }
+
+    #[test]
+    fn urls_of_all_kinds() {
+        for (url, expect) in [
+            ("postgres://u:p@h:1/d", "h:1 u p d VerifyFull"),
+            ("postgresql://u@h", "h:5432 u - u VerifyFull"),
+            ("postgres://u:p%40s%2F@h/d%20b?sslmode=require", "h:5432 u p@s/ d b Require"),
+            ("postgres://u:p@[::1]:99/d?sslmode=disable", "[::1]:99 u p d None"),
+            ("postgres://u:p@h/d?sslmode=prefer", "h:5432 u p d VerifyFull"),
+            ("postgres:///d?host=/tmp", "it names a Unix socket; give a host and a port instead"),
+            ("mysql://h", "it must begin with `postgres://`"),
+            ("postgres://h/d", "it names no user"),
+        ] {
+            assert_eq!(read(url), expect, "{url}");
+        }
+    }
+
+    #[test]
+    fn clear_text_stays_on_this_machine() {
+        let endpoint = |url: &str| Endpoint {
+            address: "source".parse().unwrap(),
+            id: None,
+            url: Secret::new(url),
+            tls: Some(Tls::None),
+            ca_certificate: None,
+            database: None,
+            version: None,
+            plan: None,
+            app: None,
+            name: None,
+        };
+        assert!(Location::of(&endpoint("postgres://u:p@127.0.0.1/d")).is_ok());
+        assert!(Location::of(&endpoint("postgres://u:p@db.example.org/d")).is_err());
+    }
+}

@@ -1,0 +1,209 @@
+//! The `pg_dump` of this machine that fits both ends.
+//!
+//! It owns where to look, how versions are read, and which archive a restorer can read. It runs nothing but
+//! `--version`. Tested with stand-in programs and as a pure choice.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use pgferry_engine::cx::Cx;
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+/// A client program and what it says it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    pub path: PathBuf,
+    /// `15.18`.
+    pub version: String,
+    pub major: u32,
+}
+
+/// Every `name` that can be found, in the order of the search.
+///
+/// `PGFERRY_PG_BIN` (a list of folders, as `PATH` is one) is the only place where it is set; else `PATH`, Debian's
+/// `/usr/lib/postgresql/*/bin`, the Red Hat family's `/usr/pgsql-*/bin`, and Homebrew. Debian's wrapper is passed
+/// over: it picks a version by itself, and the real programs are found beside it.
+pub async fn find(cx: &Cx, name: &str) -> Vec<Program> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for folder in folders(cx.env("PGFERRY_PG_BIN"), cx.env("PATH")) {
+        let path = folder.join(name);
+        let Ok(real) = path.canonicalize() else { continue };
+        let wrapper = real.file_name().is_some_and(|file| file == "pg_wrapper");
+        if wrapper || !seen.insert(real) {
+            continue;
+        }
+        found.extend(probe(cx, path).await);
+    }
+    found
+}
+
+fn folders(named: Option<&str>, path: Option<&str>) -> Vec<PathBuf> {
+    if let Some(named) = named {
+        return std::env::split_paths(named).collect();
+    }
+    let mut folders: Vec<PathBuf> = path.map(std::env::split_paths).into_iter().flatten().collect();
+    folders.extend(inside("/usr/lib/postgresql", "").into_iter().map(|version| version.join("bin")));
+    folders.extend(inside("/usr", "pgsql-").into_iter().map(|version| version.join("bin")));
+    for cellar in ["/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt"] {
+        for formula in ["postgresql", "libpq"] {
+            folders.extend(inside(cellar, formula).into_iter().map(|keg| keg.join("bin")));
+        }
+    }
+    folders
+}
+
+fn inside(folder: &str, prefix: &str) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(Path::new(folder))
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path())
+        .collect();
+    entries.sort();
+    entries
+}
+
+async fn probe(cx: &Cx, path: PathBuf) -> Option<Program> {
+    let output = Command::new(&path)
+        .arg("--version")
+        .env_clear()
+        .envs(environment(cx))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let version = version_in(&text)?;
+    let major = version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    Some(Program { path, version, major })
+}
+
+/// `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` → `15.18`.
+fn version_in(text: &str) -> Option<String> {
+    text.split_once("(PostgreSQL)")?
+        .1
+        .split_whitespace()
+        .next()
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+        .map(str::to_owned)
+}
+
+/// Our environment without what would steer a client program (`PG*`) and without the keys of providers, of which it
+/// must know nothing. Messages are asked for in English, so that they can be read by programs too.
+pub(crate) fn environment(cx: &Cx) -> impl Iterator<Item = (String, String)> + '_ {
+    const KEYS: [&str; 2] = ["LINODE_TOKEN", "HEROKU_API_KEY"];
+    cx.world
+        .env
+        .iter()
+        .filter(|(name, _)| {
+            let libpq = name.starts_with("PG") && !name.starts_with("PGFERRY");
+            let key = KEYS.contains(&name.as_str()) || name.starts_with("AWS_");
+            !libpq && !key && !name.ends_with("DATABASE_URL") && !name.starts_with("LC_")
+        })
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .chain([("LC_ALL".to_owned(), "C".to_owned())])
+}
+
+/// The format of archives that `pg_dump` or `pg_restore` of a major version writes or reads at most.
+///
+/// 12–15: 1.14; 16: 1.15; 17 and later: 1.16 (`K_VERS_*` in pg_backup_archiver.h).
+pub fn archive_version(major: u32) -> (u32, u32) {
+    match major {
+        0..=11 => (1, 13),
+        12..=15 => (1, 14),
+        16 => (1, 15),
+        _ => (1, 16),
+    }
+}
+
+/// Why no program fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// There is none at all.
+    None,
+    /// The newest is older than the source.
+    TooOld { newest: u32 },
+    /// Those new enough for the source write what the target's `pg_restore` cannot read.
+    Unreadable { oldest: u32 },
+}
+
+/// The program to dump a source of `source` with: the oldest that is new enough, which a `pg_restore` of `restorer`
+/// can read.
+///
+/// # Errors
+/// Why none fits.
+pub fn choose(
+    found: &[Program],
+    source: u32,
+    restorer: Option<u32>,
+) -> Result<&Program, Misfit> {
+    let newest = found.iter().map(|program| program.major).max().ok_or(Misfit::None)?;
+    let chosen = found
+        .iter()
+        .filter(|program| program.major >= source)
+        .min_by_key(|program| program.major)
+        .ok_or(Misfit::TooOld { newest })?;
+    match restorer {
+        Some(major) if archive_version(chosen.major) > archive_version(major) => {
+            Err(Misfit::Unreadable { oldest: chosen.major })
+        }
+        _ => Ok(chosen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn programs(majors: &[u32]) -> Vec<Program> {
+        majors
+            .iter()
+            .map(|major| Program {
+                path: format!("/{major}/pg_dump").into(),
+                version: format!("{major}.1"),
+                major: *major,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_oldest_that_is_new_enough() {
+        for (found, source, restorer, expect) in [
+            (&[][..], 15, None, Err(Misfit::None)),
+            (&[14, 17, 16], 15, None, Ok(16)),
+            (&[14, 17, 16], 15, Some(16), Ok(16)),
+            (&[14, 17, 16], 15, Some(15), Err(Misfit::Unreadable { oldest: 16 })),
+            (&[15, 17], 14, Some(14), Ok(15)),
+            (&[13], 15, None, Err(Misfit::TooOld { newest: 13 })),
+            (&[18], 17, Some(17), Ok(18)),
+        ] {
+            let all = programs(found);
+            assert_eq!(
+                choose(&all, source, restorer).map(|program| program.major),
+                expect,
+                "{found:?} {source} {restorer:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn versions_are_read_from_what_programs_say() {
+        for (text, expect) in [
+            ("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", Some("15.18")),
+            ("pg_dump (PostgreSQL) 18beta1", Some("18beta1")),
+            ("no such thing", None),
+        ] {
+            assert_eq!(version_in(text).as_deref(), expect);
+        }
+    }
+
+    #[test]
+    fn one_named_folder_is_the_only_one() {
+        assert_eq!(folders(Some("/a:/b"), Some("/usr/bin")), [Path::new("/a"), Path::new("/b")]);
+    }
+}

@@ -1,0 +1,56 @@
+//! The proof that nothing was written to the source since its dump.
+//!
+//! Either no transaction has ended in its whole cluster since the snapshot, or no table's counters have moved. Tested
+//! in `tests/`.
+
+use pgferry_engine::cx::Cx;
+use pgferry_engine::fault::Fault;
+use pgferry_engine::reference::Endpoint;
+use pgferry_engine::resource::Remembered;
+use serde_json::Value as Json;
+
+use crate::connect::{Access, Format, connect};
+use crate::counters::{Counters, completed_transactions};
+use crate::dump::Baseline;
+
+/// What is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Quiet {
+    /// There is no dump of this database to compare with.
+    NotAsked,
+    Since(jiff::Timestamp),
+    /// These tables were written to.
+    Moved { since: jiff::Timestamp, tables: Vec<String> },
+}
+
+/// What the dump of `expected` remembers, if this verification depends on one.
+pub(super) fn dump_of(cx: &Cx, expected: &Endpoint) -> Option<Remembered> {
+    (cx.world.remembered)(&cx.address, "postgres.dump")
+        .into_iter()
+        .map(|(_, remembered)| remembered)
+        .find(|dump| {
+            let source = dump.inputs.get("source").and_then(|source| source.get("$address"));
+            source.and_then(Json::as_str) == Some(expected.address.as_str())
+        })
+}
+
+/// Looks at the source again.
+pub(super) async fn check(expected: &Endpoint, dump: Option<&Remembered>) -> Result<Quiet, Fault> {
+    let baseline = dump
+        .and_then(|dump| dump.memory.get("baseline"))
+        .and_then(|baseline| serde_json::from_value::<Baseline>(baseline.clone()).ok());
+    let Some(baseline) = baseline else { return Ok(Quiet::NotAsked) };
+    let session = connect(expected, Access::ReadOnly, Format::Own).await?;
+    let looked = async {
+        if completed_transactions(&session).await? == baseline.completed {
+            return Ok(Quiet::Since(baseline.taken_at));
+        }
+        let tables = baseline.counters.moved(&Counters::read(&session).await?);
+        Ok(if tables.is_empty() {
+            Quiet::Since(baseline.taken_at)
+        } else {
+            Quiet::Moved { since: baseline.taken_at, tables }
+        })
+    };
+    looked.await.map_err(|cause| session.fault("looking for writes since the dump", cause))
+}

@@ -1,0 +1,230 @@
+//! The outcome of a comparison: a table of everything that was compared, and the differences in words.
+//!
+//! Pure. Tested beside it.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::contents::Measured;
+
+/// Differences named in the message of a failure; the table has them all.
+const NAMED: usize = 20;
+
+/// One table, both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) expected: Option<Measured>,
+    pub(super) actual: Option<Measured>,
+    pub(super) verdict: Verdict,
+}
+
+/// What the comparison of one table says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    Equal,
+    /// Only an estimate was asked for.
+    Estimated,
+    RowsDiffer,
+    ContentsDiffer,
+    ColumnsDiffer,
+    Missing,
+    Unexpected,
+}
+
+impl Line {
+    /// Compares what was measured. `columns_agree`: both sides have the same columns.
+    pub(super) fn new(
+        name: &str,
+        expected: Option<Measured>,
+        actual: Option<Measured>,
+        columns_agree: bool,
+        exact: bool,
+    ) -> Self {
+        let verdict = match (&expected, &actual) {
+            (None, _) => Verdict::Unexpected,
+            (_, None) => Verdict::Missing,
+            _ if !columns_agree => Verdict::ColumnsDiffer,
+            (Some(one), Some(other)) if one == other => {
+                if exact { Verdict::Equal } else { Verdict::Estimated }
+            }
+            (Some(one), Some(other)) if exact && one.rows != other.rows => Verdict::RowsDiffer,
+            (Some(one), Some(other)) if one.checksum != other.checksum => Verdict::ContentsDiffer,
+            _ => Verdict::Estimated,
+        };
+        Self { name: name.to_owned(), expected, actual, verdict }
+    }
+
+    /// The difference in words, with both numbers.
+    fn difference(&self) -> Option<String> {
+        let name = &self.name;
+        let text = match (self.verdict, &self.expected, &self.actual) {
+            (Verdict::RowsDiffer, Some(one), Some(other)) => format!(
+                "table `{name}`: {} rows expected, {} found",
+                number(one.rows),
+                number(other.rows)
+            ),
+            (Verdict::ContentsDiffer, Some(one), Some(other)) => format!(
+                "table `{name}`: contents differ in {} rows: checksum {} expected, {} found",
+                number(one.rows),
+                one.checksum.as_deref().unwrap_or("none"),
+                other.checksum.as_deref().unwrap_or("none")
+            ),
+            (Verdict::ColumnsDiffer, ..) => format!("table `{name}`: its columns differ"),
+            (Verdict::Missing, Some(one), _) => {
+                format!("table `{name}`: {} rows expected, the table is missing", number(one.rows))
+            }
+            (Verdict::Unexpected, _, Some(other)) => {
+                format!("table `{name}`: not expected, {} rows found", number(other.rows))
+            }
+            _ => return None,
+        };
+        Some(text)
+    }
+
+    fn verdict_text(&self) -> &'static str {
+        let checked = self.expected.as_ref().is_some_and(|measured| measured.checksum.is_some());
+        match self.verdict {
+            Verdict::Equal if checked => "equal",
+            Verdict::Equal => "not compared",
+            Verdict::Estimated => "estimated",
+            Verdict::RowsDiffer => "ROWS DIFFER",
+            Verdict::ContentsDiffer => "CONTENTS DIFFER",
+            Verdict::ColumnsDiffer => "COLUMNS DIFFER",
+            Verdict::Missing => "MISSING",
+            Verdict::Unexpected => "NOT EXPECTED",
+        }
+    }
+}
+
+/// Everything that was compared.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Report {
+    pub(super) lines: Vec<Line>,
+    /// What else was compared, with its outcome: `sequences`, `7 equal`.
+    pub(super) others: Vec<(String, String)>,
+    /// Differences other than those of tables.
+    pub(super) differences: Vec<String>,
+}
+
+impl Report {
+    /// Every difference in words, tables first.
+    pub(super) fn all_differences(&self) -> Vec<String> {
+        self.lines
+            .iter()
+            .filter_map(Line::difference)
+            .chain(self.differences.iter().cloned())
+            .collect()
+    }
+
+    /// The message of a failure: how many differences, and the first of them.
+    pub(super) fn message(&self, expected: &str, actual: &str) -> Option<String> {
+        let differences = self.all_differences();
+        if differences.is_empty() {
+            return None;
+        }
+        let count = differences.len();
+        let noun = if count == 1 { "difference" } else { "differences" };
+        let mut text = format!("`{actual}` is not what `{expected}` is: {count} {noun}");
+        for difference in differences.iter().take(NAMED) {
+            let _ = write!(text, "\n  {difference}");
+        }
+        if count > NAMED {
+            let _ = write!(text, "\n  and {} more, in the table above", count - NAMED);
+        }
+        Some(text)
+    }
+
+    /// The whole outcome as aligned text, every table on a line of its own.
+    pub(super) fn table(&self, expected: &str, actual: &str) -> String {
+        let mut cells: Vec<[String; 4]> = vec![[
+            "table".to_owned(),
+            format!("rows in {expected}"),
+            format!("rows in {actual}"),
+            "contents".to_owned(),
+        ]];
+        let rows = |measured: &Option<Measured>| {
+            measured.as_ref().map_or_else(|| "-".to_owned(), |measured| number(measured.rows))
+        };
+        cells.extend(self.lines.iter().map(|line| {
+            [
+                line.name.clone(),
+                rows(&line.expected),
+                rows(&line.actual),
+                line.verdict_text().to_owned(),
+            ]
+        }));
+        let width = |column: usize| {
+            cells.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+        };
+        let (first, second, third) = (width(0), width(1), width(2));
+        let mut text = String::new();
+        for [name, one, other, verdict] in &cells {
+            let _ = writeln!(text, "{name:<first$}  {one:>second$}  {other:>third$}  {verdict}");
+        }
+        let label = self.others.iter().map(|(what, _)| what.chars().count()).max().unwrap_or(0);
+        for (what, outcome) in &self.others {
+            let _ = writeln!(text, "{what:<label$}  {outcome}");
+        }
+        for difference in &self.differences {
+            let _ = writeln!(text, "DIFFERENT: {difference}");
+        }
+        text.trim_end().to_owned()
+    }
+}
+
+fn number(rows: Option<i64>) -> String {
+    rows.map_or_else(|| "-".to_owned(), |rows| rows.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(rows: i64, checksum: &str) -> Option<Measured> {
+        Some(Measured { rows: Some(rows), checksum: Some(checksum.to_owned()) })
+    }
+
+    #[test]
+    fn every_table_is_listed_and_differences_are_named_with_both_numbers() {
+        let report = Report {
+            lines: vec![
+                Line::new("public.accounts", measured(20000, "7"), measured(19999, "6"), true, true),
+                Line::new("public.orders", measured(5, "1"), measured(5, "1"), true, true),
+                Line::new("public.users", measured(4, "-12"), measured(4, "13"), true, true),
+                Line::new("public.gone", measured(1, "3"), None, true, true),
+            ],
+            others: vec![("sequences".into(), "7 equal".into())],
+            differences: vec!["sequence `a.s`: stands at 5, 4 found".into()],
+        };
+        assert_eq!(
+            report.table("source", "target"),
+            "\
+table            rows in source  rows in target  contents
+public.accounts           20000           19999  ROWS DIFFER
+public.orders                 5               5  equal
+public.users                  4               4  CONTENTS DIFFER
+public.gone                   1               -  MISSING
+sequences  7 equal
+DIFFERENT: sequence `a.s`: stands at 5, 4 found"
+        );
+        assert_eq!(
+            report.message("source", "target").expect("differs"),
+            "\
+`target` is not what `source` is: 4 differences
+  table `public.accounts`: 20000 rows expected, 19999 found
+  table `public.users`: contents differ in 4 rows: checksum -12 expected, 13 found
+  table `public.gone`: 1 rows expected, the table is missing
+  sequence `a.s`: stands at 5, 4 found"
+        );
+    }
+
+    #[test]
+    fn no_difference_no_message() {
+        let line = Line::new("t", measured(1, "1"), measured(1, "1"), true, true);
+        let report = Report { lines: vec![line], ..Report::default() };
+        assert_eq!(report.message("a", "b"), None);
+    }
+}
