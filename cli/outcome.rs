@@ -34,9 +34,16 @@ impl Exit {
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// The spec has mistakes.
-    Spec { source: Box<Source>, mistakes: Vec<Diagnostic>, json: bool },
+    Spec {
+        source: Box<Source>,
+        mistakes: Vec<Diagnostic>,
+        json: bool,
+    },
     /// Something said no.
-    Because { message: String, help: Option<String> },
+    Because {
+        message: String,
+        help: Option<String>,
+    },
     Interrupted,
 }
 

@@ -51,10 +51,12 @@ impl Project {
             mistakes: vec![mistake],
             json: common.json,
         };
-        let source = Source::from_bytes(name.clone(), bytes).map_err(|mistake| spoiled(*mistake))?;
+        let source =
+            Source::from_bytes(name.clone(), bytes).map_err(|mistake| spoiled(*mistake))?;
         let env = environment();
         let base = folder(path).with_context(|| format!("finding the folder of `{name}`"))?;
-        let inputs = Inputs { variables: variables(common, &env)?, env: env.clone(), base: base.clone() };
+        let inputs =
+            Inputs { variables: variables(common, &env)?, env: env.clone(), base: base.clone() };
         let catalog = catalog();
         let loaded = spec::load(&source, &inputs, &catalog).map_err(|mistakes| Stop::Spec {
             source: Box::new(source.clone()),
@@ -113,7 +115,12 @@ impl Project {
     }
 
     /// The world that resources see.
-    pub(crate) fn world(&self, state: &State, sink: Arc<dyn Sink>, cancel: CancellationToken) -> World {
+    pub(crate) fn world(
+        &self,
+        state: &State,
+        sink: Arc<dyn Sink>,
+        cancel: CancellationToken,
+    ) -> World {
         let (remembered, graph) = (state.resources.clone(), Arc::clone(&self.graph));
         let operations = state.operations.clone();
         World {
@@ -129,13 +136,16 @@ impl Project {
             run: self.spec.run.clone(),
             intent: Arc::new(move |address| operations.get(address).map(|op| op.intent.clone())),
             remembered: Arc::new(move |address, type_name| {
-                let known = |address| Some((address, remembered.get(&address)?));
                 graph
                     .ancestors(address)
                     .into_iter()
-                    .filter_map(|address| known(address.clone()).map(|(a, e)| (a, e.clone())))
-                    .filter(|(_, entry)| entry.type_name == type_name)
-                    .map(|(address, entry)| (address, entry.remembered))
+                    .filter_map(|ancestor| {
+                        let entry = remembered.get(&ancestor)?;
+                        Some((ancestor, entry.remembered.clone(), entry.type_name == type_name))
+                    })
+                    .filter_map(|(ancestor, remembered, fits)| {
+                        fits.then_some((ancestor, remembered))
+                    })
                     .collect()
             }),
         }
@@ -154,7 +164,9 @@ impl Project {
         let broken = plan::check::violations(&draft.plan, &self.graph);
         if !broken.is_empty() {
             return Err(Stop::because(format!("the plan is not sound: {}", broken.join("; ")))
-                .help("this is a bug in pgferry; nothing was changed; please report it with the spec"));
+                .help(
+                    "this is a bug in pgferry; nothing was changed; please report it with the spec",
+                ));
         }
         Ok((draft, reality))
     }
@@ -176,7 +188,12 @@ impl Project {
         let confirmed = pairs(&planning.confirm, "confirm")?;
         let mut options = Options { confirmed, ..Options::default() };
         let known = |text: &str| {
-            self.spec.resources.keys().chain(state.resources.keys()).find(|a| a.as_str() == text).cloned()
+            self.spec
+                .resources
+                .keys()
+                .chain(state.resources.keys())
+                .find(|a| a.as_str() == text)
+                .cloned()
         };
         for (address, _) in &options.confirmed {
             if known(address).is_none() {
@@ -191,8 +208,10 @@ impl Project {
 }
 
 fn nowhere(flag: &str, address: &str) -> Stop {
-    Stop::because(format!("`--{flag} {address}`: no resource of that address is in the spec or the state"))
-        .help("`pgferry state list` shows the addresses")
+    Stop::because(format!(
+        "`--{flag} {address}`: no resource of that address is in the spec or the state"
+    ))
+    .help("`pgferry state list` shows the addresses")
 }
 
 fn folder(path: &Path) -> std::io::Result<PathBuf> {
@@ -202,8 +221,10 @@ fn folder(path: &Path) -> std::io::Result<PathBuf> {
 
 fn local(said: &str) -> Result<&str, Stop> {
     if said.contains("://") {
-        return Err(Stop::because(format!("`state: {said}`: states in object stores are not in this version"))
-            .help("use a local file, e.g. `state: ./pgferry.state.json`"));
+        return Err(Stop::because(format!(
+            "`state: {said}`: states in object stores are not in this version"
+        ))
+        .help("use a local file, e.g. `state: ./pgferry.state.json`"));
     }
     Ok(said)
 }

@@ -64,7 +64,14 @@ pub(crate) fn stop(stop: &Stop) {
                 talk("");
             }
             let count = mistakes.len();
-            error(&format!("{count} mistake{} in `{}`", if count == 1 { "" } else { "s" }, source.name), None);
+            error(
+                &format!(
+                    "{count} mistake{} in `{}`",
+                    if count == 1 { "" } else { "s" },
+                    source.name
+                ),
+                None,
+            );
         }
     }
 }

@@ -18,7 +18,11 @@ use crate::project::Project;
 use crate::view::events::{Human, Machine};
 use crate::{interrupt, view};
 
-pub(super) async fn run(common: &Common, planning: &Planning, auto_approve: bool) -> Result<Exit, Stop> {
+pub(super) async fn run(
+    common: &Common,
+    planning: &Planning,
+    auto_approve: bool,
+) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
     let _lock = project.lock("apply", common.lock_timeout)?;
     let state = project.state()?;
@@ -39,8 +43,14 @@ pub(super) async fn run(common: &Common, planning: &Planning, auto_approve: bool
     }
     approve("Do you want to perform these actions?", auto_approve)?;
     let outcome =
-        carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel).await?;
-    Ok(ended(&outcome, common, false))
+        carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel)
+            .await?;
+    let exit = ended(&outcome, common, false);
+    let outputs = super::output::after_apply(&project, &outcome.handles);
+    if exit == Exit::Done && !common.json && !outputs.is_empty() {
+        view::print(&outputs);
+    }
+    Ok(exit)
 }
 
 /// Where events go: JSON lines on stdout, or lines on stderr.
@@ -62,7 +72,8 @@ pub(super) async fn carry_out(
     cancel: CancellationToken,
 ) -> Result<Outcome, Stop> {
     let world = project.world(&state, sink, cancel);
-    let journal = Journal::begin(project.place.clone(), state, SystemClock.now(), kill_point(project))?;
+    let journal =
+        Journal::begin(project.place.clone(), state, SystemClock.now(), kill_point(project))?;
     let applying = Applying {
         spec: Arc::clone(&project.spec),
         graph: Arc::clone(&project.graph),
@@ -101,8 +112,10 @@ pub(super) fn approve(question: &str, auto_approve: bool) -> Result<(), Stop> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Stop::because("nobody is at a terminal to approve the plan; nothing was changed")
-            .help("review it, then run again with `--auto-approve`"));
+        return Err(Stop::because(
+            "nobody is at a terminal to approve the plan; nothing was changed",
+        )
+        .help("review it, then run again with `--auto-approve`"));
     }
     view::talk(&format!("\n{question}\n  Only `yes` is accepted.\n"));
     let mut err = std::io::stderr();

@@ -12,7 +12,11 @@ use crate::outcome::{Exit, Stop};
 use crate::project::Project;
 use crate::{interrupt, view};
 
-pub(super) async fn run(common: &Common, planning: &Planning, auto_approve: bool) -> Result<Exit, Stop> {
+pub(super) async fn run(
+    common: &Common,
+    planning: &Planning,
+    auto_approve: bool,
+) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
     let _lock = project.lock("destroy", common.lock_timeout)?;
     let state = project.state()?;
@@ -29,6 +33,7 @@ pub(super) async fn run(common: &Common, planning: &Planning, auto_approve: bool
     let (sink, cancel) = (Arc::clone(&sink(common)), interrupt::watch());
     let reality = Reality::new();
     let outcome =
-        carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel).await?;
+        carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel)
+            .await?;
     Ok(ended(&outcome, common, true))
 }

@@ -61,6 +61,22 @@ pub(super) async fn run(common: &Common, name: Option<&str>, reveal: bool) -> Re
     Ok(Exit::Done)
 }
 
+/// `Outputs:` as printed after an apply; nothing where the spec has none.
+pub(super) fn after_apply(project: &Project, handles: &BTreeMap<Address, Handle>) -> String {
+    let mut text = String::new();
+    for (name, value) in evaluate(project, handles) {
+        if text.is_empty() {
+            text.push_str("\nOutputs:\n");
+        }
+        let value = match value {
+            Tree::Secret(_) => "<sensitive>".to_owned(),
+            other => shown(&other, false).to_string(),
+        };
+        text.push_str(&format!("\n{name} = {value}"));
+    }
+    text
+}
+
 fn evaluate(project: &Project, handles: &BTreeMap<Address, Handle>) -> BTreeMap<String, Tree> {
     let resolve = |address: &Address| match handles.get(address) {
         Some(handle) => Tree::Resource(Box::new(handle.clone())),

@@ -10,7 +10,11 @@ use crate::outcome::{Exit, Stop};
 use crate::project::Project;
 use crate::{interrupt, view};
 
-pub(super) async fn run(common: &Common, planning: &Planning, detailed: bool) -> Result<Exit, Stop> {
+pub(super) async fn run(
+    common: &Common,
+    planning: &Planning,
+    detailed: bool,
+) -> Result<Exit, Stop> {
     let plan = made(common, planning, false).await?;
     show(&plan, common);
     refuse_errors(&plan)?;
@@ -28,7 +32,11 @@ pub(super) async fn preflight(common: &Common, planning: &Planning) -> Result<Ex
     } else {
         let mut text = String::new();
         view::plan::findings(&mut text, &plan);
-        view::print(if text.is_empty() { "Nothing found that stands in the way." } else { text.trim() });
+        view::print(if text.is_empty() {
+            "Nothing found that stands in the way."
+        } else {
+            text.trim()
+        });
     }
     refuse_errors(&plan)?;
     Ok(Exit::Done)

@@ -29,10 +29,14 @@ pub(super) async fn run(command: &SandboxCommand, json: bool) -> Result<Exit, St
 }
 
 async fn up(SandboxDir { dir }: &SandboxDir, json: bool) -> Result<Exit, Stop> {
-    let program = std::env::current_exe()
-        .map_err(|cause| Stop::because(format!("finding this program to start it again: {cause}")))?;
-    view::talk("Starting two Postgres servers, and a Linode, a Heroku and a bucket store around them...");
-    let environment = pgferry_sandbox::up(dir, &program, &Options::default()).await.map_err(stop)?;
+    let program = std::env::current_exe().map_err(|cause| {
+        Stop::because(format!("finding this program to start it again: {cause}"))
+    })?;
+    view::talk(
+        "Starting two Postgres servers, and a Linode, a Heroku and a bucket store around them...",
+    );
+    let environment =
+        pgferry_sandbox::up(dir, &program, &Options::default()).await.map_err(stop)?;
     let file = dir.join("env");
     if json {
         let names: Vec<&str> = environment.iter().map(|(name, _)| name).collect();
@@ -57,9 +61,13 @@ fn status(dir: &std::path::Path, json: bool) -> Result<Exit, Stop> {
     }
     let dir = dir.display();
     view::print(&match pid {
-        Some(pid) => format!("The sandbox in `{dir}` is {word} (process {pid}). `source {dir}/env` points a shell at it."),
+        Some(pid) => format!(
+            "The sandbox in `{dir}` is {word} (process {pid}). `source {dir}/env` points a shell at it."
+        ),
         None if status == Status::Remains => {
-            format!("The sandbox in `{dir}` has crashed; `pgferry sandbox down --dir {dir}` clears what it left.")
+            format!(
+                "The sandbox in `{dir}` has crashed; `pgferry sandbox down --dir {dir}` clears what it left."
+            )
         }
         None => format!("No sandbox is in `{dir}`; `pgferry sandbox up --dir {dir}` starts one."),
     });

@@ -25,8 +25,9 @@ pub(super) fn run(common: &Common, command: &StateCommand) -> Result<Exit, Stop>
                     .help("`pgferry state list` shows the addresses")
             })?;
             if common.json {
-                let json = serde_json::to_value(entry)
-                    .map_err(|cause| Stop::because(format!("writing `{address}` as JSON: {cause}")))?;
+                let json = serde_json::to_value(entry).map_err(|cause| {
+                    Stop::because(format!("writing `{address}` as JSON: {cause}"))
+                })?;
                 view::print_json(&json);
             } else {
                 view::print(super::show::block(address, entry).trim_end());

@@ -40,15 +40,24 @@ impl Sink for Human {
                 told.insert(address.clone(), elapsed);
                 drop(told);
                 let verb = verb.to_owned();
-                talk(&format!("{address}: Still {verb}... [{} elapsed]{}", clock(elapsed), far(&progress, elapsed)));
+                talk(&format!(
+                    "{address}: Still {verb}... [{} elapsed]{}",
+                    clock(elapsed),
+                    far(&progress, elapsed)
+                ));
             }
             Event::Succeeded { address, verb, elapsed, id } => {
                 let id = id.map(|id| format!(" [id={id}]")).unwrap_or_default();
                 talk(&format!("{address}: {} complete after {}{id}", noun(verb), clock(elapsed)));
             }
             Event::Failed { address, verb, elapsed, message, .. } => {
-                talk(&format!("{address}: {} failed after {}: {message}", noun(verb), clock(elapsed)));
+                talk(&format!(
+                    "{address}: {} failed after {}: {message}",
+                    noun(verb),
+                    clock(elapsed)
+                ));
             }
+            Event::Finding { address, finding } => talk(&super::plan::finding(&address, &finding)),
             Event::Warning { address, message } => super::warning(&format!("{address}: {message}")),
             Event::Output { address, text } => {
                 for line in text.lines() {
@@ -104,7 +113,8 @@ pub(crate) fn clock(time: Duration) -> String {
 
 /// ` dumping: 12.3 MB of about 60 MB, 4.1 MB/s`.
 fn far(progress: &Progress, elapsed: Duration) -> String {
-    let mut text = if progress.what.is_empty() { String::new() } else { format!(" {}", progress.what) };
+    let mut text =
+        if progress.what.is_empty() { String::new() } else { format!(" {}", progress.what) };
     let Some(done) = progress.done else { return text };
     let bytes = progress.unit == Some("bytes");
     let amount = |number: u64| match (bytes, progress.unit) {
@@ -143,7 +153,15 @@ mod tests {
         assert_eq!(clock(Duration::from_secs(12)), "12s");
         assert_eq!(clock(Duration::from_secs(185)), "3m05s");
         assert_eq!(size(1_234_567), "1.2 MB");
-        let progress = Progress { what: "dumping".into(), done: Some(5_000_000), total: Some(60_000_000), unit: Some("bytes") };
-        assert_eq!(far(&progress, Duration::from_secs(5)), " dumping: 5.0 MB of about 60.0 MB, 1.0 MB/s");
+        let progress = Progress {
+            what: "dumping".into(),
+            done: Some(5_000_000),
+            total: Some(60_000_000),
+            unit: Some("bytes"),
+        };
+        assert_eq!(
+            far(&progress, Duration::from_secs(5)),
+            " dumping: 5.0 MB of about 60.0 MB, 1.0 MB/s"
+        );
     }
 }

@@ -81,7 +81,8 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<Json> {
         .map(|change| {
             let word = action(change.action);
             let message = format!("{}: Plan to {word}", change.address);
-            let change = json!({"resource": resource(change), "action": word, "reasons": change.reasons});
+            let change =
+                json!({"resource": resource(change), "action": word, "reasons": change.reasons});
             line("planned_change", "info", message, json!({"change": change}))
         })
         .collect();
@@ -103,7 +104,9 @@ fn summary(counts: pgferry_engine::plan::Counts, operation: &str) -> Json {
     let (add, change, remove, import) = (counts.add, counts.change, counts.destroy, counts.import);
     let message = match operation {
         "plan" => format!("Plan: {add} to add, {change} to change, {remove} to destroy."),
-        _ => format!("Apply complete! Resources: {add} added, {change} changed, {remove} destroyed."),
+        _ => {
+            format!("Apply complete! Resources: {add} added, {change} changed, {remove} destroyed.")
+        }
     };
     let changes = json!({"add": add, "change": change, "import": import, "remove": remove, "operation": operation});
     line("change_summary", "info", message, json!({"changes": changes}))
@@ -136,8 +139,11 @@ pub(crate) fn apply_lines(outcome: &Outcome) -> Vec<Json> {
 
 /// One event as a line.
 pub(crate) fn event(event: &Event) -> Json {
-    let hook = |address: &pgferry_engine::address::Address, verb: &str, elapsed: Option<std::time::Duration>| {
-        let mut hook = json!({"resource": {"addr": address, "resource_name": address.name()}, "action": verb});
+    let hook = |address: &pgferry_engine::address::Address,
+                verb: &str,
+                elapsed: Option<std::time::Duration>| {
+        let mut hook =
+            json!({"resource": {"addr": address, "resource_name": address.name()}, "action": verb});
         if let (Some(elapsed), Json::Object(object)) = (elapsed, &mut hook) {
             object.insert("elapsed_seconds".into(), json!(elapsed.as_secs()));
         }
@@ -171,13 +177,32 @@ pub(crate) fn event(event: &Event) -> Json {
             let text = format!("{address}: {verb} failed: {message}");
             line("apply_errored", "error", text, json!({"hook": hook, "help": help}))
         }
+        Event::Finding { address, finding } => {
+            let located = json!({"address": address, "code": finding.code, "severity": finding.severity,
+                "message": redact(&finding.message), "help": finding.help});
+            line(
+                "finding",
+                "info",
+                format!("{address}: {}", finding.message),
+                json!({"finding": located}),
+            )
+        }
         Event::Warning { address, message } => {
-            let diagnostic = json!({"severity": "warning", "summary": redact(message), "address": address});
-            line("diagnostic", "warn", format!("Warning: {message}"), json!({"diagnostic": diagnostic}))
+            let diagnostic =
+                json!({"severity": "warning", "summary": redact(message), "address": address});
+            line(
+                "diagnostic",
+                "warn",
+                format!("Warning: {message}"),
+                json!({"diagnostic": diagnostic}),
+            )
         }
-        Event::Output { address, text } => {
-            line("provision_progress", "info", format!("{address}: {text}"), json!({"hook": hook(address, "running", None), "output": redact(text)}))
-        }
+        Event::Output { address, text } => line(
+            "provision_progress",
+            "info",
+            format!("{address}: {text}"),
+            json!({"hook": hook(address, "running", None), "output": redact(text)}),
+        ),
         Event::Retrying { address, message, after } => {
             let text = format!("{address}: trying again in {}s: {message}", after.as_secs());
             line("log", "warn", text, json!({"hook": hook(address, "retrying", None)}))

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use pgferry_engine::finding::Severity;
+use pgferry_engine::address::Address;
+use pgferry_engine::finding::{Finding, Severity};
 use pgferry_engine::plan::{Action, Change, FieldChange, Plan, ScopeAction};
 use pgferry_engine::tree::KNOWN_AFTER_APPLY;
 use serde_json::Value as Json;
@@ -154,7 +155,8 @@ fn attribute(out: &mut String, field: &FieldChange, width: usize) {
             diff(out, before, after.as_ref().unwrap_or(&empty));
         }
         Some(before) => {
-            let before = if field.sensitive { "(sensitive value)".to_owned() } else { value(before) };
+            let before =
+                if field.sensitive { "(sensitive value)".to_owned() } else { value(before) };
             line(out, &format!("      ~ {name:width$} = {before} -> {after_text}{forces}"));
         }
     }
@@ -170,7 +172,8 @@ fn value(json: &Json) -> String {
 }
 
 fn is_long(json: &Json) -> bool {
-    identity(json).is_none() && (json.is_object() || json.is_array() || json.as_str().is_some_and(|t| t.contains('\n')))
+    identity(json).is_none()
+        && (json.is_object() || json.is_array() || json.as_str().is_some_and(|t| t.contains('\n')))
 }
 
 /// A line diff of two values with more than one line.
@@ -214,15 +217,20 @@ pub(crate) fn findings(out: &mut String, plan: &Plan) {
     }
     out.push_str("\nFindings:\n");
     for located in &plan.findings {
-        let finding = &located.finding;
-        let word = match finding.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        };
-        line(out, &format!("  {word}[{}] {}: {}", finding.code, located.address, finding.message));
-        if let Some(help) = &finding.help {
-            line(out, &format!("      help: {help}"));
-        }
+        line(out, &format!("  {}", finding(&located.address, &located.finding)));
     }
+}
+
+/// `warning[PGF1102] dump: …`, with its remedy on a line of its own.
+pub(crate) fn finding(address: &Address, finding: &Finding) -> String {
+    let word = match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    };
+    let mut text = format!("{word}[{}] {address}: {}", finding.code, finding.message);
+    if let Some(help) = &finding.help {
+        let _ = write!(text, "\n      help: {help}");
+    }
+    text
 }

@@ -19,7 +19,11 @@ pub(crate) fn applied(outcome: &Outcome, destroy: bool) {
         if destroy {
             print(&format!("\nDestroy complete! Resources: {destroyed} destroyed."));
         } else {
-            let import = if counts.import > 0 { format!("{} imported, ", counts.import) } else { String::new() };
+            let import = if counts.import > 0 {
+                format!("{} imported, ", counts.import)
+            } else {
+                String::new()
+            };
             print(&format!(
                 "\nApply complete! Resources: {import}{add} added, {change} changed, {destroyed} destroyed."
             ));
@@ -31,15 +35,24 @@ pub(crate) fn applied(outcome: &Outcome, destroy: bool) {
         false => addresses.join(", "),
     };
     let done = list(outcome.done.iter().map(|(address, _)| address.to_string()).collect());
-    let (unknown, failed): (Vec<_>, Vec<_>) = outcome.failed.iter().partition(|failure| failure.unknown);
+    let (unknown, failed): (Vec<_>, Vec<_>) =
+        outcome.failed.iter().partition(|failure| failure.unknown);
     talk("");
     talk(&format!("Done:          {done}"));
-    talk(&format!("Failed:        {}", list(failed.iter().map(|f| f.address.to_string()).collect())));
+    talk(&format!(
+        "Failed:        {}",
+        list(failed.iter().map(|f| f.address.to_string()).collect())
+    ));
     if !unknown.is_empty() {
         let unknown = list(unknown.iter().map(|f| f.address.to_string()).collect());
-        talk(&format!("Still running: {unknown} (or its outcome is not known; the next apply settles it)"));
+        talk(&format!(
+            "Still running: {unknown} (or its outcome is not known; the next apply settles it)"
+        ));
     }
-    talk(&format!("Not attempted: {}", list(outcome.skipped.iter().map(ToString::to_string).collect())));
+    talk(&format!(
+        "Not attempted: {}",
+        list(outcome.skipped.iter().map(ToString::to_string).collect())
+    ));
     talk("Everything done so far is recorded; `pgferry apply` goes on from here.");
 }
 
@@ -50,7 +63,10 @@ pub(crate) fn leftovers(state: &State) {
             warning(&format!("`{address}` could not be closed: {why}"));
             talk("  help: `pgferry release` tries again");
         } else if scope.status == ScopeStatus::Held {
-            warning(&format!("`{address}` is held open since {}; `pgferry release` closes it", scope.intent.at));
+            warning(&format!(
+                "`{address}` is held open since {}; `pgferry release` closes it",
+                scope.intent.at
+            ));
         } else {
             warning(&format!(
                 "`{address}` was left open at {}; the next apply takes it over, `pgferry release` closes it",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::address::Address;
+use crate::finding::Finding;
 
 /// How far a long operation is. Bytes and rows are of the object or table named by `what`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -36,6 +37,8 @@ pub enum Event {
         message: String,
         help: Option<String>,
     },
+    /// A finding that only the gate could make.
+    Finding { address: Address, finding: Finding },
     /// Something a provider wants people to read.
     Warning { address: Address, message: String },
     /// A line of output of a command, or a table of a verification.

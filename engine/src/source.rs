@@ -3,7 +3,7 @@
 //! Knows nothing of resources or types; which YAML crate fills the tree is known to [`yaml`] alone. Tested beside
 //! the reader.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::diag::{Diagnostic, Span};
 
@@ -16,6 +16,8 @@ pub struct Source {
     /// As people typed it: `pgferry.yaml`.
     pub name: String,
     pub text: Arc<str>,
+    /// Where each line begins; found when the first diagnostic asks.
+    lines: Arc<OnceLock<Vec<usize>>>,
 }
 
 /// A place in a text; `line` and `column` count from 1, columns in characters.
@@ -89,7 +91,7 @@ impl Node {
 impl Source {
     /// A text already in memory.
     pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), text: text.into() }
+        Self { name: name.into(), text: text.into(), lines: Arc::default() }
     }
 
     /// A file's content.
@@ -114,20 +116,17 @@ impl Source {
     /// Where byte `byte` stands; past the end means the end.
     pub fn position(&self, byte: usize) -> Position {
         let byte = self.floor(byte);
-        let before = &self.text[..byte];
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Position {
-            line: 1 + before.bytes().filter(|b| *b == b'\n').count(),
-            column: 1 + before[start..].chars().count(),
-            byte,
-        }
+        let line = self.lines().partition_point(|start| *start <= byte);
+        let start = self.lines()[line - 1];
+        Position { line, column: 1 + self.text[start..byte].chars().count(), byte }
     }
 
     /// The byte range of the line that holds byte `byte`, without its line break.
     pub fn line_at(&self, byte: usize) -> Span {
         let byte = self.floor(byte);
-        let start = self.text[..byte].rfind('\n').map_or(0, |newline| newline + 1);
-        let end = self.text[byte..].find('\n').map_or(self.text.len(), |newline| byte + newline);
+        let number = self.lines().partition_point(|start| *start <= byte);
+        let start = self.lines()[number - 1];
+        let end = self.lines().get(number).map_or(self.text.len(), |next| next - 1);
         let line = &self.text[start..end];
         Span { start, end: start + line.trim_end_matches('\r').len() }
     }
@@ -135,6 +134,14 @@ impl Source {
     /// The text of `span`; empty if that is no range of this text.
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or_default()
+    }
+
+    /// Never empty: the first line begins at 0.
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| {
+            let breaks = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect()
+        })
     }
 
     fn floor(&self, byte: usize) -> usize {

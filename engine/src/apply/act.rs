@@ -213,7 +213,10 @@ impl Acting {
             match finding.severity {
                 Severity::Error => errors.push(finding),
                 _ if known => {}
-                _ => cx.warn(format!("[{}] {}", finding.code, finding.message)),
+                _ => {
+                    let address = self.address.clone();
+                    cx.world.sink.event(Event::Finding { address, finding });
+                }
             }
         }
         if errors.is_empty() {
@@ -414,7 +417,7 @@ impl Acting {
 
     /// What was shown must be what came about, wherever an attribute repeats a field.
     fn broken_promise(&self, change: &Change, done: &Done<Tree>) -> Option<Fault> {
-        let info = self.info.as_ref()?;
+        let info = self.info.as_ref().filter(|info| info.kind == Kind::Managed)?;
         for field in &change.fields {
             let plain = !matches!(info.role(&field.name), FieldRole::Volatile | FieldRole::Guard);
             let (Some(planned), Some(came)) = (&field.after, done.attrs.get(&field.name)) else {

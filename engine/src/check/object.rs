@@ -12,8 +12,8 @@ use crate::template::Template;
 impl<'a> Checker<'a> {
     /// The fields of a map, which should be as `schema` says.
     ///
-    /// Keys in `skip` are somebody else's. A declared field that is null is left out. A schema with `properties` is closed unless it says otherwise: a
-    /// field that nobody reads is a wish that nobody fulfils.
+    /// Keys in `skip` are somebody else's. A declared field that is null is left out. A schema with `properties` is
+    /// closed unless it says otherwise: a field that nobody reads is a wish that nobody fulfils.
     pub(crate) fn object(
         &mut self,
         entries: &[Entry],

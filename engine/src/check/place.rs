@@ -25,6 +25,7 @@ impl Owner<'_> {
     pub(crate) const RESOURCE: &'static str = "resource declared here";
 }
 
+#[derive(Clone, Copy)]
 enum Name<'p> {
     /// The block itself.
     Root,
@@ -36,7 +37,7 @@ enum Name<'p> {
 pub(crate) struct Place<'p, 'a> {
     pub(crate) owner: &'p Owner<'a>,
     name: Name<'p>,
-    parent: Option<&'p Place<'p, 'a>>,
+    parent: Option<&'p Self>,
     /// Of its key, or of the element itself.
     pub(crate) span: Span,
     /// Secrets may stand here though the schema does not say that it is one.
@@ -76,18 +77,7 @@ impl<'p, 'a> Place<'p, 'a> {
 
     /// The same place, where secrets are accepted if `accepted` or if they were before.
     pub(crate) fn secretly(&self, accepted: bool) -> Place<'_, 'a> {
-        let name = match self.name {
-            Name::Root => Name::Root,
-            Name::Field(name) => Name::Field(name),
-            Name::Element(index) => Name::Element(index),
-        };
-        Place {
-            owner: self.owner,
-            name,
-            parent: self.parent,
-            span: self.span,
-            secrets: self.secrets || accepted,
-        }
+        Place { secrets: self.secrets || accepted, ..*self }
     }
 
     /// Whether it is a resource's block itself.

@@ -128,7 +128,7 @@ impl<'a> Checker<'a> {
     fn would_do(&self, needs: &[&str]) -> String {
         let fitting = self.scope.fitting(needs);
         match fitting.len() {
-            0 => format!("no resource of this spec has {}", listed(needs)),
+            0 => format!("refer to a resource with {}", listed(needs)),
             1..=8 => format!("these would do: {}", listed(&fitting)),
             _ => format!("these would do, for instance: {}", listed(&fitting[..8])),
         }
@@ -146,7 +146,8 @@ fn unfit(target: &Target<'_>, shape: &Shape<'_>, schema: &Json) -> Option<(Strin
         return None;
     }
     let scalar = Kinds::TEXT.with(Kinds::NUMBER).with(Kinds::BOOLEAN);
-    if !kinds.fits(wanted) && !(wanted == Kinds::TEXT && kinds.fits(scalar)) {
+    let as_text = wanted == Kinds::TEXT && kinds.fits(scalar);
+    if !as_text && !kinds.fits(wanted) {
         return Some((kinds.to_string(), wanted.to_string()));
     }
     if kinds != Kinds::LIST || wanted != Kinds::LIST {

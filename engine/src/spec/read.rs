@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::blocks::{self, Blocks};
 use super::interpolate::References;
-use super::scope::{Declared, Scope};
+use super::scope::{Declared, PATIENCE, Scope};
 use super::{Spec, edges, variables};
 use crate::check::{Checker, Owner, Place};
 use crate::diag::{Diagnostic, Severity, Source, Span, suggestion};
@@ -107,6 +107,7 @@ pub fn load(
         types,
         variables: read.variables,
         env: &inputs.env,
+        patience: PATIENCE.into(),
     };
     let mut checker = Checker::new(&scope);
     let header = header(&mut checker, entries);

@@ -2,6 +2,7 @@
 //!
 //! Everything here answers questions; nothing reads the file. References are looked up once each, in constant time.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value as Json;
@@ -33,7 +34,13 @@ pub(crate) struct Scope<'a> {
     pub(crate) variables: BTreeMap<String, Variable>,
     pub(crate) env: &'a BTreeMap<String, String>,
     pub(crate) resources: HashMap<&'a str, Declared<'a>>,
+    /// Names that hints may still look at. A hint looks at every name, so a spec of a hundred thousand resources with
+    /// as many mistakes gets hints for the first of them only.
+    pub(crate) patience: Cell<usize>,
 }
+
+/// What [`Scope::patience`] begins with.
+pub(crate) const PATIENCE: usize = 3_000_000;
 
 /// What a reference leads to.
 pub(crate) struct Target<'a> {
@@ -58,8 +65,13 @@ impl<'a> Scope<'a> {
         self.resources.get(reference.address.name())?.info
     }
 
-    /// Names of resources, in order.
-    pub(crate) fn names(&self) -> Vec<&'a str> {
+    /// Names of resources, in order, for a hint; none once there were too many hints.
+    fn names(&self) -> Vec<&'a str> {
+        let left = self.patience.get();
+        self.patience.set(left.saturating_sub(self.resources.len()));
+        if left < self.resources.len() {
+            return Vec::new();
+        }
         let mut names: Vec<&'a str> = self.resources.keys().copied().collect();
         names.sort_unstable();
         names

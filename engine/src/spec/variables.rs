@@ -77,6 +77,7 @@ pub(super) fn read(entries: &[Entry], source: &Source, inputs: &Inputs) -> Varia
         variables: BTreeMap::new(),
         env: &nothing,
         resources: HashMap::new(),
+        patience: 0.into(),
     };
     let mut checker = Checker::new(&scope);
     let mut variables = BTreeMap::new();

@@ -212,12 +212,15 @@ impl Resource for Maintenance {
         want: Spec,
         prior: Option<&Intent>,
     ) -> Result<Done<Attrs>, Fault> {
+        let since = prior
+            .and_then(|prior| prior.notes.get(SINCE)?.as_str().map(str::to_owned))
+            .unwrap_or_else(|| cx.now().to_string());
         // What an earlier attempt noted is what was before; what is there now may be its doing.
         let former = match prior.and_then(Former::noted) {
             Some(former) => former,
             None => {
                 let former = self.former(cx, &want).await?;
-                cx.note(json!({ FORMER: former, SINCE: cx.now().to_string() }))?;
+                cx.note(json!({ FORMER: former, SINCE: since }))?;
                 former
             }
         };
@@ -232,9 +235,6 @@ impl Resource for Maintenance {
             scaled.map_err(|error| error.during(during()))?;
         }
         self.stopped(cx, app, &want.stop).await?;
-        let since = prior
-            .and_then(|prior| prior.notes.get(SINCE)?.as_str().map(str::to_owned))
-            .unwrap_or_else(|| cx.now().to_string());
         let memory = json!({ FORMER: former });
         Ok(Done { id: found.id, attrs: Attrs { since }, memory })
     }

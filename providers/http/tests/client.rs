@@ -101,17 +101,19 @@ fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| {
-        line.to_lowercase().strip_prefix("content-length:").map(|v| v.trim().parse::<usize>().unwrap())
+        line.to_lowercase()
+            .strip_prefix("content-length:")
+            .map(|v| v.trim().parse::<usize>().unwrap())
     });
     body.len() >= length.unwrap_or(0)
 }
 
-const FINE: &str =
-    "HTTP/1.1 200 OK\r\ncontent-length: 8\r\nconnection: close\r\n\r\n{\"a\": 1}";
+const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\nconnection: close\r\n\r\n{\"a\": 1}";
 const LIMITED: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const BUSY: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 40\r\nconnection: close\r\n\r\n{\"errors\":[{\"reason\":\"Linode busy.\"}]}  ";
 const HTML: &str = "HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: 18\r\nconnection: close\r\n\r\n<h1>Not Found</h1>";
-const BROKEN: &str = "HTTP/1.1 500 Oops\r\nrequest-id: abc\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const BROKEN: &str =
+    "HTTP/1.1 500 Oops\r\nrequest-id: abc\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const CLOSED: &str = "";
 
 #[tokio::test]
@@ -119,8 +121,7 @@ async fn a_read_is_repeated_until_it_succeeds() {
     let stage = stage(vec![LIMITED, BUSY, CLOSED, FINE]).await;
     let answer = stage.client.send(&stage.cx, Call::get(&["apps"])).await.unwrap();
     assert_eq!(answer.json::<Json>().unwrap(), json!({ "a": 1 }));
-    let waits: Vec<u128> =
-        stage.clock.0.lock().unwrap().iter().map(Duration::as_millis).collect();
+    let waits: Vec<u128> = stage.clock.0.lock().unwrap().iter().map(Duration::as_millis).collect();
     assert_eq!(waits, [7000, 500, 1000]);
     let requests = stage.requests.lock().unwrap();
     assert!(requests[0].contains("authorization: Bearer very-secret-token"));
@@ -185,8 +186,5 @@ async fn what_cannot_be_read_is_not_shown() {
     let stage = stage(vec![FINE]).await;
     let answer = stage.client.send(&stage.cx, Call::get(&["x"])).await.unwrap();
     let error = answer.json::<Vec<u8>>().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the answer (HTTP 200) is not as expected at line 1, column 0"
-    );
+    assert_eq!(error.to_string(), "the answer (HTTP 200) is not as expected at line 1, column 0");
 }

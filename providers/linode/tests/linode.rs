@@ -78,7 +78,10 @@ async fn bucket(stage: &Stage) -> (Tree, pgferry_engine::resource::Done<Tree>) {
         .await
         .unwrap();
     let live = resource.read(&cx, &asked, Some(&known)).await.unwrap().unwrap();
-    assert_eq!((&live.fields["acl"], &live.fields["endpoint_type"]), (&json!("private"), &json!("E3")));
+    assert_eq!(
+        (&live.fields["acl"], &live.fields["endpoint_type"]),
+        (&json!("private"), &json!("E3"))
+    );
 
     stage.faults(json!({ "taken_buckets": ["somebody-elses"] })).await;
     let taken = want(json!({ "label": "somebody-elses", "region": "us-ord" }));

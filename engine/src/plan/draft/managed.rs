@@ -141,10 +141,7 @@ impl Drafting<'_> {
         }
         self.set_unknown(address, info, &wanted.tree);
         let reasons = if remembered { vec!["absent in reality".to_owned()] } else { Vec::new() };
-        let fields = wanted_fields(&wanted.tree)
-            .filter(|(name, _)| info.role(name) != FieldRole::Guard)
-            .filter_map(|(name, tree)| difference(name, tree, None, info.field(name)))
-            .collect();
+        let fields = inputs(info, &wanted.tree);
         self.change(address, info, Action::Create, reasons).fields = fields;
         self.preflight(address, info, &wanted.tree);
     }
@@ -271,4 +268,17 @@ pub(super) fn wanted_fields(want: &Tree) -> impl Iterator<Item = (&str, &Tree)> 
         _ => None,
     };
     map.into_iter().flatten().map(|(name, tree)| (name.as_str(), tree))
+}
+
+/// Every field as something new, for what is made or run; empty defaults are left out.
+pub(super) fn inputs(info: &TypeInfo, want: &Tree) -> Vec<FieldChange> {
+    let empty = |tree: &Tree| match tree {
+        Tree::Map(map) => map.is_empty(),
+        Tree::List(items) => items.is_empty(),
+        _ => false,
+    };
+    wanted_fields(want)
+        .filter(|(name, tree)| info.role(name) != FieldRole::Guard && !empty(tree))
+        .filter_map(|(name, tree)| difference(name, tree, None, info.field(name)))
+        .collect()
 }

@@ -72,7 +72,9 @@ impl Drafting<'_> {
             if !always {
                 self.redone.insert(address.clone(), address.clone());
             }
-            self.change(address, info, Action::Run, reasons).takes_up = takes_up;
+            let change = self.change(address, info, Action::Run, reasons);
+            change.takes_up = takes_up;
+            change.fields = super::managed::inputs(info, &wanted.tree);
             self.preflight(address, info, &wanted.tree);
             return;
         }

@@ -6,14 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
-use jiff::Timestamp;
 use pgferry_engine::address::Address;
 use pgferry_engine::cx::{Cx, Notes, SystemClock, World};
 use pgferry_engine::event::{Event, Sink};
 use pgferry_engine::fault::Fault;
-use pgferry_engine::resource::{
-    AnyResource, Change, Done, Intent, Provider, Remembered, Verb,
-};
+use pgferry_engine::resource::{AnyResource, Change, Done, Intent, Provider, Remembered, Verb};
 use pgferry_engine::tree::{Handle, Tree};
 use pgferry_sandbox::{Options, Sandbox};
 use serde_json::{Value as Json, json};
@@ -104,9 +101,7 @@ impl Stage {
             migration: "m".into(),
             run: "r".into(),
             remembered: Arc::new(|_, _| Vec::new()),
-            intent: Arc::new(move |address| {
-                intents.lock().unwrap().get(address.as_str()).cloned()
-            }),
+            intent: Arc::new(move |address| intents.lock().unwrap().get(address.as_str()).cloned()),
         };
         Cx::new(world, Address::new(address), "creating")
     }
@@ -115,7 +110,7 @@ impl Stage {
         Intent {
             verb,
             inputs: want.storable(),
-            at: Timestamp::now(),
+            at: self.cx(address).now(),
             notes: self.journal.of(address),
             before: None,
         }

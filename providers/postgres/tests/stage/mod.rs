@@ -72,7 +72,7 @@ impl Stage {
             access_key: ACCESS_KEY.into(),
             secret_key: SECRET_KEY.into(),
             grants: Grants::Unlimited,
-            usable_from: None,
+            active_after: None,
         });
         let router = s3.router();
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -236,7 +236,7 @@ impl Stage {
         let out = self.program(
             "pg_restore",
             "target",
-            &["--no-owner", "--no-acl", "--no-comments", "-d", "target", &path],
+            &["--no-owner", "--no-acl", "-d", "target", &path],
         );
         let said = String::from_utf8_lossy(&out.stderr);
         assert!(out.status.success(), "{said}");

@@ -1,0 +1,166 @@
+//! A verification finds every kind of difference, and nothing where there is none.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod stage;
+
+use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::resource::{AnyResource, Done, Remembered};
+use pgferry_engine::tree::Tree;
+use pgferry_postgres::dump::Dump;
+use pgferry_postgres::verification::Verification;
+use serde_json::json;
+use stage::{Stage, change, spec};
+
+async fn verify(
+    stage: &Stage,
+    dump: Option<&Remembered>,
+    more: Vec<(&str, Tree)>,
+) -> Result<Done<Tree>, Fault> {
+    let remembered = dump.map(|dump| ("postgres.dump", dump.clone())).into_iter().collect();
+    let cx = stage.cx_with("verified", &[], remembered);
+    let mut fields = vec![("expected", stage.source_handle()), ("actual", stage.target_handle())];
+    fields.extend(more);
+    AnyResource::act(&Verification, &cx, change(spec(fields))).await
+}
+
+/// Changes the target, expects `differences`, and changes it back.
+async fn with_change(stage: &Stage, change: &str, back: &str, differences: &[&str]) {
+    let target = stage.target().await;
+    target.batch_execute(change).await.unwrap();
+    let fault = verify(stage, None, vec![]).await.unwrap_err();
+    let said: Vec<&str> = fault.message.lines().skip(1).map(str::trim).collect();
+    assert_eq!(said.len(), differences.len(), "{change}\n{}", fault.message);
+    for (line, expect) in said.iter().zip(differences) {
+        assert!(line.starts_with(expect), "{change}\n{line}\n{expect}");
+    }
+    target.batch_execute(back).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_databases_are_equal_and_each_difference_is_named() {
+    let stage = Stage::new().await;
+    let want = spec(vec![
+        ("source", stage.source_handle()),
+        (
+            "to",
+            spec(vec![("bucket", stage.bucket_handle()), ("object", Tree::text("v.dump"))]),
+        ),
+    ]);
+    let done = AnyResource::act(&Dump, &stage.cx("dump"), change(want)).await.unwrap();
+    let dump = Remembered {
+        id: done.id.clone(),
+        inputs: json!({ "source": { "$address": "source" } }),
+        attrs: done.attrs.storable(),
+        memory: done.memory.clone(),
+    };
+    stage.restore("v.dump").await;
+
+    let queries = json!([
+        "select sum(balance) from public.accounts;",
+        "select status, count(*) from public.accounts group by 1 order by 1",
+        "select id from public.products",
+    ]);
+    let done = verify(&stage, Some(&dump), vec![("queries", Tree::from_json(&queries))])
+        .await
+        .map_err(|fault| format!("{}\n{:?}", fault.chain(), stage.heard.warnings.lock().unwrap()))
+        .unwrap();
+    let table = stage.heard.output.lock().unwrap().pop().unwrap();
+    // 27 tables and one filled materialized view.
+    assert_eq!(done.attrs.storable()["tables"], 28, "{table}");
+    assert_eq!(table.lines().filter(|line| line.ends_with(" equal")).count() > 28, true, "{table}");
+    assert!(table.contains("source                not written to since") || table.contains("not written to since"), "{table}");
+    assert!(table.contains("\"Weird Schema\".\"数据\""), "{table}");
+
+    with_change(
+        &stage,
+        "update \"Weird Schema\".\"CamelCase.With.Dots\" set kept = 'lost' where id = 7",
+        "update \"Weird Schema\".\"CamelCase.With.Dots\" set kept = 'kept 7' where id = 7",
+        &["table `\"Weird Schema\".\"CamelCase.With.Dots\"`: contents differ in 100 rows: checksum "],
+    )
+    .await;
+    with_change(
+        &stage,
+        "create table kept as select * from public.\"user\" where \"select\" = 4; delete from public.\"user\" where \"select\" = 4",
+        "insert into public.\"user\" select * from kept; drop table kept",
+        &["table `public.kept`: not expected, 1 rows found", "table `public.user`: 4 rows expected, 3 found"],
+    )
+    .await;
+    with_change(
+        &stage,
+        "select nextval('public.ticket')",
+        "select setval('public.ticket', 4711)",
+        &["sequence `public.ticket`: 4711 expected, 4712 found"],
+    )
+    .await;
+    with_change(
+        &stage,
+        "create temp table was as select lo_get(500003) as b; select lo_put(500003, 0, 'x')",
+        "select lo_unlink(500003); select lo_from_bytea(500003, b) from was",
+        &["large objects: contents differ among 40: numbers 500003"],
+    )
+    .await;
+    with_change(
+        &stage,
+        "drop index public.products_slug; create view public.more as select 1 as one;
+         alter table public.products alter column weight_kg set not null",
+        "create unique index products_slug on public.products (slug); drop view public.more;
+         alter table public.products alter column weight_kg drop not null",
+        &[
+            "column `public.products.weight_kg` differs: `real storage p` expected, `real not null storage p` found",
+            "index `public.products_slug` is missing",
+            "view `public.more` is not expected",
+        ],
+    )
+    .await;
+    with_change(
+        &stage,
+        "drop materialized view billing.next_year; alter table public.bookings rename column room to space",
+        "create materialized view billing.next_year as select * from billing.monthly_revenue with no data;
+         alter table public.bookings rename column space to room",
+        &[
+            "table `public.bookings`: its columns differ",
+            "column `public.bookings.room` is missing",
+            "constraint `public.bookings.one_at_a_time` differs",
+            "index `public.one_at_a_time` differs",
+            "materialized view `billing.next_year` is missing",
+            "column `public.bookings.space` is not expected",
+        ],
+    )
+    .await;
+
+    // A query that answers otherwise, one that fails on one side, and one that nobody understands.
+    let query = |text: &str| vec![("queries", Tree::from_json(&json!([text])))];
+    let fault = verify(&stage, Some(&dump), query("select current_database()")).await.unwrap_err();
+    assert!(fault.message.contains("(acme_org_db) expected"), "{}", fault.message);
+    let fault = verify(&stage, Some(&dump), query("select nonsense")).await.unwrap_err();
+    assert_eq!(fault.class, Class::Rejected, "{}", fault.chain());
+
+    // A table left out is not compared; a change elsewhere in it does not count.
+    let target = stage.target().await;
+    target.batch_execute("delete from public.\"user\"").await.unwrap();
+    let without = vec![("exclude_tables", Tree::from_json(&json!(["public.user"])))];
+    verify(&stage, Some(&dump), without).await.map_err(|fault| fault.chain()).unwrap();
+
+    // Written to and put back: the contents are equal, but the source was not quiet.
+    let source = stage.source().await;
+    source
+        .batch_execute("update public.empty_table set id = 1; create table public.x (); drop table public.x")
+        .await
+        .unwrap();
+    drop(source);
+    let without = || vec![("exclude_tables", Tree::from_json(&json!(["public.user"])))];
+    verify(&stage, Some(&dump), without()).await.map_err(|fault| fault.chain()).unwrap();
+    let source = stage.source().await;
+    source
+        .batch_execute(
+            "insert into public.empty_table values (1); delete from public.empty_table where id = 1",
+        )
+        .await
+        .unwrap();
+    drop(source);
+    let fault = verify(&stage, Some(&dump), without()).await.unwrap_err();
+    assert!(fault.message.contains("was written to after the dump's snapshot"), "{}", fault.message);
+    assert!(fault.message.contains("`public.empty_table`"), "{}", fault.message);
+    stage.end().await;
+}
