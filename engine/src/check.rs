@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use regex_lite::Regex;
 use serde_json::Value as Json;
 
+use crate::address::Address;
 use crate::diag::{Diagnostic, Span};
 use crate::source::{Node, Value};
 use crate::spec::interpolate::References;
@@ -31,6 +32,8 @@ use shape::{Kinds, Shape, flag};
 pub(crate) struct Checker<'a> {
     pub(crate) scope: &'a Scope<'a>,
     pub(crate) mistakes: Vec<Diagnostic>,
+    /// Mistakes only if the resource named turns out to hand on a secret that was put into it.
+    pub(crate) suspects: Vec<(Address, Diagnostic)>,
     /// Places of passwords in clear.
     pub(crate) masked: Vec<Span>,
     /// Compiled once each; `None`: a pattern that this build cannot read checks nothing.
@@ -39,7 +42,13 @@ pub(crate) struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     pub(crate) fn new(scope: &'a Scope<'a>) -> Self {
-        Self { scope, mistakes: Vec::new(), masked: Vec::new(), patterns: HashMap::new() }
+        Self {
+            scope,
+            mistakes: Vec::new(),
+            suspects: Vec::new(),
+            masked: Vec::new(),
+            patterns: HashMap::new(),
+        }
     }
 
     /// Whether `owner` may refer to resources.

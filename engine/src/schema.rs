@@ -37,6 +37,7 @@ pub fn spec_schema(catalog: &Catalog) -> Json {
     let settings = providers.iter().map(|provider| {
         let mut settings = loosened(&provider.settings, &provider.settings, 0);
         close(&mut settings);
+        let settings = nullable(&settings);
         (provider.name.to_owned(), settings)
     });
     let settings: Map<String, Json> = settings.collect();

@@ -18,6 +18,7 @@ mod edges;
 pub(crate) mod interpolate;
 mod read;
 pub(crate) mod scope;
+mod secrecy;
 #[cfg(test)]
 pub(crate) mod tests;
 mod variables;

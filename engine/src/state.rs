@@ -147,7 +147,7 @@ pub enum Record {
     /// The first line: which state the rest continues.
     Begin { lineage: String, serial: u64, name: String, at: Timestamp },
     /// Before an effect.
-    Intent { address: Address, operation: Operation },
+    Intent { address: Address, operation: Box<Operation> },
     /// Something an act must not forget.
     Note { address: Address, note: Json },
     /// After an effect, or after a lookup was read.
@@ -204,7 +204,7 @@ impl State {
         match record {
             Record::Begin { .. } => {}
             Record::Intent { address, operation } => {
-                self.operations.insert(address.clone(), operation.clone());
+                self.operations.insert(address.clone(), (**operation).clone());
             }
             Record::Note { address, note } => {
                 let open = self.scopes.get_mut(address);

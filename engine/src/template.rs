@@ -15,8 +15,8 @@ use crate::tree::Tree;
 pub enum Template {
     /// No reference inside.
     Value(Tree),
-    List(Vec<Template>),
-    Map(IndexMap<String, Template>),
+    List(Vec<Self>),
+    Map(IndexMap<String, Self>),
     /// `${a.b}` alone: keeps its type.
     Reference(Reference),
     /// References inside longer text.

@@ -26,8 +26,8 @@ pub enum Tree {
     Bool(bool),
     Number(Number),
     Text(String),
-    List(Vec<Tree>),
-    Map(IndexMap<String, Tree>),
+    List(Vec<Self>),
+    Map(IndexMap<String, Self>),
     Secret(Secret),
     /// Known after apply.
     Unknown,

@@ -274,6 +274,7 @@ impl Acting {
         let type_name = change.type_name.clone();
         let operation =
             Operation { type_name, intent, under: under.clone(), outcome: Outcome::Begun };
+        let operation = Box::new(operation);
         self.append(&Record::Intent { address: self.address.clone(), operation })?;
         self.started(&cx, before.as_ref().map(|b| b.id.as_str()));
         let result = self.try_act(&cx, change, verb, &want, before, prior).await;
@@ -512,6 +513,7 @@ impl Acting {
         };
         let under = self.under(&cx);
         let operation = Operation { type_name, intent, under, outcome: Outcome::Begun };
+        let operation = Box::new(operation);
         self.append(&Record::Intent { address: self.address.clone(), operation })?;
         self.started(&cx, Some(&remembered.id));
         match self.resource.delete(&cx, &remembered).await {

@@ -35,8 +35,13 @@ impl<'a> Checker<'a> {
             let text = format!("an attribute of `{name}`");
             self.mistakes.push(Diagnostic::error("PGF0121", message).at(reference.span, text));
         }
-        if target.secret && !shape.secret && !place.secrets {
-            self.secret_in_plain(reference.span, place);
+        if !shape.secret && !place.secrets {
+            if target.secret {
+                self.secret_in_plain(reference.span, place);
+            } else if target.passes {
+                let mistake = self.secret_told(reference.span, place);
+                self.suspects.push((reference.address.clone(), mistake));
+            }
         }
         if shape.secret && !target.secret {
             // Masked like every value of this field, though it comes from a plain attribute.
@@ -53,8 +58,13 @@ impl<'a> Checker<'a> {
         Template::Reference(reference)
     }
 
-    /// A reference inside longer text: whether it is secret.
-    pub(super) fn in_text(&mut self, reference: &Reference, place: &Place<'_, 'a>) -> bool {
+    /// A reference inside longer text, which is for a secret if `accepted`: whether it is secret.
+    pub(super) fn in_text(
+        &mut self,
+        reference: &Reference,
+        accepted: bool,
+        place: &Place<'_, 'a>,
+    ) -> bool {
         if reference.path.is_empty() {
             self.value_wanted(reference, place);
             return false;
@@ -66,6 +76,10 @@ impl<'a> Checker<'a> {
             let message = format!("`{}` is {kinds} and has no form as text", told(reference));
             let text = "inside longer text";
             self.mistakes.push(Diagnostic::error("PGF0121", message).at(reference.span, text));
+        }
+        if target.passes && !accepted {
+            let mistake = self.secret_told(reference.span, place);
+            self.suspects.push((reference.address.clone(), mistake));
         }
         target.secret
     }

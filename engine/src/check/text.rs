@@ -90,12 +90,13 @@ impl<'a> Checker<'a> {
             self.wrong_kind(&node, shape, place, None);
         }
         let mut secret = parts.iter().any(|part| matches!(part, Part::Secret(_)));
+        let accepted = shape.secret || place.secrets;
         for part in &parts {
             if let Part::Reference(reference) = part {
-                secret |= self.in_text(reference, place);
+                secret |= self.in_text(reference, accepted, place);
             }
         }
-        if secret && !shape.secret && !place.secrets {
+        if secret && !accepted {
             self.secret_in_plain(span, place);
         }
         if shape.secret && !secret {
@@ -106,13 +107,16 @@ impl<'a> Checker<'a> {
 
     /// A secret where the schema knows none.
     pub(super) fn secret_in_plain(&mut self, span: Span, place: &Place<'_, 'a>) {
+        let mistake = self.secret_told(span, place);
+        self.mistakes.push(mistake);
+    }
+
+    /// What is said of a secret where the schema knows none.
+    pub(super) fn secret_told(&self, span: Span, place: &Place<'_, 'a>) -> Diagnostic {
         if place.within("command") {
-            self.mistakes.push(
-                Diagnostic::error("PGF0123", format!("a secret in {place}"))
-                    .at(span, "every user of the machine can read the arguments of a process")
-                    .help("hand it over by `env:`, and let the program read it there"),
-            );
-            return;
+            return Diagnostic::error("PGF0123", format!("a secret in {place}"))
+                .at(span, "every user of the machine can read the arguments of a process")
+                .help("hand it over by `env:`, and let the program read it there");
         }
         let raw = self.scope.source.slice(span);
         let environment = raw.find("${env.").map(|at| {
@@ -127,11 +131,9 @@ impl<'a> Checker<'a> {
                 "refer to something that is no secret, or use a field that takes one".to_owned()
             }
         };
-        self.mistakes.push(
-            Diagnostic::error("PGF0122", format!("a secret in {place}, which is shown and stored"))
-                .at(span, "this is secret")
-                .help(help),
-        );
+        Diagnostic::error("PGF0122", format!("a secret in {place}, which is shown and stored"))
+            .at(span, "this is secret")
+            .help(help)
     }
 
     /// A password that stands in the file at `clear`, used at `span`.

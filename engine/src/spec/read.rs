@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use super::blocks::{self, Blocks};
 use super::interpolate::References;
 use super::scope::{Declared, PATIENCE, Scope};
-use super::{Spec, edges, variables};
+use super::{Spec, edges, secrecy, variables};
 use crate::check::{Checker, Owner, Place};
 use crate::diag::{Diagnostic, Severity, Source, Span, suggestion};
 use crate::graph::Graph;
@@ -116,7 +116,7 @@ pub fn load(
     let Blocks { resources, mut edges } = blocks::read(&mut checker, resources);
     let written = section(entries, "outputs", &mut checker.mistakes);
     let outputs = outputs(&mut checker, written);
-    let Checker { mistakes: mut found, masked, .. } = checker;
+    let Checker { mistakes: mut found, suspects, masked, .. } = checker;
     mistakes.append(&mut found);
     edges.extend(edges::of_references(&resources));
     let graph = Graph::build(
@@ -127,6 +127,11 @@ pub fn load(
         mistakes.extend(cycles.iter().map(|cycle| edges::diagnostic(cycle, &edges)));
         Graph::default()
     });
+    if !suspects.is_empty() {
+        let secret = secrecy::handing_on(&graph, &resources, &scope);
+        let found = suspects.into_iter().filter(|(address, _)| secret.contains(address));
+        mistakes.extend(found.map(|(_, mistake)| mistake));
+    }
     if !mistakes.is_empty() {
         return Err(report(mistakes, read.warnings, [read.masked, masked].concat()));
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value as Json;
 
-use crate::check::shape::{Kinds, Shape, mentions_secret};
+use crate::check::shape::{Kinds, Shape, flag, mentions_secret};
 use crate::diag::{Diagnostic, Source, Span, did_you_mean, listed, suggestion};
 use crate::info::TypeInfo;
 use crate::template::{Reference, Step};
@@ -48,10 +48,12 @@ pub(crate) struct Target<'a> {
     pub(crate) shape: Option<Shape<'a>>,
     pub(crate) root: Option<&'a Json>,
     pub(crate) secret: bool,
+    /// Whether it is secret is decided by what is put into the resource (`core.value`).
+    pub(crate) passes: bool,
 }
 
 impl Target<'_> {
-    const UNKNOWN: Self = Self { shape: None, root: None, secret: false };
+    const UNKNOWN: Self = Self { shape: None, root: None, secret: false, passes: false };
 
     /// The kinds of value that it may have.
     pub(crate) fn kinds(&self) -> Kinds {
@@ -95,7 +97,7 @@ impl<'a> Scope<'a> {
         }
         let Some(info) = declared.info else { return Ok(Target::UNKNOWN) };
         match reference.path.split_first() {
-            None => Ok(Target { shape: None, root: None, secret: false }),
+            None => Ok(Target::UNKNOWN),
             Some((Step::Index(_), _)) => Err(Box::new(
                 Diagnostic::error("PGF0113", format!("`{name}` has attributes, not elements"))
                     .at(reference.span, "a number in brackets")
@@ -169,6 +171,7 @@ fn walk<'a>(
 ) -> Result<Target<'a>, Box<Diagnostic>> {
     let mut schema = schema;
     let mut secret = false;
+    let passes = flag(schema, "x-accepts-secrets");
     for step in path {
         let shape = Shape::of(schema, root);
         secret |= shape.secret;
@@ -205,9 +208,9 @@ fn walk<'a>(
         }
         match next {
             Some(next) => schema = next,
-            None => return Ok(Target { shape: None, root: None, secret }),
+            None => return Ok(Target { secret, passes, ..Target::UNKNOWN }),
         }
     }
     secret |= mentions_secret(schema);
-    Ok(Target { shape: Some(Shape::of(schema, root)), root: Some(root), secret })
+    Ok(Target { shape: Some(Shape::of(schema, root)), root: Some(root), secret, passes })
 }

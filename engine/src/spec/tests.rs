@@ -202,6 +202,7 @@ struct ValueSpec {
 
 #[derive(Serialize, JsonSchema)]
 struct ValueAttrs {
+    #[schemars(extend("x-accepts-secrets" = true))]
     output: serde_json::Value,
 }
 

@@ -119,6 +119,11 @@ impl Journal {
             fs::create_dir_all(folder).map_err(io("making the folder of the journal"))?;
         }
         let file = options.open(&path).map_err(io("opening the journal"))?;
+        // The name of a new file is durable only with its folder.
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        File::open(folder.unwrap_or(std::path::Path::new(".")))
+            .and_then(|folder| folder.sync_all())
+            .map_err(io("opening the journal"))?;
         let begin = Record::Begin {
             lineage: state.lineage.clone(),
             serial: state.serial,

@@ -120,7 +120,43 @@ fn tls_of(want: &Tree) -> Tls {
     }
 }
 
-fn attrs(ready: &Ready, tls: Tls) -> Attrs {
+/// How the spec spells what reality spells out.
+#[derive(Clone, Debug, Default)]
+struct Spelling {
+    tls: Option<Tls>,
+    /// Of the plan, maybe without the service's name.
+    plan: Option<String>,
+    /// Maybe the major version alone.
+    version: Option<String>,
+}
+
+impl Spelling {
+    fn of(want: &Tree) -> Self {
+        let text = |name: &str| want.get(name).and_then(Tree::to_text).filter(|t| !t.is_empty());
+        Self { tls: Some(tls_of(want)), plan: text("plan"), version: text("version") }
+    }
+
+    fn of_spec(want: &Spec) -> Self {
+        Self { tls: want.tls, plan: Some(want.plan.clone()), version: want.version.clone() }
+    }
+
+    fn plan(&self, plan: &str) -> String {
+        let short = self.plan.as_ref().is_some_and(|wanted| !wanted.contains(':'));
+        if short { plans::bare(plan).to_owned() } else { plan.to_owned() }
+    }
+
+    /// A version that was asked for is told as it was asked for, as long as it is that version.
+    fn version(&self, version: Option<&String>) -> Option<String> {
+        let version = version?;
+        let wanted = self
+            .version
+            .as_ref()
+            .filter(|wanted| version == *wanted || version.starts_with(&format!("{wanted}.")));
+        Some(wanted.unwrap_or(version).clone())
+    }
+}
+
+fn attrs(ready: &Ready, spelling: &Spelling) -> Attrs {
     let addon = &ready.addon;
     let limits = plans::plan_limits(&addon.plan.name);
     let price = addon.billed_price.as_ref().or(addon.plan.price.as_ref());
@@ -129,37 +165,34 @@ fn attrs(ready: &Ready, tls: Tls) -> Attrs {
         id: addon.id.clone(),
         name: addon.name.clone(),
         app: addon.app.name.clone(),
-        plan: addon.plan.name.clone(),
+        plan: spelling.plan(&addon.plan.name),
         state: addon.state.clone(),
         price: price.and_then(wire::Price::text),
-        version: ready.version.clone(),
+        version: spelling.version(ready.version.as_ref()),
         database: url
             .map(|url| url.path().trim_start_matches('/').to_owned())
             .filter(|name| !name.is_empty()),
         storage_bytes: limits.map(|limits| limits.storage_bytes),
         connection_limit: limits.and_then(|limits| limits.connections),
-        tls,
+        tls: spelling.tls.unwrap_or(Tls::Require),
         url: ready.url.clone(),
     }
 }
 
 fn live(ready: &Ready, want: &Tree) -> Live<Attrs> {
-    let addon = &ready.addon;
-    // A plan written without the service's name is compared without it.
-    let short = want.get("plan").and_then(Tree::as_text).is_some_and(|plan| !plan.contains(':'));
-    let plan = if short { plans::bare(&addon.plan.name) } else { &addon.plan.name };
+    let (addon, spelling) = (&ready.addon, Spelling::of(want));
     let mut fields = IndexMap::from([
         ("app".to_owned(), Json::from(addon.app.name.clone())),
-        ("plan".to_owned(), Json::from(plan)),
+        ("plan".to_owned(), Json::from(spelling.plan(&addon.plan.name))),
     ]);
     if want.get("name").is_some_and(|name| !matches!(name, Tree::Null)) {
         fields.insert("name".to_owned(), Json::from(addon.name.clone()));
     }
-    Live { id: addon.id.clone(), attrs: attrs(ready, tls_of(want)), fields }
+    Live { id: addon.id.clone(), attrs: attrs(ready, &spelling), fields }
 }
 
-fn done(ready: &Ready, tls: Option<Tls>) -> Done<Attrs> {
-    let attrs = attrs(ready, tls.unwrap_or(Tls::Require));
+fn done(ready: &Ready, want: &Spec) -> Done<Attrs> {
+    let attrs = attrs(ready, &Spelling::of_spec(want));
     Done { id: ready.addon.id.clone(), attrs, memory: Json::Null }
 }
 
@@ -191,9 +224,12 @@ impl AddOn {
         }
         let _turn = self.api.turn(app).await;
         self.api.create_addon(cx, app, body).await.map(drop).map_err(|error| {
-            let taken = is_taken(&error);
+            let (taken, busy) = (is_taken(&error), error.status() == Some(409));
             let fault = error.during(format!("creating add-on `{name}` on app `{app}`"));
-            if taken {
+            if busy {
+                // Somebody else's request of the same app is not done yet.
+                Fault { class: Class::Retry { after: Some(POLL.1) }, ..fault }
+            } else if taken {
                 Fault { class: Class::Conflict, ..fault }
                     .help("names of add-ons are unique in all of Heroku: set another `name`")
             } else {
@@ -270,7 +306,7 @@ impl Resource for AddOn {
             self.change_plan(cx, &want, &addon).await?;
             let plan = plans::full(&want.plan);
             let ready = ready::wait(&self.api, cx, &want.app, &addon, Some(&plan)).await?;
-            return Ok(done(&ready, want.tls));
+            return Ok(done(&ready, &want));
         }
         let begun = match prior {
             None => None,
@@ -283,7 +319,7 @@ impl Resource for AddOn {
         if begun.is_none() {
             self.create(cx, &want, &name).await?;
         }
-        Ok(done(&ready::wait(&self.api, cx, &want.app, &name, None).await?, want.tls))
+        Ok(done(&ready::wait(&self.api, cx, &want.app, &name, None).await?, &want))
     }
 
     async fn settle(&self, cx: &Cx, intent: &Intent) -> Result<Settled<Attrs>, Fault> {

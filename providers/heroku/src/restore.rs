@@ -103,6 +103,13 @@ impl Target {
     }
 }
 
+/// Whether something is done, or only looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Acting,
+    Settling,
+}
+
 impl Restore {
     /// The target as the notes name it, with a fresh URL.
     async fn target(&self, cx: &Cx, notes: &Notes) -> Result<Option<Target>, Fault> {
@@ -132,6 +139,7 @@ impl Restore {
         target: &Target,
         notes: &Notes,
         uuid: &str,
+        moment: Moment,
     ) -> Result<Done<Attrs>, Fault> {
         let object = notes.object.as_deref().unwrap_or("the dump");
         let found = self.api.transfer(cx, &target.app, uuid, Logs::All).await;
@@ -167,20 +175,27 @@ impl Restore {
                 }),
             });
         }
-        if let Ok(left) = left {
-            cx.note(json!({ "left": left.fingerprint }))?;
+        if moment == Moment::Acting {
+            if let Ok(left) = left {
+                cx.note(json!({ "left": left.fingerprint }))?;
+            }
+            show_end(cx, &transfer);
         }
-        Err(failure(cx, target, object, &transfer, &log))
+        Err(failure(target, object, &transfer, &log))
     }
 }
 
-fn failure(cx: &Cx, target: &Target, object: &str, transfer: &Transfer, log: &Log) -> Fault {
+fn show_end(cx: &Cx, transfer: &Transfer) {
     const SHOWN: usize = 10;
-    let (id, name) = (transfer.display(), &target.name);
     let tail = transfer::last(&transfer.logs, SHOWN);
     if !tail.is_empty() {
+        let id = transfer.display();
         cx.output(format!("the end of the log of restore {id}:\n  {}", tail.join("\n  ")));
     }
+}
+
+fn failure(target: &Target, object: &str, transfer: &Transfer, log: &Log) -> Fault {
+    let (id, name) = (transfer.display(), &target.name);
     let (how, causes) = match transfer.stage() {
         Stage::Cancelled => ("was cancelled", Vec::new()),
         Stage::Succeeded if log.unclassed.is_empty() => {
@@ -225,7 +240,9 @@ impl Resource for Restore {
             return Err(Fault::new(Class::Rejected, what));
         }
         let earlier = prior.as_ref().map(Notes::of).unwrap_or_default();
-        if let Some(begun) = watch::find(&self.api, cx, &target.app, &earlier).await? {
+        let begun = watch::find(&self.api, cx, &target.app, &earlier).await?;
+        let ours = begun.is_some() && earlier.left.is_none();
+        if let Some(begun) = begun {
             let same = earlier.dump.is_some() && earlier.dump == source::digest(&want.from);
             // A failed one is not taken up but done again; one of another dump must not go on.
             if same && (!begun.is_over() || begun.stage() == Stage::Succeeded) {
@@ -234,7 +251,7 @@ impl Resource for Restore {
                 }
                 let total = Some(want.from.size);
                 watch::until_over(&self.api, cx, &target.app, &begun.uuid, total).await?;
-                return self.conclude(cx, &target, &earlier, &begun.uuid).await;
+                return self.conclude(cx, &target, &earlier, &begun.uuid, Moment::Acting).await;
             }
             if !begun.is_over() {
                 watch::cancel(&self.api, cx, &target.app, &begun).await?;
@@ -245,9 +262,7 @@ impl Resource for Restore {
         let url = source::signed(cx, &bucket, &want.from, expires).await?;
         let found = occupancy(&target.endpoint, cx).await?;
         let accepted = judge::accepted(before.as_ref(), &earlier);
-        if let Some(finding) =
-            judge::refusal(&found, &accepted, earlier.transfer.is_some(), &target, &confirmed)
-        {
+        if let Some(finding) = judge::refusal(&found, &accepted, ours, &target, &confirmed) {
             let fault = Fault::new(Class::Conflict, finding.message);
             return Err(match finding.help {
                 Some(help) => fault.help(help),
@@ -293,7 +308,7 @@ impl Resource for Restore {
         cx.note(json!({ "transfer": started.uuid }))?;
         let total = Some(want.from.size);
         watch::until_over(&self.api, cx, &target.app, &started.uuid, total).await?;
-        self.conclude(cx, &target, &notes, &started.uuid).await
+        self.conclude(cx, &target, &notes, &started.uuid, Moment::Acting).await
     }
 
     async fn settle(&self, cx: &Cx, intent: &Intent) -> Result<Settled<Attrs>, Fault> {
@@ -312,7 +327,7 @@ impl Resource for Restore {
                 let Some(target) = self.target(cx, &notes).await? else {
                     return Ok(Settled::Not("its database is gone".to_owned()));
                 };
-                match self.conclude(cx, &target, &notes, &transfer.uuid).await {
+                match self.conclude(cx, &target, &notes, &transfer.uuid, Moment::Settling).await {
                     Ok(done) => Settled::Done(done),
                     Err(fault) if fault.class == Class::Failed => Settled::Not(fault.to_string()),
                     Err(fault) => return Err(fault),

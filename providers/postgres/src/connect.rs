@@ -95,9 +95,8 @@ pub async fn connect(
     } else {
         config.ssl_mode(SslMode::Require);
         let tls = MakeRustlsConnect::new(client_side(endpoint, &location)?);
-        let (client, connection) = within(config.connect(tls.clone()))
-            .await
-            .map_err(|c| unreached(&location, c))?;
+        let (client, connection) =
+            within(config.connect(tls.clone())).await.map_err(|c| unreached(&location, c))?;
         tokio::spawn(connection);
         (client, Some(tls))
     };
@@ -111,9 +110,7 @@ fn client_side(endpoint: &Endpoint, location: &Location) -> Result<ClientConfig,
 }
 
 /// `connect_timeout` of the library covers the TCP handshake only; TLS and login get the same again.
-async fn within<T>(
-    connecting: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Unreached> {
+async fn within<T>(connecting: impl Future<Output = Result<T, Error>>) -> Result<T, Unreached> {
     match tokio::time::timeout(CONNECT_TIMEOUT * 2, connecting).await {
         Ok(result) => result.map_err(Unreached::Said),
         Err(_) => Err(Unreached::Silent),
@@ -224,7 +221,8 @@ fn unreached(location: &Location, cause: Unreached) -> Fault {
 fn without_answer(location: &Location, cause: &Error) -> (Class, Option<String>) {
     let chain = Said::chain(cause);
     if chain.contains("certificate") || chain.contains("UnknownIssuer") {
-        let help = "the server's certificate is not trusted: give its authority as `ca_certificate`";
+        let help =
+            "the server's certificate is not trusted: give its authority as `ca_certificate`";
         return (Class::Failed, Some(help.to_owned()));
     }
     if chain.contains("server does not support TLS") {

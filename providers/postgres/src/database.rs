@@ -126,7 +126,9 @@ impl Resource for Database {
         vec![
             Finding::warning(
                 "PGF1116",
-                format!("the connection to `{server}` is encrypted, but its certificate is not verified"),
+                format!(
+                    "the connection to `{server}` is encrypted, but its certificate is not verified"
+                ),
             )
             .help("give the authority's certificate as `ca_certificate`"),
         ]

@@ -38,10 +38,11 @@ pub struct Spec {
     like: Option<Endpoint>,
     /// The extensions, by name.
     #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
     names: Option<Vec<String>>,
     /// Extensions of `like` to do without.
     #[serde(default)]
-    #[expect(dead_code, reason = "read from the tree, before there is a spec")]
+    #[schemars(extend("uniqueItems" = true))]
     exclude: Option<Vec<String>>,
     /// The schema to install into; it must exist. Left out: where `like` has them if there is such a schema, else the
     /// database's default.
@@ -93,10 +94,8 @@ impl Resource for Extensions {
         let session = connect(&database, Access::ReadOnly, Format::Own).await?;
         let installed: BTreeSet<String> =
             extensions(&session).await?.into_iter().map(|extension| extension.name).collect();
-        let names: Vec<String> = wanted(want, remembered)
-            .into_iter()
-            .filter(|name| installed.contains(name))
-            .collect();
+        let names: Vec<String> =
+            wanted(want, remembered).into_iter().filter(|name| installed.contains(name)).collect();
         Ok(Some(Live {
             id: identity(&database, &session),
             fields: [("names".to_owned(), json!(names))].into(),
@@ -104,31 +103,14 @@ impl Resource for Extensions {
         }))
     }
 
-    async fn expand(
-        &self,
-        _: &Cx,
-        want: &Tree,
-    ) -> Result<Option<IndexMap<String, Json>>, Fault> {
+    async fn expand(&self, _: &Cx, want: &Tree) -> Result<Option<IndexMap<String, Json>>, Fault> {
         match (written(want, "like"), written(want, "names")) {
             (true, false) => {}
             (false, true) => return Ok(None),
-            _ => {
-                return Err(Fault::new(
-                    Class::Rejected,
-                    "extensions are listed either by `names` or by `like`",
-                )
-                .help("keep one of the two"));
-            }
+            _ => return Err(neither()),
         }
         let Some(model) = endpoint(want.get("like")) else { return Ok(None) };
-        let session = connect(&model, Access::ReadOnly, Format::Own).await?;
-        let excluded = texts(want.get("exclude"));
-        let names: Vec<String> = extensions(&session)
-            .await?
-            .into_iter()
-            .map(|extension| extension.name)
-            .filter(|name| !excluded.contains(name))
-            .collect();
+        let names = resembling(&model, &texts(want.get("exclude"))).await?;
         Ok(Some([("names".to_owned(), json!(names))].into()))
     }
 
@@ -163,8 +145,12 @@ impl Resource for Extensions {
     }
 
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
-        let Spec { database, like, names, schema, .. } = change.want;
-        let wanted = names.unwrap_or_default();
+        let Spec { database, like, names, exclude, schema } = change.want;
+        let wanted = match (names, &like) {
+            (Some(names), _) => names,
+            (None, Some(model)) => resembling(model, &exclude.unwrap_or_default()).await?,
+            (None, None) => return Err(neither()),
+        };
         let session = connect(&database, Access::ReadWrite, Format::Own).await?;
         let models = match &like {
             Some(model) => places(model).await,
@@ -185,9 +171,9 @@ impl Resource for Extensions {
                 ))
                 .await
                 .map_err(|cause| {
-                    session.fault(&format!("installing extension `{name}`"), cause).help(format!(
-                        "if it can be done without, add `{name}` to `exclude`"
-                    ))
+                    session
+                        .fault(&format!("installing extension `{name}`"), cause)
+                        .help(format!("if it can be done without, add `{name}` to `exclude`"))
                 })?;
         }
         Ok(Done {
@@ -196,6 +182,18 @@ impl Resource for Extensions {
             memory: Json::Null,
         })
     }
+}
+
+fn neither() -> Fault {
+    Fault::new(Class::Rejected, "extensions are listed either by `names` or by `like`")
+        .help("keep one of the two")
+}
+
+/// Names of the extensions of `model`, without `excluded`.
+async fn resembling(model: &Endpoint, excluded: &[String]) -> Result<Vec<String>, Fault> {
+    let session = connect(model, Access::ReadOnly, Format::Own).await?;
+    let all = extensions(&session).await?;
+    Ok(all.into_iter().map(|e| e.name).filter(|name| !excluded.contains(name)).collect())
 }
 
 /// The database itself: the resource's id where it has one, so that another database is another thing.
@@ -274,9 +272,8 @@ fn judge(offer: &Offer) -> Vec<Finding> {
     for name in &offer.wanted {
         let installed = offer.installed.iter().find(|extension| extension.name == *name);
         let forbidden = offer.allowed.as_ref().is_some_and(|allowed| !allowed.contains(name));
-        let version = installed
-            .map(|extension| &extension.version)
-            .or_else(|| offer.available.get(name));
+        let version =
+            installed.map(|extension| &extension.version).or_else(|| offer.available.get(name));
         let Some(version) = version.filter(|_| installed.is_some() || !forbidden) else {
             let why = if forbidden && offer.available.contains_key(name) {
                 "its provider does not allow it"
@@ -284,8 +281,11 @@ fn judge(offer: &Offer) -> Vec<Finding> {
                 "its server does not offer it"
             };
             findings.push(
-                Finding::error("PGF1301", format!("the target cannot have extension `{name}`: {why}"))
-                    .help(format!("if it can be done without, add `{name}` to `exclude`")),
+                Finding::error(
+                    "PGF1301",
+                    format!("the target cannot have extension `{name}`: {why}"),
+                )
+                .help(format!("if it can be done without, add `{name}` to `exclude`")),
             );
             continue;
         };
@@ -297,7 +297,10 @@ fn judge(offer: &Offer) -> Vec<Finding> {
         {
             findings.push(Finding::warning(
                 "PGF1302",
-                format!("extension `{name}` is {} on the source and {version} on the target", model.version),
+                format!(
+                    "extension `{name}` is {} on the source and {version} on the target",
+                    model.version
+                ),
             ));
         }
     }

@@ -45,7 +45,8 @@ fn folders(named: Option<&str>, path: Option<&str>) -> Vec<PathBuf> {
         return std::env::split_paths(named).collect();
     }
     let mut folders: Vec<PathBuf> = path.map(std::env::split_paths).into_iter().flatten().collect();
-    folders.extend(inside("/usr/lib/postgresql", "").into_iter().map(|version| version.join("bin")));
+    folders
+        .extend(inside("/usr/lib/postgresql", "").into_iter().map(|version| version.join("bin")));
     folders.extend(inside("/usr", "pgsql-").into_iter().map(|version| version.join("bin")));
     for cellar in ["/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt"] {
         for formula in ["postgresql", "libpq"] {
@@ -137,11 +138,7 @@ pub enum Misfit {
 ///
 /// # Errors
 /// Why none fits.
-pub fn choose(
-    found: &[Program],
-    source: u32,
-    restorer: Option<u32>,
-) -> Result<&Program, Misfit> {
+pub fn choose(found: &[Program], source: u32, restorer: Option<u32>) -> Result<&Program, Misfit> {
     let newest = found.iter().map(|program| program.major).max().ok_or(Misfit::None)?;
     let chosen = found
         .iter()

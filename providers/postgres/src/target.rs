@@ -96,8 +96,7 @@ async fn read(session: &Session) -> Result<Occupancy, tokio_postgres::Error> {
     }
     let routines: String = session.query_one(ROUTINES, &[]).await?.get(0);
     let objects = session.query_one(LARGE_OBJECTS, &[]).await?;
-    let (count, sum, writes): (i64, String, i64) =
-        (objects.get(0), objects.get(1), objects.get(2));
+    let (count, sum, writes): (i64, String, i64) = (objects.get(0), objects.get(1), objects.get(2));
     digest.update(format!("{routines}\n{count} {sum} {writes}\n"));
     relations.sort();
     relations.truncate(100);
@@ -124,16 +123,16 @@ pub fn judge_occupancy(
 ) -> Option<Finding> {
     let (address, names) = target;
     let ours = remembered == Some(&occupancy.fingerprint);
-    let said = confirmed
-        .iter()
-        .any(|(of, name)| of == address && names.iter().any(|known| known == name));
+    let said =
+        confirmed.iter().any(|(of, name)| of == address && names.iter().any(|known| known == name));
     if occupancy.is_empty() || ours || said {
         return None;
     }
     let name = names.first().copied().unwrap_or("NAME");
-    let wrong = confirmed.iter().find(|(of, _)| of == address).map_or_else(String::new, |(_, said)| {
-        format!("; `--confirm {address}={said}` does not name it")
-    });
+    let wrong =
+        confirmed.iter().find(|(of, _)| of == address).map_or_else(String::new, |(_, said)| {
+            format!("; `--confirm {address}={said}` does not name it")
+        });
     let since = if remembered.is_some() { " and was written to since our restore" } else { "" };
     Some(
         Finding::error(
@@ -160,7 +159,11 @@ fn contents(occupancy: &Occupancy) -> String {
     if occupancy.large_objects > 0 {
         named.push(format!("{} large objects", occupancy.large_objects));
     }
-    let rows = if occupancy.rows > 0 { format!(" (about {} rows)", occupancy.rows) } else { String::new() };
+    let rows = if occupancy.rows > 0 {
+        format!(" (about {} rows)", occupancy.rows)
+    } else {
+        String::new()
+    };
     format!("{}{rows}", named.join(", "))
 }
 
@@ -201,8 +204,7 @@ mod tests {
 
     #[test]
     fn an_empty_target_is_fine() {
-        let empty =
-            Occupancy { relations: vec![], relation_count: 0, large_objects: 0, ..full() };
+        let empty = Occupancy { relations: vec![], relation_count: 0, large_objects: 0, ..full() };
         assert_eq!(judge_occupancy(&empty, None, ("target", &["x"]), &[]), None);
     }
 }

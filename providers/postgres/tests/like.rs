@@ -12,7 +12,14 @@ use serde_json::{Value as Json, json};
 use stage::{Stage, spec};
 
 fn create(want: Tree) -> Change<Tree> {
-    Change { verb: Verb::Create, want, before: None, fields: vec![], prior: None, confirmed: vec![] }
+    Change {
+        verb: Verb::Create,
+        want,
+        before: None,
+        fields: vec![],
+        prior: None,
+        confirmed: vec![],
+    }
 }
 
 /// As the engine does: what is expanded counts as written.
@@ -120,7 +127,9 @@ async fn settings_like_the_source() {
     assert_eq!(read().await["work_mem"], "9MB");
 
     for name in ["source", "target"] {
-        let text = std::fs::read_to_string(stage.home.path().join(format!("csv/settings-{name}.csv"))).unwrap();
+        let text =
+            std::fs::read_to_string(stage.home.path().join(format!("csv/settings-{name}.csv")))
+                .unwrap();
         assert!(text.starts_with("name,setting,unit,context,source\n"), "{text}");
         assert!(text.lines().count() > 200);
     }
@@ -140,7 +149,8 @@ async fn what_the_target_cannot_have_is_told() {
     assert!(fault.chain().contains("no_such_setting"), "{}", fault.chain());
 
     let Tree::Map(mut fields) = like(&stage) else { panic!("a map") };
-    fields.insert("values".into(), Tree::from_json(&json!({ "max_connections": "7", "jit": false })));
+    fields
+        .insert("values".into(), Tree::from_json(&json!({ "max_connections": "7", "jit": false })));
     let done = AnyResource::act(&Settings, &cx, create(Tree::Map(fields))).await.unwrap();
     let attrs = done.attrs.storable();
     assert_eq!(attrs["applied"], json!({ "jit": "off" }));

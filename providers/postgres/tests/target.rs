@@ -27,7 +27,10 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
     assert!(empty.is_empty());
     assert_eq!(judge_occupancy(&empty, None, ("target", &["db"]), &[]), None);
 
-    let made = run("create table t (id serial primary key, v text); insert into t (v) values ('a'), ('b')").await;
+    let made = run(
+        "create table t (id serial primary key, v text); insert into t (v) values ('a'), ('b')",
+    )
+    .await;
     assert_eq!((made.relations.as_slice(), made.relation_count), (&["public.t".to_owned()][..], 2));
     let finding = judge_occupancy(&made, None, ("target", &["db"]), &[]).unwrap();
     assert_eq!(finding.code, "PGF1201");

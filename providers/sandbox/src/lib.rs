@@ -5,6 +5,8 @@
 //! [`status`] manage one in the background, which calls [`serve`]; [`Sandbox::start`] runs one inside this process.
 //! Tested by unit tests beside the code and over the wire in `tests/`.
 
+#![allow(clippy::disallowed_methods, reason = "an emulator lives in real time")]
+
 mod admin;
 mod cluster;
 mod daemon;

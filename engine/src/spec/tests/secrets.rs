@@ -158,6 +158,34 @@ help: hand it over by `env:`, and let the program read it there
 }
 
 #[test]
+fn a_secret_that_passes_through_values() {
+    broken(
+        r#"resources:
+  s: { type: linode.database, label: x }
+  a: { type: core.value, input: { url: "${s.url}" } }
+  b: { type: core.value, input: ["${a.output.url}"] }
+  plain: { type: core.value, input: x }
+  c:
+    type: core.command
+    command: [psql, "${b.output[0]}", "${plain.output}"]
+  app: { type: heroku.app, name: "${a.output}", region: "${plain.output}" }
+"#,
+        r#"error[PGF0123]: a secret in `command[1]` of `c` (core.command)
+  --> spec.yaml:10:22
+10 |     command: [psql, "${b.output[0]}", "${plain.output}"]
+   |                      ^^^^^^^^^^^^^^ every user of the machine can read the arguments of a process
+help: hand it over by `env:`, and let the program read it there
+
+error[PGF0122]: a secret in `name` of `app` (heroku.app), which is shown and stored
+  --> spec.yaml:11:35
+11 |   app: { type: heroku.app, name: "${a.output}", region: "${plain.output}" }
+   |                                   ^^^^^^^^^^^ this is secret
+help: refer to something that is no secret, or use a field that takes one
+"#,
+    );
+}
+
+#[test]
 fn a_line_that_is_no_yaml_is_masked_too() {
     let text = "pgferry: 1\nname: x\nproviders:\n  linode: { token: \"abc def, url: [ }\n  x: }\n";
     let said = read(text, &inputs()).expect_err("a mistake");

@@ -75,8 +75,11 @@ async fn it_runs_beside_the_spec_with_its_environment_and_without_our_keys() {
     use std::os::unix::fs::PermissionsExt;
     let stage = stage();
     let script = stage.folder.path().join("it.sh");
-    std::fs::write(&script, "#!/bin/sh\necho \"$1 $GIVEN $KEPT ${LINODE_TOKEN-none}\"\ncat it.sh | wc -l\n")
-        .unwrap();
+    std::fs::write(
+        &script,
+        "#!/bin/sh\necho \"$1 $GIVEN $KEPT ${LINODE_TOKEN-none}\"\ncat it.sh | wc -l\n",
+    )
+    .unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     run(&stage, json!({ "command": ["./it.sh", "a b"], "env": { "GIVEN": 7 } })).await.unwrap();
     let lines: Vec<String> = heard(&stage).iter().map(|line| line.trim().to_owned()).collect();
@@ -98,7 +101,8 @@ async fn secrets_in_its_output_are_blanked_out() {
 #[tokio::test]
 async fn a_timeout_ends_it_with_all_its_children() {
     let stage = stage();
-    let spec = json!({ "command": ["sh", "-c", "echo begun; sleep 600 & wait"], "timeout": "200ms" });
+    let spec =
+        json!({ "command": ["sh", "-c", "echo begun; sleep 600 & wait"], "timeout": "200ms" });
     let fault = run(&stage, spec).await.unwrap_err();
     assert_eq!(fault.chain(), "`sh` took longer than 200ms: begun");
 }

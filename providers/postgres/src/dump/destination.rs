@@ -58,7 +58,8 @@ impl Destination {
             Some(key) => Credentials::new(key.access_key.expose(), key.secret_key.expose()),
             None => ambient(cx)?,
         };
-        let bucket = open(cx, &self.bucket.endpoint, &self.bucket.region, &self.bucket.name, credentials)?;
+        let bucket =
+            open(cx, &self.bucket.endpoint, &self.bucket.region, &self.bucket.name, credentials)?;
         let nap = |time: Duration| {
             let slept = cx.world.clock.sleep(time);
             let cancel = cx.world.cancel.clone();
@@ -140,7 +141,8 @@ pub(crate) fn ambient(cx: &Cx) -> Result<Credentials, Fault> {
             // So that it is blanked out wherever it might turn up.
             Ok(Credentials::new(access, Secret::new(secret).expose()))
         }
-        _ => Err(Fault::new(Class::Denied, "no key to the bucket is known")
-            .help("write `credentials: ${key}`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")),
+        _ => Err(Fault::new(Class::Denied, "no key to the bucket is known").help(
+            "write `credentials: ${key}`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )),
     }
 }

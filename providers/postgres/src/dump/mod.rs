@@ -172,8 +172,13 @@ impl Resource for Dump {
             };
             cx.effect("pg_dump")?;
             let mut process = order.start(cx)?;
-            let archive_version =
-                stream(cx, &mut process, &mut uploader, sizes.estimate(before.as_ref(), want.compression)).await?;
+            let archive_version = stream(
+                cx,
+                &mut process,
+                &mut uploader,
+                sizes.estimate(before.as_ref(), want.compression),
+            )
+            .await?;
             Ok((snapshot, archive_version))
         };
         let (snapshot, archive_version) = match streamed.await {
@@ -303,7 +308,9 @@ const HEAD: usize = 8;
 fn archive_version(head: &[u8]) -> Result<String, Fault> {
     match head {
         [b'P', b'G', b'D', b'M', b'P', major, minor, _] => Ok(format!("{major}.{minor}")),
-        _ => Err(Fault::failed("`pg_dump` wrote no archive: its output does not begin with `PGDMP`")),
+        _ => {
+            Err(Fault::failed("`pg_dump` wrote no archive: its output does not begin with `PGDMP`"))
+        }
     }
 }
 

@@ -70,7 +70,8 @@ pub(super) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault>
 }
 
 fn json(seen: &Seen) -> Result<Json, Fault> {
-    serde_json::to_value(seen).map_err(|cause| Fault::bug("facts that do not serialise").because(cause))
+    serde_json::to_value(seen)
+        .map_err(|cause| Fault::bug("facts that do not serialise").because(cause))
 }
 
 /// The endpoint in a field, once its URL is known.
@@ -209,7 +210,10 @@ fn readability(source: &Facts, findings: &mut Vec<Finding>) {
         findings.push(
             Finding::error(
                 "PGF1107",
-                format!("a connection pooler stands before `{}`: a dump needs sessions of its own", source.server),
+                format!(
+                    "a connection pooler stands before `{}`: a dump needs sessions of its own",
+                    source.server
+                ),
             )
             .help("give the URL of the server itself"),
         );
@@ -220,14 +224,19 @@ fn readability(source: &Facts, findings: &mut Vec<Finding>) {
                 "PGF1108",
                 format!("the source's user may not read {}", listed(&source.unreadable)),
             )
-            .help("grant it SELECT on them, use their owner, or leave them out with `exclude_tables`"),
+            .help(
+                "grant it SELECT on them, use their owner, or leave them out with `exclude_tables`",
+            ),
         );
     }
     if !source.hidden_rows.is_empty() {
         findings.push(
             Finding::error(
                 "PGF1109",
-                format!("row security hides rows of {} from the source's user", listed(&source.hidden_rows)),
+                format!(
+                    "row security hides rows of {} from the source's user",
+                    listed(&source.hidden_rows)
+                ),
             )
             .help("use the tables' owner or a role with BYPASSRLS"),
         );
@@ -236,7 +245,10 @@ fn readability(source: &Facts, findings: &mut Vec<Finding>) {
         findings.push(
             Finding::warning(
                 "PGF1112",
-                format!("{} prepared transactions are open on the source; their changes are in no dump", source.prepared_transactions),
+                format!(
+                    "{} prepared transactions are open on the source; their changes are in no dump",
+                    source.prepared_transactions
+                ),
             )
             .help("COMMIT PREPARED or ROLLBACK PREPARED them (see pg_prepared_xacts)"),
         );
@@ -255,27 +267,46 @@ fn losses(source: &Facts, findings: &mut Vec<Finding>) {
             findings.push(Finding::note(code, format!("{count} {text}")));
         }
     };
-    note(source.granted, "PGF1110", "objects have rights granted to others, which do not come along: grant them anew on the target");
+    note(
+        source.granted,
+        "PGF1110",
+        "objects have rights granted to others, which do not come along: grant them anew on the target",
+    );
     note(source.publications, "PGF1110", "publications do not come along");
     note(source.subscriptions, "PGF1110", "subscriptions do not come along");
-    note(source.event_triggers, "PGF1110", "event triggers need a superuser on the target, and will be missing there");
-    note(source.foreign_tables, "PGF1110", "foreign tables come along without data and without passwords");
+    note(
+        source.event_triggers,
+        "PGF1110",
+        "event triggers need a superuser on the target, and will be missing there",
+    );
+    note(
+        source.foreign_tables,
+        "PGF1110",
+        "foreign tables come along without data and without passwords",
+    );
     note(source.unlogged_tables, "PGF1110", "unlogged tables come along with their rows");
     if !source.other_owners.is_empty() {
         findings.push(Finding::note(
             "PGF1110",
-            format!("what {} own on the source belongs to the restoring role afterwards", listed(&source.other_owners)),
+            format!(
+                "what {} own on the source belongs to the restoring role afterwards",
+                listed(&source.other_owners)
+            ),
         ));
     }
     if source.large_objects > MANY_LARGE_OBJECTS {
         findings.push(Finding::warning(
             "PGF1111",
-            format!("{} large objects are restored one by one, which is slow", source.large_objects),
+            format!(
+                "{} large objects are restored one by one, which is slow",
+                source.large_objects
+            ),
         ));
     } else {
         let mut note = |count: i64| {
             if count > 0 {
-                findings.push(Finding::note("PGF1111", format!("{count} large objects come along")));
+                findings
+                    .push(Finding::note("PGF1111", format!("{count} large objects come along")));
             }
         };
         note(source.large_objects);
@@ -289,7 +320,10 @@ fn sizes(source: &Facts, target: &Target, findings: &mut Vec<Finding>) {
             findings.push(
                 Finding::error(
                     "PGF1105",
-                    format!("the source holds {need}, and the plan of `{}` has room for {have}", target.address),
+                    format!(
+                        "the source holds {need}, and the plan of `{}` has room for {have}",
+                        target.address
+                    ),
                 )
                 .help("choose a larger plan"),
             );
@@ -297,7 +331,10 @@ fn sizes(source: &Facts, target: &Target, findings: &mut Vec<Finding>) {
             findings.push(
                 Finding::warning(
                     "PGF1105",
-                    format!("the source's {need} fill the plan of `{}` ({have}) nearly up", target.address),
+                    format!(
+                        "the source's {need} fill the plan of `{}` ({have}) nearly up",
+                        target.address
+                    ),
                 )
                 .help("choose a larger plan, or expect to need one soon"),
             );
@@ -307,7 +344,10 @@ fn sizes(source: &Facts, target: &Target, findings: &mut Vec<Finding>) {
     if heroku && source.size_bytes > HEROKU_BACKUPS {
         findings.push(Finding::warning(
             "PGF1106",
-            format!("the source holds {}; Heroku advises restores by dump up to 20 GB", size(source.size_bytes)),
+            format!(
+                "the source holds {}; Heroku advises restores by dump up to 20 GB",
+                size(source.size_bytes)
+            ),
         ));
     }
 }
@@ -317,7 +357,10 @@ fn locale(source: &Facts, target: &Facts, findings: &mut Vec<Finding>) {
         findings.push(
             Finding::warning(
                 "PGF1114",
-                format!("the source is encoded in `{}`, the target in `{}`", source.encoding, target.encoding),
+                format!(
+                    "the source is encoded in `{}`, the target in `{}`",
+                    source.encoding, target.encoding
+                ),
             )
             .help("text that the target's encoding lacks will not restore"),
         );
@@ -350,7 +393,11 @@ fn size(bytes: i64) -> String {
     let mut value = bytes as f64;
     for unit in ["bytes", "kB", "MB", "GB"] {
         if value < 1024.0 {
-            return if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") };
+            return if unit == "bytes" {
+                format!("{bytes} bytes")
+            } else {
+                format!("{value:.1} {unit}")
+            };
         }
         value /= 1024.0;
     }

@@ -51,17 +51,13 @@ impl Snapshot {
             session.batch_execute(begin).await?;
             session.query_one(EXPORT, &[]).await
         };
-        let row =
-            exported.await.map_err(|cause| session.fault("taking a snapshot", cause))?;
+        let row = exported.await.map_err(|cause| session.fault("taking a snapshot", cause))?;
         // After the snapshot: writes in between are then counted, and at worst reported needlessly.
         let counters = Counters::read(&observer)
             .await
             .map_err(|cause| observer.fault("reading the tables' counters", cause))?;
-        let baseline = Arc::new(Mutex::new(Baseline {
-            completed: row.get(1),
-            taken_at: cx.now(),
-            counters,
-        }));
+        let baseline =
+            Arc::new(Mutex::new(Baseline { completed: row.get(1), taken_at: cx.now(), counters }));
         let following = tokio::spawn(follow(observer, Arc::clone(&baseline), cx.clone()));
         Ok(Self { name: row.get(0), lsn: row.get(2), session, baseline, following })
     }

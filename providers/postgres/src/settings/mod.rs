@@ -51,10 +51,11 @@ pub struct Spec {
     values: Option<IndexMap<String, Value>>,
     /// Settings of `like`'s server to carry over as well.
     #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
     include: Option<Vec<String>>,
     /// Settings of `like` to do without.
     #[serde(default)]
-    #[expect(dead_code, reason = "read from the tree, before there is a spec")]
+    #[schemars(extend("uniqueItems" = true))]
     exclude: Option<Vec<String>>,
     /// Folder for `settings-source.csv` and `settings-target.csv`, every setting of either server; relative to the
     /// spec's folder.
@@ -100,10 +101,8 @@ impl Resource for Settings {
     async fn find(&self, cx: &Cx, want: &Tree) -> Result<Option<Live<Attrs>>, Fault> {
         let wanted = wanted(want, None);
         let live = self.read(cx, want, None).await?;
-        Ok(live.filter(|live| {
-            !wanted.is_empty()
-                && live.fields.get("values") == Some(&json!(wanted))
-        }))
+        Ok(live
+            .filter(|live| !wanted.is_empty() && live.fields.get("values") == Some(&json!(wanted))))
     }
 
     async fn read(
@@ -147,45 +146,17 @@ impl Resource for Settings {
         }))
     }
 
-    async fn expand(
-        &self,
-        _: &Cx,
-        want: &Tree,
-    ) -> Result<Option<IndexMap<String, Json>>, Fault> {
+    async fn expand(&self, _: &Cx, want: &Tree) -> Result<Option<IndexMap<String, Json>>, Fault> {
         match (written(want, "like"), written(want, "values")) {
             (true, false) => {}
             (false, true) => return Ok(None),
-            _ => {
-                return Err(Fault::new(
-                    Class::Rejected,
-                    "settings are listed either by `values` or by `like`",
-                )
-                .help("keep one of the two"));
-            }
+            _ => return Err(neither()),
         }
         let Some(model) = endpoint(want.get("like")) else { return Ok(None) };
-        let session = connect(&model, Access::ReadOnly, Format::Own).await?;
-        let mut values: BTreeMap<String, String> = database_settings(&session).await?;
-        let included = texts(want.get("include"));
-        if !included.is_empty() {
-            let parameters = parameters(&session).await?;
-            for name in included {
-                let Some(parameter) = parameters.get(&name) else {
-                    return Err(Fault::new(
-                        Class::Rejected,
-                        format!("`include` names `{name}`, which the source's server does not know"),
-                    ));
-                };
-                values.entry(name).or_insert_with(|| parameter.spelled());
-            }
-        }
-        for name in texts(want.get("exclude")) {
-            values.remove(&name);
-        }
-        values.remove(NEVER);
+        let values =
+            resembling(&model, &texts(want.get("include")), &texts(want.get("exclude"))).await?;
         Ok(Some([("values".to_owned(), json!(values))].into()))
     }
-
     async fn inspect(
         &self,
         _: &Cx,
@@ -220,8 +191,11 @@ impl Resource for Settings {
             .unknown
             .iter()
             .map(|name| {
-                Finding::warning("PGF1312", format!("the target does not know the setting `{name}`"))
-                    .help(format!("it is left out; add `{name}` to `exclude` to silence this"))
+                Finding::warning(
+                    "PGF1312",
+                    format!("the target does not know the setting `{name}`"),
+                )
+                .help(format!("it is left out; add `{name}` to `exclude` to silence this"))
             })
             .collect();
         if !seen.differences.is_empty() {
@@ -231,8 +205,17 @@ impl Resource for Settings {
     }
 
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
-        let Spec { database, like, values, include, csv_dir, .. } = change.want;
-        let values = values.unwrap_or_default();
+        let Spec { database, like, values, include, exclude, csv_dir } = change.want;
+        let values = match (values, &like) {
+            (Some(values), _) => values,
+            (None, Some(model)) => {
+                let (include, exclude) = (include.as_deref(), exclude.as_deref());
+                let found =
+                    resembling(model, include.unwrap_or_default(), exclude.unwrap_or_default());
+                found.await?.into_iter().map(|(name, text)| (name, Value::Text(text))).collect()
+            }
+            (None, None) => return Err(neither()),
+        };
         let session = connect(&database, Access::ReadWrite, Format::Own).await?;
         let mut attrs = Attrs { applied: BTreeMap::new(), unportable: Vec::new() };
         for (name, value) in values.iter().filter(|(name, _)| *name != NEVER) {
@@ -257,9 +240,9 @@ impl Resource for Settings {
         // A session begun now sees what was set.
         let target = parameters(&connect(&database, Access::ReadOnly, Format::Own).await?).await?;
         let source = match &like {
-            Some(model) => Some(
-                parameters(&connect(model, Access::ReadOnly, Format::Own).await?).await?,
-            ),
+            Some(model) => {
+                Some(parameters(&connect(model, Access::ReadOnly, Format::Own).await?).await?)
+            }
             None => None,
         };
         show(cx, source.as_ref(), &target, &attrs);
@@ -274,20 +257,55 @@ impl Resource for Settings {
     }
 }
 
+fn neither() -> Fault {
+    Fault::new(Class::Rejected, "settings are listed either by `values` or by `like`")
+        .help("keep one of the two")
+}
+
+/// What the database of `model` sets itself, and of its server what `include` names, without `exclude`.
+async fn resembling(
+    model: &Endpoint,
+    include: &[String],
+    exclude: &[String],
+) -> Result<BTreeMap<String, String>, Fault> {
+    let session = connect(model, Access::ReadOnly, Format::Own).await?;
+    let mut values = database_settings(&session).await?;
+    if !include.is_empty() {
+        let parameters = parameters(&session).await?;
+        for name in include {
+            let parameter = parameters.get(name).ok_or_else(|| {
+                let message =
+                    format!("`include` names `{name}`, which the source's server does not know");
+                Fault::new(Class::Rejected, message)
+            })?;
+            values.entry(name.clone()).or_insert_with(|| parameter.spelled());
+        }
+    }
+    values.retain(|name, _| name != NEVER && !exclude.contains(name));
+    Ok(values)
+}
+
 fn not_carried(differences: &[Difference]) -> Finding {
     let shown: Vec<String> = differences
         .iter()
         .take(8)
         .map(|difference| {
             let target = difference.target.as_deref().unwrap_or("unknown");
-            format!("`{}` ({}; target {target}): {}", difference.name, difference.source, difference.reason)
+            format!(
+                "`{}` ({}; target {target}): {}",
+                difference.name, difference.source, difference.reason
+            )
         })
         .collect();
     let more = differences.len().saturating_sub(shown.len());
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     Finding::note(
         "PGF1311",
-        format!("{} settings of the source's server are not carried over: {}{more}", differences.len(), shown.join("; ")),
+        format!(
+            "{} settings of the source's server are not carried over: {}{more}",
+            differences.len(),
+            shown.join("; ")
+        ),
     )
 }
 

@@ -65,7 +65,9 @@ impl Parameter {
         // `8kB`, `16MB`: the number counts blocks of that size.
         let digits: String = unit.chars().take_while(char::is_ascii_digit).collect();
         match (digits.parse::<i64>(), self.value.parse::<i64>()) {
-            (Ok(block), Ok(count)) if count > 0 => format!("{}{}", count * block, &unit[digits.len()..]),
+            (Ok(block), Ok(count)) if count > 0 => {
+                format!("{}{}", count * block, &unit[digits.len()..])
+            }
             (Err(_), Ok(count)) if count > 0 => format!("{count}{unit}"),
             _ => self.value.clone(),
         }
@@ -82,7 +84,8 @@ impl Parameter {
     }
 }
 
-/// All parameters of the session's server.
+/// All parameters of the session's server, by their names in lower case: `pg_settings` says `TimeZone`, `pg_db_role_setting`
+/// what somebody typed.
 pub(super) async fn parameters(session: &Session) -> Result<BTreeMap<String, Parameter>, Fault> {
     let rows = session
         .query("select name, coalesce(reset_val, ''), unit, context, source, boot_val from pg_settings", &[])
@@ -98,7 +101,7 @@ pub(super) async fn parameters(session: &Session) -> Result<BTreeMap<String, Par
                 source: row.get(4),
                 default: row.get(5),
             };
-            (row.get(0), parameter)
+            (row.get::<_, &str>(0).to_ascii_lowercase(), parameter)
         })
         .collect())
 }
@@ -178,9 +181,20 @@ pub(super) fn export(path: &Path, parameters: &BTreeMap<String, Parameter>) -> R
     };
     let mut text = "name,setting,unit,context,source\n".to_owned();
     for (name, parameter) in parameters {
-        let private = name.contains("conninfo") || name.contains("command") || name.contains("password");
-        let value = if private && !parameter.value.is_empty() { "(not exported)" } else { &parameter.value };
-        let cells = [name, value, parameter.unit.as_deref().unwrap_or(""), &parameter.context, &parameter.source];
+        let private =
+            name.contains("conninfo") || name.contains("command") || name.contains("password");
+        let value = if private && !parameter.value.is_empty() {
+            "(not exported)"
+        } else {
+            &parameter.value
+        };
+        let cells = [
+            name,
+            value,
+            parameter.unit.as_deref().unwrap_or(""),
+            &parameter.context,
+            &parameter.source,
+        ];
         text.push_str(&cells.map(cell).join(","));
         text.push('\n');
     }
@@ -231,8 +245,7 @@ mod tests {
         .map(|(name, parameter)| (name.to_owned(), parameter))
         .into();
         let found = differences(&source, &target, |_| false);
-        let told: Vec<String> =
-            found.iter().map(|d| format!("{}: {}", d.name, d.reason)).collect();
+        let told: Vec<String> = found.iter().map(|d| format!("{}: {}", d.name, d.reason)).collect();
         assert_eq!(
             told,
             [

@@ -53,7 +53,10 @@ pub(super) struct Measured {
 }
 
 /// The tables of a side by their displayed name: ordinary ones, partitions, filled materialized views.
-pub(super) async fn tables(side: &Side, excluded: &Tables) -> Result<BTreeMap<String, Table>, Fault> {
+pub(super) async fn tables(
+    side: &Side,
+    excluded: &Tables,
+) -> Result<BTreeMap<String, Table>, Fault> {
     let statement = format!(
         "with {USER_RELATIONS}
          select u.nspname::text, u.relname::text, pg_table_size(u.oid), coalesce(s.n_live_tup, 0),
@@ -110,8 +113,12 @@ impl Task {
             Measure::Nothing | Measure::Estimate => None,
             Measure::Rows => Some(format!("select count(*), null::text from {from}")),
             Measure::Contents { digest } => {
-                let columns: Vec<String> =
-                    self.table.columns.iter().map(|name| format!("t.{}", identifier(name))).collect();
+                let columns: Vec<String> = self
+                    .table
+                    .columns
+                    .iter()
+                    .map(|name| format!("t.{}", identifier(name)))
+                    .collect();
                 // Written out, because dropped columns and their order are no contents.
                 let text = format!("row({})::text", columns.join(", "));
                 let hash = match digest {

@@ -18,15 +18,17 @@ pub(super) struct Sum {
     pub(super) checksum: String,
 }
 
-const HASH: &str = "('x' || substr(md5(oid::text || ' ' || md5(lo_get(oid))), 1, 16))::bit(64)::int8";
+const HASH: &str =
+    "('x' || substr(md5(oid::text || ' ' || md5(lo_get(oid))), 1, 16))::bit(64)::int8";
 
 pub(super) async fn sum(side: &Side) -> Result<Sum, Fault> {
     let statement =
         format!("select count(*), coalesce(sum({HASH}), 0)::text from pg_largeobject_metadata");
     let session = side.session();
-    let row = session.query_one(&statement, &[]).await.map_err(|cause| {
-        session.fault("reading the large objects", cause)
-    })?;
+    let row = session
+        .query_one(&statement, &[])
+        .await
+        .map_err(|cause| session.fault("reading the large objects", cause))?;
     Ok(Sum { count: row.get(0), checksum: row.get(1) })
 }
 

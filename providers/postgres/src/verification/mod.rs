@@ -106,7 +106,8 @@ impl Resource for Verification {
             left_out.extend(names.iter().filter_map(Tree::as_text).map(|name| format!("`{name}`")));
         }
         for (field, what) in [("rows", "exact row counts"), ("contents", "contents")] {
-            let weaker = matches!(want.get(field).and_then(Tree::as_text), Some("none" | "estimate"));
+            let weaker =
+                matches!(want.get(field).and_then(Tree::as_text), Some("none" | "estimate"));
             left_out.extend(weaker.then(|| what.to_owned()));
         }
         for (field, what) in [("objects", "objects"), ("sequences", "sequences")] {
@@ -200,7 +201,8 @@ async fn compare(
             report.others.push((expected.name.clone(), format!("not written to since {at}")));
         }
         Quiet::Moved { since, tables } => {
-            let shown: Vec<String> = tables.iter().take(10).map(|name| format!("`{name}`")).collect();
+            let shown: Vec<String> =
+                tables.iter().take(10).map(|name| format!("`{name}`")).collect();
             let more = tables.len().saturating_sub(shown.len());
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             report.differences.push(format!(
@@ -344,7 +346,11 @@ fn tolerated(cx: &Cx) -> Vec<String> {
 }
 
 fn equal_or(equal: usize, different: usize) -> String {
-    if different == 0 { format!("{equal} equal") } else { format!("{equal} equal, {different} DIFFER") }
+    if different == 0 {
+        format!("{equal} equal")
+    } else {
+        format!("{equal} equal, {different} DIFFER")
+    }
 }
 
 async fn sequences(
@@ -353,8 +359,10 @@ async fn sequences(
     excluded: &Tables,
     report: &mut Report,
 ) -> Result<(), Fault> {
-    let (one, other) =
-        futures_util::try_join!(sequence_values(expected, excluded), sequence_values(actual, excluded))?;
+    let (one, other) = futures_util::try_join!(
+        sequence_values(expected, excluded),
+        sequence_values(actual, excluded)
+    )?;
     let mut different = 0;
     for (name, values) in &one {
         let difference = match other.get(name) {
@@ -416,10 +424,25 @@ async fn large(expected: &Side, actual: &Side, report: &mut Report) -> Result<()
     Ok(())
 }
 
-async fn ask(expected: &Side, actual: &Side, query: &str, report: &mut Report) -> Result<(), Fault> {
+/// One line, short enough for a table.
+fn shortened(query: &str) -> String {
+    const SHOWN: usize = 60;
+    let line = query.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= SHOWN {
+        return line;
+    }
+    line.chars().take(SHOWN).chain(['…']).collect()
+}
+
+async fn ask(
+    expected: &Side,
+    actual: &Side,
+    query: &str,
+    report: &mut Report,
+) -> Result<(), Fault> {
     let (one, other) =
         futures_util::try_join!(queries::ask(expected, query), queries::ask(actual, query))?;
-    let label = format!("query `{}`", query.trim());
+    let label = format!("query `{}`", shortened(query));
     let failed = |said: &str| format!("failed: {said}");
     match (one, other) {
         (Ok(one), Ok(other)) if queries::agree(query, &one, &other) => {
@@ -430,8 +453,12 @@ async fn ask(expected: &Side, actual: &Side, query: &str, report: &mut Report) -
             one.rows, one.first, other.rows, other.first
         )),
         (Err(said), Err(_)) => return Err(queries::misunderstood(query, &said)),
-        (Ok(_), Err(said)) => report.differences.push(format!("{label}: {} {}", actual.name, failed(&said))),
-        (Err(said), Ok(_)) => report.differences.push(format!("{label}: {} {}", expected.name, failed(&said))),
+        (Ok(_), Err(said)) => {
+            report.differences.push(format!("{label}: {} {}", actual.name, failed(&said)))
+        }
+        (Err(said), Ok(_)) => {
+            report.differences.push(format!("{label}: {} {}", expected.name, failed(&said)))
+        }
     }
     Ok(())
 }

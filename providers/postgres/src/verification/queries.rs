@@ -43,8 +43,7 @@ pub(super) async fn ask(side: &Side, query: &str) -> Result<Result<Answer, Strin
 }
 
 async fn answered(session: &tokio_postgres::Client, statement: &str) -> Result<Answer, Error> {
-    let mut rows =
-        std::pin::pin!(session.query_raw(statement, std::iter::empty::<&str>()).await?);
+    let mut rows = std::pin::pin!(session.query_raw(statement, std::iter::empty::<&str>()).await?);
     let mut answer = Answer { rows: 0, first: String::new(), in_order: [0; 32], in_any_order: 0 };
     let mut in_order = Sha256::new();
     while let Some(row) = rows.try_next().await? {

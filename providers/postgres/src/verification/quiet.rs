@@ -20,7 +20,10 @@ pub(super) enum Quiet {
     NotAsked,
     Since(jiff::Timestamp),
     /// These tables were written to.
-    Moved { since: jiff::Timestamp, tables: Vec<String> },
+    Moved {
+        since: jiff::Timestamp,
+        tables: Vec<String>,
+    },
 }
 
 /// What the dump of `expected` remembers, if this verification depends on one.

@@ -48,7 +48,11 @@ impl Line {
             (_, None) => Verdict::Missing,
             _ if !columns_agree => Verdict::ColumnsDiffer,
             (Some(one), Some(other)) if one == other => {
-                if exact { Verdict::Equal } else { Verdict::Estimated }
+                if exact {
+                    Verdict::Equal
+                } else {
+                    Verdict::Estimated
+                }
             }
             (Some(one), Some(other)) if exact && one.rows != other.rows => Verdict::RowsDiffer,
             (Some(one), Some(other)) if one.checksum != other.checksum => Verdict::ContentsDiffer,
@@ -191,7 +195,13 @@ mod tests {
     fn every_table_is_listed_and_differences_are_named_with_both_numbers() {
         let report = Report {
             lines: vec![
-                Line::new("public.accounts", measured(20000, "7"), measured(19999, "6"), true, true),
+                Line::new(
+                    "public.accounts",
+                    measured(20000, "7"),
+                    measured(19999, "6"),
+                    true,
+                    true,
+                ),
                 Line::new("public.orders", measured(5, "1"), measured(5, "1"), true, true),
                 Line::new("public.users", measured(4, "-12"), measured(4, "13"), true, true),
                 Line::new("public.gone", measured(1, "3"), None, true, true),
