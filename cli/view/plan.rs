@@ -39,7 +39,7 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
     findings(&mut out, plan);
     out.push('\n');
     out.push_str(&summary(plan));
-    out
+    out.trim_start_matches('\n').to_owned()
 }
 
 fn line(out: &mut String, text: &str) {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
 use serde_json::Value as Json;
+
+use crate::tree::Tree;
 
 /// How a resource lives; see DESIGN's four kinds in ARCHITECTURE.md.
 #[derive(
@@ -96,6 +99,16 @@ impl TypeInfo {
     /// Names of the fields, in the order they are declared.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         properties(&self.spec)
+    }
+
+    /// Puts the schema's defaults into fields that are not written.
+    pub fn put_defaults(&self, fields: &mut IndexMap<String, Tree>) {
+        for name in self.fields() {
+            let default = self.field(name).and_then(|schema| schema.get("default"));
+            if let Some(default) = default.filter(|json| !json.is_null()) {
+                fields.entry(name.to_owned()).or_insert_with(|| Tree::from_json(default));
+            }
+        }
     }
 
     /// Names of the attributes.

@@ -172,6 +172,9 @@ impl Acting {
             .iter()
             .map(|(name, field)| (name.clone(), field.evaluate(&resolve)))
             .collect();
+        if let Some(info) = &self.info {
+            info.put_defaults(&mut fields);
+        }
         let refers = fields.values().any(|tree| matches!(tree, Tree::Resource(_)));
         let managed =
             self.info.as_ref().is_some_and(|i| i.kind == Kind::Managed && !i.traits.internal);

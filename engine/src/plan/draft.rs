@@ -165,14 +165,7 @@ impl<'a> Drafting<'a> {
             .iter()
             .map(|(name, template)| (name.clone(), template.evaluate(&resolve)))
             .collect();
-        for name in info.fields() {
-            let default = info.field(name).and_then(|schema| schema.get("default"));
-            if let Some(default) = default.filter(|json| !json.is_null())
-                && !fields.contains_key(name)
-            {
-                fields.insert(name.to_owned(), Tree::from_json(default));
-            }
-        }
+        info.put_defaults(&mut fields);
         let in_something_new = self.dependencies(&block.address).into_iter().any(|dep| {
             self.kind(dep) == Some(Kind::Managed)
                 && self.handles.get(dep).is_none_or(|handle| handle.id.is_none())

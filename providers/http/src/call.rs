@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde::Serialize;
 use serde_json::Value as Json;
 use url::Url;
 
@@ -84,25 +83,10 @@ impl Call {
         self
     }
 
-    /// Sends a typed body as JSON.
-    ///
-    /// # Errors
-    /// The type's own `Serialize` failed.
-    pub fn typed<T: Serialize>(self, body: &T) -> Result<Self, serde_json::Error> {
-        Ok(self.json(serde_json::to_value(body)?))
-    }
-
     /// Says that sending it twice does no more than sending it once.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
-        self
-    }
-
-    /// Says that it must not be sent twice, whatever its method.
-    #[must_use]
-    pub fn once(mut self) -> Self {
-        self.repeatable = false;
         self
     }
 

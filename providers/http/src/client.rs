@@ -66,11 +66,6 @@ impl Client {
         Ok(Self { inner: Arc::new(Inner { http, service }) })
     }
 
-    /// The service's base address.
-    pub fn base(&self) -> &Url {
-        &self.inner.service.base
-    }
-
     /// Sends `call`, again where that is safe and may help, and waits for the whole answer. Announces an effect
     /// before each sending of a request that changes something.
     ///

@@ -182,6 +182,7 @@ impl Drafting<'_> {
                 continue;
             };
             match role {
+                FieldRole::CreationOnly if there.is_none() => continue,
                 FieldRole::CreationOnly => {
                     notes.push(format!(
                         "`{name}` is used only when creating; the difference is left as it is"

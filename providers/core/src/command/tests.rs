@@ -49,6 +49,7 @@ fn stage() -> Stage {
         migration: "m".into(),
         run: "r".into(),
         remembered: Arc::new(|_, _| Vec::new()),
+        intent: Arc::new(|_| None),
     };
     Stage { cx: Cx::new(world, Address::new("it"), "running"), heard, folder }
 }

@@ -184,6 +184,7 @@ impl Stage {
             lineage: "l".into(),
             migration: "m".into(),
             run: "r".into(),
+            intent: Arc::new(|_| None),
             remembered: Arc::new(move |_, wanted| {
                 remembered
                     .iter()
