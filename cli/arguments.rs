@@ -53,6 +53,12 @@ pub(crate) struct Planning {
     /// Confirms, for today, that ADDRESS may be emptied or deleted; NAME is its name at the provider.
     #[arg(long, value_name = "ADDRESS=NAME")]
     pub(crate) confirm: Vec<String>,
+    /// Only this resource and what it depends on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) target: Vec<String>,
+    /// Everything but this resource and what depends on it: `--exclude cutover` is a rehearsal.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) exclude: Vec<String>,
     /// Does a run again, or makes a resource anew.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) replace: Vec<String>,

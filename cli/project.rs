@@ -200,8 +200,14 @@ impl Project {
                 return Err(nowhere("confirm", address));
             }
         }
-        for text in &planning.replace {
-            options.replace.insert(known(text).ok_or_else(|| nowhere("replace", text))?);
+        for (flag, texts, into) in [
+            ("replace", &planning.replace, &mut options.replace),
+            ("target", &planning.target, &mut options.targets),
+            ("exclude", &planning.exclude, &mut options.excludes),
+        ] {
+            for text in texts {
+                into.insert(known(text).ok_or_else(|| nowhere(flag, text))?);
+            }
         }
         Ok(options)
     }

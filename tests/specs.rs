@@ -19,7 +19,6 @@ const ENVIRONMENT: [(&str, &str); 3] = [
 
 /// What a schema alone can see: nothing of references, loops, secrets, the environment or the command line.
 
-
 fn validate(path: &Path) -> (std::process::Output, Vec<String>) {
     let first = std::fs::read(root().join(path)).unwrap();
     let first = String::from_utf8_lossy(&first).lines().next().unwrap_or_default().to_owned();

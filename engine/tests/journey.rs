@@ -148,6 +148,27 @@ async fn drift_is_put_back_and_a_change_is_an_update() {
     assert!(plan.errors().any(|located| located.finding.code == "PGF0203"));
 }
 
+#[tokio::test]
+async fn a_rehearsal_leaves_out_the_cutover_and_is_not_mistaken_for_the_night() {
+    let project = project(journey());
+    let excludes = ["cutover".parse().unwrap()].into();
+    let options = Options { excludes, ..Options::default() };
+    let outcome = project.apply(&options, None, CancellationToken::new()).await.unwrap();
+    assert!(outcome.is_success(), "{outcome:?}");
+    let log = project.log();
+    assert!(log.contains(&"run verified".to_owned()));
+    assert!(!log.contains(&"make cutover".to_owned()) && !log.contains(&"run smoke".to_owned()));
+    // The window was closed in between: what was copied under it must not be cut over to.
+    let plan = project.plan(&Options::default()).await;
+    let runs = ["cutover Create", "dump Run", "restore Run", "smoke Run", "verified Run"];
+    assert_eq!(work(&plan), runs);
+    let targets = ["target".parse().unwrap()].into();
+    let options = Options { targets, ..Options::default() };
+    assert!(!project.plan(&options).await.has_changes());
+    assert!(project.applied().await.is_success());
+    assert!(!project.plan(&Options::default()).await.has_changes());
+}
+
 /// Stops at every record of the journal, before and after it is durable, and once with its last line torn.
 #[tokio::test]
 async fn a_crash_at_every_record_converges() {

@@ -423,7 +423,10 @@ impl Acting {
     fn broken_promise(&self, change: &Change, done: &Done<Tree>) -> Option<Fault> {
         let info = self.info.as_ref().filter(|info| info.kind == Kind::Managed)?;
         for field in &change.fields {
-            let plain = !matches!(info.role(&field.name), FieldRole::Volatile | FieldRole::Guard);
+            let plain = !matches!(
+                info.role(&field.name),
+                FieldRole::Volatile | FieldRole::Guard | FieldRole::CreationOnly
+            );
             let (Some(planned), Some(came)) = (&field.after, done.attrs.get(&field.name)) else {
                 continue;
             };

@@ -8,8 +8,8 @@ use crate::address::Address;
 use crate::cx::{Cx, World};
 use crate::event::Event;
 use crate::fault::{Class, Fault};
-use crate::info::Catalog;
-use crate::plan::{ScopeAction, StepKind};
+use crate::info::{Catalog, Kind};
+use crate::plan::ScopeAction;
 use crate::refresh::Resources;
 use crate::resource::AnyResource;
 use crate::state::file::StateError;
@@ -24,13 +24,26 @@ pub(super) enum Stop {
 const TRIES: u32 = 5;
 
 impl Walk {
-    /// Whether everything under `scope`, direct or not, is done: in this apply, or before.
+    /// Whether everything that the spec puts under `scope`, direct or not, is done: in this apply, or before. What was
+    /// left out on purpose is not done.
     pub(super) fn everything_under_is_done(&self, scope: &Address) -> bool {
+        let failed = |address: &Address| {
+            self.outcome.failed.iter().any(|failure| failure.address == *address)
+        };
+        let acts = |address: &Address| {
+            let block = self.applying.spec.resources.get(address);
+            let info = block.and_then(|block| self.applying.catalog.get(&block.type_name));
+            info.is_some_and(|info| matches!(info.kind, Kind::Managed | Kind::Run))
+        };
         let below = self.applying.graph.descendants(scope);
-        let steps = self.applying.plan.steps.iter().zip(&self.status);
-        steps
-            .filter(|(step, _)| step.what != StepKind::Close && below.contains(&step.address))
-            .all(|(_, status)| *status == super::walk::Status::Succeeded)
+        self.applying.journal.with_state(|state| {
+            below.iter().filter(|address| acts(address)).all(|address| {
+                state.resources.contains_key(address)
+                    && !state.operations.contains_key(address)
+                    && !failed(address)
+                    && !self.outcome.skipped.contains(address)
+            })
+        })
     }
 
     /// Whether the scope of closing step `index` is to be closed now. If not, says why and writes it down.

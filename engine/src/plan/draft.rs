@@ -41,6 +41,10 @@ pub struct Options {
     pub confirmed: Vec<(String, String)>,
     /// `--replace ADDRESS`.
     pub replace: BTreeSet<Address>,
+    /// `--target ADDRESS`: only these and what they depend on. Empty: everything.
+    pub targets: BTreeSet<Address>,
+    /// `--exclude ADDRESS`: not these and not what depends on them.
+    pub excludes: BTreeSet<Address>,
     /// Ask the preflight's questions of everything, not only of what has work.
     pub preflight: bool,
 }
@@ -68,6 +72,7 @@ pub fn draft(input: &Input<'_>, reality: &Reality) -> Draft {
         redone: BTreeMap::new(),
         deferred: BTreeSet::new(),
         asked: BTreeSet::new(),
+        left_out: left_out(input),
     };
     for address in &input.graph.order {
         drafting.visit(address);
@@ -114,6 +119,29 @@ struct Drafting<'a> {
     /// Checked at the gate, because what they need exists only then.
     deferred: BTreeSet<Address>,
     asked: BTreeSet<(Address, Ask)>,
+    /// By `--target` and `--exclude`.
+    left_out: BTreeSet<Address>,
+}
+
+/// What `--target` and `--exclude` leave out: the rest of the targets' dependencies, and all that depends on what is
+/// excluded.
+fn left_out(input: &Input<'_>) -> BTreeSet<Address> {
+    let Options { targets, excludes, .. } = input.options;
+    let mut left_out = BTreeSet::new();
+    if !targets.is_empty() {
+        let mut wanted = targets.clone();
+        for target in targets {
+            wanted.extend(input.graph.ancestors(target));
+        }
+        left_out.extend(input.graph.order.iter().filter(|a| !wanted.contains(*a)).cloned());
+        let removed = input.state.resources.keys().filter(|a| !wanted.contains(*a));
+        left_out.extend(removed.cloned());
+    }
+    for excluded in excludes {
+        left_out.extend(input.graph.descendants(excluded));
+        left_out.insert(excluded.clone());
+    }
+    left_out
 }
 
 /// What a resource's dependencies say about it.
@@ -135,6 +163,13 @@ impl<'a> Drafting<'a> {
             self.redone.insert(address.clone(), run);
         }
         let wanted = self.wanted(block, info);
+        if self.left_out.contains(address) {
+            match self.input.state.resources.get(address) {
+                Some(entry) => self.set_remembered(address, info, &entry.remembered),
+                None => self.set_unknown(address, info, &wanted.tree),
+            }
+            return;
+        }
         match info.kind {
             _ if self.pending.contains(address) => self.set_unknown(address, info, &wanted.tree),
             Kind::Managed => self.managed(address, block, info, wanted),

@@ -63,6 +63,7 @@ pub(crate) struct Key(Shared);
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct LookupSpec {
     #[schemars(extend("x-change" = "identity"))]
+    #[allow(dead_code)]
     pub(crate) name: String,
 }
 

@@ -80,7 +80,7 @@ async fn equal_databases_are_equal_and_each_difference_is_named() {
         &stage,
         "create table kept as select * from public.\"user\" where \"select\" = 4; delete from public.\"user\" where \"select\" = 4",
         "insert into public.\"user\" select * from kept; drop table kept",
-        &["table `public.kept`: not expected, 1 rows found", "table `public.user`: 4 rows expected, 3 found"],
+        &["table `public.kept`: not expected, 1 row found", "table `public.user`: 4 rows expected, 3 found"],
     )
     .await;
     with_change(

@@ -11,7 +11,8 @@ impl Drafting<'_> {
     /// Resources of the state whose block is no longer in the spec.
     pub(super) fn removed_blocks(&mut self) {
         for (address, entry) in &self.input.state.resources {
-            if self.input.spec.resources.contains_key(address) {
+            let left_out = self.left_out.contains(address);
+            if left_out || self.input.spec.resources.contains_key(address) {
                 continue;
             }
             let (action, reason) = match (entry.kind, entry.on_remove) {
@@ -65,6 +66,7 @@ impl Drafting<'_> {
             let Some(info) = input.catalog.get(&block.type_name) else { continue };
             if info.kind != Kind::Scoped
                 || self.scopes.contains_key(address)
+                || self.left_out.contains(address)
                 || input.state.scopes.get(address).is_some_and(Scope::is_open)
             {
                 continue;

@@ -35,8 +35,8 @@ use crate::facts::USER_RELATIONS;
 use crate::programs::{choose, find};
 use crate::quoting::{Tables, display};
 
-/// Parts on their way at once.
-const IN_FLIGHT: usize = 4;
+/// Parts on their way at once. With the one being filled, 48 MiB; `pg_dump` is slower than two of them.
+const IN_FLIGHT: usize = 2;
 /// Prose and rows shrink to about a quarter (measured); only for the progress line.
 const COMPRESSES_TO: u64 = 4;
 

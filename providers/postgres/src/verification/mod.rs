@@ -5,6 +5,7 @@
 //! against real servers.
 
 mod catalogue;
+mod compare;
 mod contents;
 mod large_objects;
 mod queries;
@@ -12,27 +13,21 @@ mod quiet;
 mod report;
 mod side;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use pgferry_engine::cx::Cx;
-use pgferry_engine::event::Progress;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::finding::Finding;
 use pgferry_engine::info::Kind;
 use pgferry_engine::reference::Endpoint;
-use pgferry_engine::resource::{Change, Done, Remembered, Resource};
+use pgferry_engine::resource::{Change, Done, Resource};
 use pgferry_engine::tree::Tree;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use self::contents::{Digest, Measure, Table, Task};
-use self::quiet::Quiet;
-use self::report::{Line, Report};
 use self::side::Side;
-use crate::quoting::Tables;
 
 /// The type.
 pub struct Verification;
@@ -125,7 +120,7 @@ impl Resource for Verification {
         let dump = quiet::dump_of(cx, &want.expected);
         let (expected, actual) =
             futures_util::try_join!(Side::open(&want.expected), Side::open(&want.actual))?;
-        let comparing = compare(cx, &want, dump.as_ref(), &expected, &actual);
+        let comparing = compare::compare(cx, &want, dump.as_ref(), &expected, &actual);
         let report = tokio::select! {
             report = comparing => report?,
             () = cx.world.cancel.cancelled() => {
@@ -156,309 +151,4 @@ impl Resource for Verification {
             }),
         })
     }
-}
-
-async fn compare(
-    cx: &Cx,
-    want: &Spec,
-    dump: Option<&Remembered>,
-    expected: &Side,
-    actual: &Side,
-) -> Result<Report, Fault> {
-    let mut report = Report::default();
-    if expected.version_number.min(actual.version_number) < 120_000 {
-        expected.print_short_floats().await?;
-        actual.print_short_floats().await?;
-    }
-    let excluded = Tables::new(
-        names(&want.exclude_tables)
-            .chain(dump.into_iter().flat_map(|dump| texts(dump.inputs.get("exclude_tables")))),
-    );
-    let without_data =
-        Tables::new(dump.into_iter().flat_map(|dump| texts(dump.inputs.get("exclude_data"))));
-
-    let (ours, theirs) = futures_util::try_join!(
-        contents::tables(expected, &excluded),
-        contents::tables(actual, &excluded)
-    )?;
-    if want.objects.unwrap_or(true) {
-        objects(cx, expected, actual, &excluded, (&ours, &theirs), &mut report).await?;
-    }
-    tables(cx, want, expected, actual, (&ours, &theirs), &without_data, &mut report).await?;
-    if want.sequences.unwrap_or(true) {
-        sequences(expected, actual, &excluded, &mut report).await?;
-    }
-    if want.contents != Some(Contents::None) {
-        large(expected, actual, &mut report).await?;
-    }
-    for query in names(&want.queries) {
-        ask(expected, actual, query, &mut report).await?;
-    }
-    // Last, so that it covers everything above.
-    match quiet::check(&want.expected, dump).await? {
-        Quiet::NotAsked => {}
-        Quiet::Since(at) => {
-            report.others.push((expected.name.clone(), format!("not written to since {at}")));
-        }
-        Quiet::Moved { since, tables } => {
-            let shown: Vec<String> =
-                tables.iter().take(10).map(|name| format!("`{name}`")).collect();
-            let more = tables.len().saturating_sub(shown.len());
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            report.differences.push(format!(
-                "`{}` was written to after the dump's snapshot of {since}: {}{more}; what was written is not in the dump",
-                expected.name,
-                shown.join(", ")
-            ));
-        }
-    }
-    Ok(report)
-}
-
-fn names(list: &Option<Vec<String>>) -> impl Iterator<Item = &str> {
-    list.iter().flatten().map(String::as_str)
-}
-
-fn texts(list: Option<&Json>) -> impl Iterator<Item = &str> {
-    list.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str)
-}
-
-type Listed = BTreeMap<String, Table>;
-
-async fn tables(
-    cx: &Cx,
-    want: &Spec,
-    expected: &Side,
-    actual: &Side,
-    (ours, theirs): (&Listed, &Listed),
-    without_data: &Tables,
-    report: &mut Report,
-) -> Result<(), Fault> {
-    let alike = expected.encoding == actual.encoding
-        && expected.version_number.min(actual.version_number) >= 110_000;
-    let digest = if alike { Digest::Hash } else { Digest::Md5 };
-    let (rows, contents) =
-        (want.rows.unwrap_or(Rows::Exact), want.contents.unwrap_or(Contents::Checksum));
-    let measure = match (rows, contents) {
-        (_, Contents::Checksum) => Measure::Contents { digest },
-        (Rows::Exact, Contents::None) => Measure::Rows,
-        (Rows::Estimate, Contents::None) => Measure::Estimate,
-        (Rows::None, Contents::None) => Measure::Nothing,
-    };
-    let of = |table: &Table| {
-        if without_data.contains(&table.schema, &table.name) { Measure::Nothing } else { measure }
-    };
-    let total = (ours.len() + theirs.len()) as u64;
-    let done = AtomicU64::new(0);
-    let tell = |name: &str| {
-        cx.progress(Progress {
-            what: format!("comparing `{name}`"),
-            done: Some(done.fetch_add(1, Ordering::Relaxed) + 1),
-            total: Some(total),
-            unit: Some("tables"),
-        });
-    };
-    // Both sides use the column order of the expected one.
-    let tasks = |side: &Listed| -> Vec<Task> {
-        side.iter()
-            .map(|(name, table)| {
-                let pair = ours.get(name).filter(|_| theirs.contains_key(name));
-                let columns = match pair {
-                    Some(ours) if contents::same(&ours.columns, &theirs[name].columns) => {
-                        ours.columns.as_slice()
-                    }
-                    Some(_) => &[],
-                    None => table.columns.as_slice(),
-                };
-                Task::new(name, table, columns, of(table))
-            })
-            .collect()
-    };
-    let (mut left, mut right) = futures_util::try_join!(
-        contents::measure(expected, tasks(ours), &tell),
-        contents::measure(actual, tasks(theirs), &tell)
-    )?;
-    let exact = !matches!(measure, Measure::Estimate);
-    let all: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
-    for name in all {
-        let agree = match (ours.get(name), theirs.get(name)) {
-            (Some(one), Some(other)) => contents::same(&one.columns, &other.columns),
-            _ => true,
-        };
-        report.lines.push(Line::new(name, left.remove(name), right.remove(name), agree, exact));
-    }
-    Ok(())
-}
-
-async fn objects(
-    cx: &Cx,
-    expected: &Side,
-    actual: &Side,
-    excluded: &Tables,
-    (ours, theirs): (&Listed, &Listed),
-    report: &mut Report,
-) -> Result<(), Fault> {
-    if expected.version_number.min(actual.version_number) < 120_000 {
-        report.others.push(("objects".into(), "not compared: a server is older than 12".into()));
-        return Ok(());
-    }
-    cx.progress(Progress { what: "comparing objects".into(), ..Progress::default() });
-    let (one, other) = futures_util::try_join!(
-        catalogue::read(expected, excluded),
-        catalogue::read(actual, excluded)
-    )?;
-    let deviations =
-        catalogue::compare(&one, &other, expected.major() == actual.major(), &tolerated(cx));
-    // A table on one side only is told as a table; its columns and indexes need no line of their own.
-    let alone = |table: &str| ours.contains_key(table) != theirs.contains_key(table);
-    let (mut different, mut doubtful) = (0_usize, 0_usize);
-    for deviation in deviations {
-        if deviation.table.as_deref().is_some_and(alone) {
-            continue;
-        }
-        if deviation.doubtful {
-            doubtful += 1;
-            cx.warn(format!(
-                "{}; the servers' major versions differ, so it may mean the same",
-                deviation.text
-            ));
-        } else {
-            different += 1;
-            report.differences.push(deviation.text);
-        }
-    }
-    let mut outcome = equal_or(one.len().saturating_sub(different + doubtful), different);
-    if doubtful > 0 {
-        outcome.push_str(&format!(", {doubtful} written differently by another major version"));
-    }
-    report.others.push(("objects".into(), outcome));
-    Ok(())
-}
-
-/// Extensions that the spec says the target does without.
-fn tolerated(cx: &Cx) -> Vec<String> {
-    (cx.world.remembered)(&cx.address, "postgres.extensions")
-        .iter()
-        .flat_map(|(_, remembered)| {
-            texts(remembered.inputs.get("exclude")).map(str::to_owned).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-fn equal_or(equal: usize, different: usize) -> String {
-    if different == 0 {
-        format!("{equal} equal")
-    } else {
-        format!("{equal} equal, {different} DIFFER")
-    }
-}
-
-async fn sequences(
-    expected: &Side,
-    actual: &Side,
-    excluded: &Tables,
-    report: &mut Report,
-) -> Result<(), Fault> {
-    let (one, other) = futures_util::try_join!(
-        sequence_values(expected, excluded),
-        sequence_values(actual, excluded)
-    )?;
-    let mut different = 0;
-    for (name, values) in &one {
-        let difference = match other.get(name) {
-            Some(found) if found == values => continue,
-            Some(found) => format!("{} expected, {} found", stands(values), stands(found)),
-            None => "missing".to_owned(),
-        };
-        different += 1;
-        report.differences.push(format!("sequence `{name}`: {difference}"));
-    }
-    report.others.push(("sequences".into(), equal_or(one.len() - different, different)));
-    Ok(())
-}
-
-fn stands(values: &crate::sequences::Values) -> String {
-    let called = if values.is_called { "" } else { " (not called yet)" };
-    format!("{}{called}", values.last_value)
-}
-
-async fn sequence_values(
-    side: &Side,
-    excluded: &Tables,
-) -> Result<BTreeMap<String, crate::sequences::Values>, Fault> {
-    let session = side.session();
-    let read = async {
-        let statement = format!(
-            "with {} select nspname::text, relname::text from user_relations where relkind = 'S' order by 1, 2",
-            crate::facts::USER_RELATIONS
-        );
-        let mut named = Vec::new();
-        for row in session.query(&statement, &[]).await? {
-            let (schema, name): (&str, &str) = (row.get(0), row.get(1));
-            if !excluded.contains(schema, name) {
-                let shown = crate::quoting::display(schema, name);
-                named.push((shown, crate::sequences::from_clause(schema, name)));
-            }
-        }
-        let from: Vec<String> = named.iter().map(|(_, from)| from.clone()).collect();
-        let values = crate::sequences::values(session, &from).await?;
-        Ok(named.into_iter().map(|(shown, _)| shown).zip(values).collect())
-    };
-    read.await.map_err(|cause| session.fault("reading the sequences", cause))
-}
-
-async fn large(expected: &Side, actual: &Side, report: &mut Report) -> Result<(), Fault> {
-    let (one, other) =
-        futures_util::try_join!(large_objects::sum(expected), large_objects::sum(actual))?;
-    if one == other {
-        report.others.push(("large objects".into(), format!("{} equal", one.count)));
-        return Ok(());
-    }
-    let which = large_objects::differing(expected, actual).await?.join(", ");
-    report.others.push(("large objects".into(), "DIFFER".into()));
-    report.differences.push(if one.count == other.count {
-        format!("large objects: contents differ among {}: numbers {which}", one.count)
-    } else {
-        format!("large objects: {} expected, {} found: numbers {which}", one.count, other.count)
-    });
-    Ok(())
-}
-
-/// One line, short enough for a table.
-fn shortened(query: &str) -> String {
-    const SHOWN: usize = 60;
-    let line = query.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= SHOWN {
-        return line;
-    }
-    line.chars().take(SHOWN).chain(['…']).collect()
-}
-
-async fn ask(
-    expected: &Side,
-    actual: &Side,
-    query: &str,
-    report: &mut Report,
-) -> Result<(), Fault> {
-    let (one, other) =
-        futures_util::try_join!(queries::ask(expected, query), queries::ask(actual, query))?;
-    let label = format!("query `{}`", shortened(query));
-    let failed = |said: &str| format!("failed: {said}");
-    match (one, other) {
-        (Ok(one), Ok(other)) if queries::agree(query, &one, &other) => {
-            report.others.push((label, format!("equal: {} rows, {}", one.rows, one.first)));
-        }
-        (Ok(one), Ok(other)) => report.differences.push(format!(
-            "{label}: {} rows beginning with {} expected, {} rows beginning with {} found",
-            one.rows, one.first, other.rows, other.first
-        )),
-        (Err(said), Err(_)) => return Err(queries::misunderstood(query, &said)),
-        (Ok(_), Err(said)) => {
-            report.differences.push(format!("{label}: {} {}", actual.name, failed(&said)))
-        }
-        (Err(said), Ok(_)) => {
-            report.differences.push(format!("{label}: {} {}", expected.name, failed(&said)))
-        }
-    }
-    Ok(())
 }

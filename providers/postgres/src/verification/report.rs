@@ -65,23 +65,21 @@ impl Line {
     fn difference(&self) -> Option<String> {
         let name = &self.name;
         let text = match (self.verdict, &self.expected, &self.actual) {
-            (Verdict::RowsDiffer, Some(one), Some(other)) => format!(
-                "table `{name}`: {} rows expected, {} found",
-                number(one.rows),
-                number(other.rows)
-            ),
+            (Verdict::RowsDiffer, Some(one), Some(other)) => {
+                format!("table `{name}`: {} expected, {} found", rows(one.rows), number(other.rows))
+            }
             (Verdict::ContentsDiffer, Some(one), Some(other)) => format!(
-                "table `{name}`: contents differ in {} rows: checksum {} expected, {} found",
-                number(one.rows),
+                "table `{name}`: contents differ in {}: checksum {} expected, {} found",
+                rows(one.rows),
                 one.checksum.as_deref().unwrap_or("none"),
                 other.checksum.as_deref().unwrap_or("none")
             ),
             (Verdict::ColumnsDiffer, ..) => format!("table `{name}`: its columns differ"),
             (Verdict::Missing, Some(one), _) => {
-                format!("table `{name}`: {} rows expected, the table is missing", number(one.rows))
+                format!("table `{name}`: {} expected, the table is missing", rows(one.rows))
             }
             (Verdict::Unexpected, _, Some(other)) => {
-                format!("table `{name}`: not expected, {} rows found", number(other.rows))
+                format!("table `{name}`: not expected, {} found", rows(other.rows))
             }
             _ => return None,
         };
@@ -179,6 +177,11 @@ impl Report {
     }
 }
 
+fn rows(rows: Option<i64>) -> String {
+    let noun = if rows == Some(1) { "row" } else { "rows" };
+    format!("{} {noun}", number(rows))
+}
+
 fn number(rows: Option<i64>) -> String {
     rows.map_or_else(|| "-".to_owned(), |rows| rows.to_string())
 }
@@ -226,7 +229,7 @@ DIFFERENT: sequence `a.s`: stands at 5, 4 found"
 `target` is not what `source` is: 4 differences
   table `public.accounts`: 20000 rows expected, 19999 found
   table `public.users`: contents differ in 4 rows: checksum -12 expected, 13 found
-  table `public.gone`: 1 rows expected, the table is missing
+  table `public.gone`: 1 row expected, the table is missing
   sequence `a.s`: stands at 5, 4 found"
         );
     }
