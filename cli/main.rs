@@ -13,7 +13,15 @@ mod view;
 
 fn main() -> ExitCode {
     use clap::Parser;
-    let arguments = arguments::Arguments::parse();
+    let arguments = match arguments::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(said) => {
+            // Nobody is left to tell if the terminal is gone.
+            let _ = said.print();
+            // 2 is kept for "changes present".
+            return if said.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => {

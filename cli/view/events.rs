@@ -50,6 +50,12 @@ impl Sink for Human {
                 let id = id.map(|id| format!(" [id={id}]")).unwrap_or_default();
                 talk(&format!("{address}: {} complete after {}{id}", noun(verb), clock(elapsed)));
             }
+            Event::Unsettled { address, verb, elapsed, message } => {
+                let time = clock(elapsed);
+                talk(&format!(
+                    "{address}: No longer watched while {verb}, after {time}: {message}"
+                ));
+            }
             Event::Failed { address, verb, elapsed, message, .. } => {
                 talk(&format!(
                     "{address}: {} failed after {}: {message}",

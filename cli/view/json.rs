@@ -172,6 +172,11 @@ pub(crate) fn event(event: &Event) -> Json {
             let message = format!("{address}: {verb} complete after {}s", elapsed.as_secs());
             line("apply_complete", "info", message, json!({"hook": hook}))
         }
+        Event::Unsettled { address, verb, elapsed, message } => {
+            let hook = hook(address, verb, Some(*elapsed));
+            let text = format!("{address}: outcome not known yet: {message}");
+            line("apply_unsettled", "warn", text, json!({"hook": hook}))
+        }
         Event::Failed { address, verb, elapsed, message, help } => {
             let hook = hook(address, verb, Some(*elapsed));
             let text = format!("{address}: {verb} failed: {message}");

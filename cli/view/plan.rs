@@ -137,11 +137,14 @@ fn resource(out: &mut String, change: &Change) {
 fn attribute(out: &mut String, field: &FieldChange, width: usize) {
     let FieldChange { name, before, after, .. } = field;
     let forces = if field.forces { " # forces replacement" } else { "" };
-    let after_text = if field.sensitive {
+    let after_text = if field.sensitive && after.as_ref().is_none_or(|after| !after.is_object()) {
         "(sensitive value)".to_owned()
     } else if field.unknown {
-        match after.as_ref().and_then(identity) {
-            Some(address) => format!("{address} {KNOWN_AFTER_APPLY}"),
+        match after.as_ref() {
+            Some(after) if identity(after).is_some() => {
+                format!("{} {KNOWN_AFTER_APPLY}", value(after))
+            }
+            Some(after) => value(after),
             None => KNOWN_AFTER_APPLY.to_owned(),
         }
     } else {
@@ -167,8 +170,17 @@ fn identity(json: &Json) -> Option<String> {
     json.get("$address").and_then(Json::as_str).map(|address| format!("${{{address}}}"))
 }
 
+/// A value on one line, whole resources as references.
 fn value(json: &Json) -> String {
-    identity(json).unwrap_or_else(|| json.to_string())
+    let list = |items: Vec<String>, open, close| format!("{open}{}{close}", items.join(", "));
+    match json {
+        Json::String(text) if text == KNOWN_AFTER_APPLY => text.clone(),
+        Json::Array(items) => list(items.iter().map(value).collect(), "[", "]"),
+        Json::Object(map) => identity(json).unwrap_or_else(|| {
+            list(map.iter().map(|(k, v)| format!("{k} = {}", value(v))).collect(), "{ ", " }")
+        }),
+        other => other.to_string(),
+    }
 }
 
 fn is_long(json: &Json) -> bool {

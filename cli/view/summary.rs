@@ -8,7 +8,15 @@ use super::{error, print, talk, warning};
 /// After an apply. The success line is Terraform's to the letter.
 pub(crate) fn applied(outcome: &Outcome, destroy: bool) {
     for failure in &outcome.failed {
-        error(&format!("{}: {}", failure.address, failure.message), failure.help.as_deref());
+        let message = format!("{}: {}", failure.address, failure.message);
+        if failure.unknown {
+            warning(&message);
+            if let Some(help) = &failure.help {
+                talk(&format!("  help: {help}"));
+            }
+        } else {
+            error(&message, failure.help.as_deref());
+        }
     }
     for (address, why) in &outcome.held {
         warning(&format!("`{address}` stays open: {why}"));

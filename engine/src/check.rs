@@ -121,7 +121,15 @@ impl<'a> Checker<'a> {
         place: &Place<'_, 'a>,
     ) -> Template {
         let Some(branch) = shape.accepting(Kinds::LIST).next() else {
-            self.wrong_kind(node, shape, place, None);
+            let help = match items {
+                [Node { value: Value::Str(text), .. }]
+                    if shape.kinds().has(Kinds::TEXT) && !shape.secret =>
+                {
+                    Some(format!("write `{text}`"))
+                }
+                _ => None,
+            };
+            self.wrong_kind(node, shape, place, help);
             return self.anything(node, place);
         };
         let each = branch.get("items").unwrap_or(&Json::Bool(true));
@@ -178,7 +186,7 @@ impl<'a> Checker<'a> {
     /// The template of a value of which nothing is known, so that mistakes in its references are found all the same.
     pub(crate) fn anything(&mut self, node: &Node, place: &Place<'_, 'a>) -> Template {
         static ANYTHING: Json = Json::Bool(true);
-        self.value(node, &ANYTHING, &place.secretly(true))
+        self.value(node, &ANYTHING, &place.unknown())
     }
 
     /// A value of the wrong kind.

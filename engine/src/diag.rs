@@ -136,19 +136,27 @@ impl Diagnostic {
 }
 
 /// `name` as it may have been meant: the nearest of `known`, at most a third of its letters and one more away.
+///
+/// Nothing if two are equally near: the wrong guess would be taken for advice.
 pub(crate) fn did_you_mean<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let farthest = name.chars().count() / 3 + 1;
-    known
+    let mut near: Vec<(usize, &str)> = known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .filter(|(distance, candidate)| {
             *distance <= farthest && *distance < candidate.chars().count().max(2)
         })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    near.dedup();
+    match near.as_slice() {
+        [(first, _), (second, _), ..] if first == second => None,
+        [(_, candidate), ..] => Some(candidate),
+        [] => None,
+    }
 }
 
 /// `did you mean …`, or the whole list where it is short, or nothing.

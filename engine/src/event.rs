@@ -29,7 +29,9 @@ pub enum Event {
     Progress { address: Address, verb: &'static str, elapsed: Duration, progress: Progress },
     /// It is done.
     Succeeded { address: Address, verb: &'static str, elapsed: Duration, id: Option<String> },
-    /// It failed, or its outcome is not known.
+    /// We lost sight of it: it goes on elsewhere, or its outcome is not known.
+    Unsettled { address: Address, verb: &'static str, elapsed: Duration, message: String },
+    /// It failed.
     Failed {
         address: Address,
         verb: &'static str,

@@ -38,7 +38,8 @@ pub struct Malformed {
     pub range: Range<usize>,
 }
 
-const LITERAL: &str = "write `$${` for a literal `${`";
+const LITERAL: &str = "write `${name.attribute}`, or `$${` for a literal `${`";
+const ATTRIBUTE: &str = "write `${name.attribute}`";
 const NO_FUNCTIONS: &str =
     "there are no functions or operators: a spec is data; write `${name.attribute}`";
 
@@ -59,7 +60,7 @@ pub fn parse(text: &str) -> (Vec<Piece>, Vec<Malformed>) {
         let Some(end) = closing(text, start + 2) else {
             faults.push(Malformed {
                 message: "this `${` is never closed",
-                help: Some(LITERAL),
+                help: Some("close it by `}`, or write `$${` for a literal `${`"),
                 range: start..text.len(),
             });
             return (pieces, faults);
@@ -115,13 +116,13 @@ fn expression(text: &str, start: usize, end: usize) -> Result<Expression, Malfor
         if let Some(after) = rest.strip_prefix('.') {
             let name = word(after);
             if name.is_empty() {
-                return Err(fault("a name is missing after the dot", None, at..at + 1));
+                return Err(fault("a name is missing after the dot", Some(ATTRIBUTE), at..at + 1));
             }
             found.path.push(Step::Member(name.to_owned()));
             at += 1 + name.len();
         } else if rest.starts_with('[') {
             let Some(length) = bracket(rest) else {
-                return Err(fault("this `[` is never closed", None, at..stop));
+                return Err(fault("this `[` is never closed", Some("close it by `]`"), at..stop));
             };
             let content = rest[1..length - 1].trim();
             if let Some(key) = content.strip_prefix('"').and_then(|key| key.strip_suffix('"')) {

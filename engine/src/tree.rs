@@ -178,6 +178,20 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// As it is shown in a plan: like [`Tree::storable`], with what is not known yet said in words.
+    pub fn shown(&self) -> Json {
+        match self {
+            Self::Unknown => Json::String(KNOWN_AFTER_APPLY.to_owned()),
+            Self::List(items) => Json::Array(items.iter().map(Self::shown).collect()),
+            Self::Map(map) => {
+                Json::Object(map.iter().map(|(k, v)| (k.clone(), v.shown())).collect())
+            }
+            other => other.storable(),
+        }
+    }
+}
+
 fn object(map: &IndexMap<String, Tree>) -> Json {
     Json::Object(map.iter().map(|(k, v)| (k.clone(), v.marked())).collect())
 }

@@ -27,7 +27,7 @@ step "pgferry apply"
 "$pgferry" apply --auto-approve
 
 step "The same question to both sides"
-question="select owner, balance from public.accounts order by balance desc, id limit 5"
+question="select name, balance from public.accounts order by balance desc, id limit 5"
 echo "Linode, the source:"
 DATABASE_URL=$SOURCE_DATABASE_URL ./smoke-test.sh "$question"
 echo "Heroku, the target:"

@@ -173,8 +173,10 @@ impl Stage {
     /// The example's bucket, through an unlimited key.
     fn bucket(&self) -> Bucket {
         let endpoint = Endpoint::from_url(&self.value("AWS_ENDPOINT_URL_S3"), "us-ord").unwrap();
-        let credentials =
-            Credentials::new(&self.value("AWS_ACCESS_KEY_ID"), &self.value("AWS_SECRET_ACCESS_KEY"));
+        let credentials = Credentials::new(
+            &self.value("AWS_ACCESS_KEY_ID"),
+            &self.value("AWS_SECRET_ACCESS_KEY"),
+        );
         Bucket::open(&endpoint, BUCKET, credentials).unwrap()
     }
 
@@ -209,7 +211,11 @@ impl Stage {
         let buckets = left["buckets"].as_array().unwrap();
         assert_eq!(buckets.len(), 1, "{when}: {left}");
         let (bucket, keys, addons) = (&buckets[0], &left["keys"], left["addons"].as_array());
-        assert_eq!((&bucket["objects"], &bucket["uploads"]), (&json!(1), &json!(0)), "{when}: {left}");
+        assert_eq!(
+            (&bucket["objects"], &bucket["uploads"]),
+            (&json!(1), &json!(0)),
+            "{when}: {left}"
+        );
         assert_eq!(keys, &json!([]), "{when}: access keys are left");
         assert_eq!(left["apps"], json!(["acme-web", APP]), "{when}");
         assert_eq!(addons.map(Vec::len), Some(1), "{when}: {left}");

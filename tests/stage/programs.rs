@@ -64,7 +64,8 @@ pub fn record_arguments(project: &mut Project) -> PathBuf {
     let record = project.path("arguments");
     for name in ["pg_dump", "pg_restore", "pg_dumpall", "psql"] {
         let (real, record) = (real(name), record.display());
-        let text = format!("#!/bin/sh\nprintf '%s\\n' {name} \"$@\" >> '{record}'\nexec {real} \"$@\"\n");
+        let text =
+            format!("#!/bin/sh\nprintf '%s\\n' {name} \"$@\" >> '{record}'\nexec {real} \"$@\"\n");
         write_script(&bin.join(name), &text);
     }
     for name in ["notify.sh", "smoke-test.sh"] {

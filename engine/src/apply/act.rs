@@ -148,12 +148,13 @@ impl Acting {
     }
 
     fn reported(&self, cx: &Cx, fault: Fault) -> Fault {
-        cx.world.sink.event(Event::Failed {
-            address: self.address.clone(),
-            verb: cx.verb,
-            elapsed: cx.elapsed(),
-            message: fault.chain(),
-            help: fault.help.clone(),
+        let (address, verb, elapsed) = (self.address.clone(), cx.verb, cx.elapsed());
+        let message = fault.chain();
+        cx.world.sink.event(match fault.class {
+            Class::Unknown | Class::StillRunning => {
+                Event::Unsettled { address, verb, elapsed, message }
+            }
+            _ => Event::Failed { address, verb, elapsed, message, help: fault.help.clone() },
         });
         fault
     }

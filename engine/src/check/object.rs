@@ -29,6 +29,7 @@ impl<'a> Checker<'a> {
             None => Some(&Json::Bool(true)),
         };
         let mut fields = IndexMap::with_capacity(entries.len());
+        let mut misspelt = Vec::new();
         for entry in entries.iter().filter(|entry| !skip.contains(&entry.key.as_str())) {
             let inner = place.field(&entry.key, entry.key_span);
             let declared = properties.and_then(|fields| fields.get(&entry.key));
@@ -43,6 +44,7 @@ impl<'a> Checker<'a> {
                 None => {
                     let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
                     let meant = did_you_mean(&entry.key, known.clone());
+                    misspelt.extend(meant);
                     let meant = meant.and_then(|name| properties?.get(name));
                     let referred = entry.value.as_str().is_some_and(|text| text.starts_with("${"));
                     if meant.is_some_and(mentions_secret) && !referred {
@@ -53,7 +55,7 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        self.missing(entries, schema, place);
+        self.missing(entries, &misspelt, schema, place);
         self.alternatives(entries, schema, place);
         fields
     }
@@ -75,25 +77,25 @@ impl<'a> Checker<'a> {
         );
     }
 
-    fn missing(&mut self, entries: &[Entry], schema: &'a Json, place: &Place<'_, 'a>) {
+    /// `misspelt` are there, but for a letter or two, which is reported already.
+    fn missing(
+        &mut self,
+        entries: &[Entry],
+        misspelt: &[&str],
+        schema: &'a Json,
+        place: &Place<'_, 'a>,
+    ) {
         let required = schema.get("required").and_then(Json::as_array);
         for name in required.into_iter().flatten().filter_map(Json::as_str) {
-            if has(entries, name) {
+            if has(entries, name) || misspelt.contains(&name) {
                 continue;
             }
-            let wanted = schema
-                .get("properties")
-                .and_then(|fields| fields.get(name))
-                .map(|field| Shape::of(field, place.owner.schema));
-            let example = match wanted {
-                Some(shape) if shape.only_reference() => "${…}".to_owned(),
-                Some(shape) if shape.secret => "${env.…}".to_owned(),
-                _ => "…".to_owned(),
-            };
+            let example = example(schema, name, place.owner.schema);
+            let meaning = meaning(schema, name).map(|text| format!(": {text}"));
             self.mistakes.push(
                 Diagnostic::error("PGF0105", format!("{place} needs `{name}`"))
                     .at(place.span, format!("`{name}` is missing here"))
-                    .help(format!("add `{name}: {example}`")),
+                    .help(format!("add `{name}: {example}`{}", meaning.unwrap_or_default())),
             );
         }
     }
@@ -127,6 +129,28 @@ impl<'a> Checker<'a> {
             self.mistakes.push(Diagnostic::error("PGF0131", message).at(place.span, text));
         }
     }
+}
+
+/// What a value of field `name` looks like.
+pub(super) fn example(schema: &Json, name: &str, root: &Json) -> &'static str {
+    let field = schema.get("properties").and_then(|fields| fields.get(name));
+    match field.map(|field| Shape::of(field, root)) {
+        Some(shape) if shape.only_reference() => "${…}",
+        Some(shape) if shape.secret => "${env.…}",
+        _ => "…",
+    }
+}
+
+/// The first sentence of what the type says of its field `name`.
+fn meaning(schema: &Json, name: &str) -> Option<String> {
+    let text = schema.get("properties")?.get(name)?.get("description")?.as_str()?;
+    let sentence = text.split(". ").next().unwrap_or(text).trim_end_matches('.');
+    let mut letters = sentence.chars();
+    let first = letters.next()?;
+    // A word that is all capitals (`PEM`) keeps them.
+    let lower = letters.clone().next().is_none_or(|second| !second.is_uppercase());
+    let first = if lower { first.to_ascii_lowercase() } else { first };
+    Some(format!("{first}{}", letters.as_str()).replace('\n', " "))
 }
 
 fn has(entries: &[Entry], name: &str) -> bool {

@@ -42,11 +42,14 @@ pub(crate) struct Place<'p, 'a> {
     pub(crate) span: Span,
     /// Secrets may stand here though the schema does not say that it is one.
     pub(crate) secrets: bool,
+    /// Nothing is known of what may stand here, so only what is wrong anywhere is a mistake.
+    pub(crate) unknown: bool,
 }
 
 impl<'p, 'a> Place<'p, 'a> {
     pub(crate) fn root(owner: &'p Owner<'a>) -> Self {
-        Self { owner, name: Name::Root, parent: None, span: owner.span, secrets: false }
+        let span = owner.span;
+        Self { owner, name: Name::Root, parent: None, span, secrets: false, unknown: false }
     }
 
     pub(crate) fn field<'q>(&'q self, name: &'q str, span: Span) -> Place<'q, 'a>
@@ -59,6 +62,7 @@ impl<'p, 'a> Place<'p, 'a> {
             parent: Some(self),
             span,
             secrets: self.secrets,
+            unknown: self.unknown,
         }
     }
 
@@ -72,12 +76,23 @@ impl<'p, 'a> Place<'p, 'a> {
             parent: Some(self),
             span,
             secrets: self.secrets,
+            unknown: self.unknown,
         }
     }
 
     /// The same place, where secrets are accepted if `accepted` or if they were before.
     pub(crate) fn secretly(&self, accepted: bool) -> Place<'_, 'a> {
         Place { secrets: self.secrets || accepted, ..*self }
+    }
+
+    /// The same place, if nothing is known of what may stand there.
+    pub(crate) fn unknown(&self) -> Place<'_, 'a> {
+        Place { secrets: true, unknown: true, ..*self }
+    }
+
+    /// The name of the block.
+    pub(crate) fn owner_name(&self) -> &str {
+        self.owner.label.split('`').nth(1).unwrap_or_default()
     }
 
     /// Whether it is a resource's block itself.
@@ -102,8 +117,7 @@ impl<'p, 'a> Place<'p, 'a> {
 
     /// A name for an environment variable that could hold the value: `LINODE_TOKEN`.
     pub(crate) fn environment_name(&self) -> String {
-        let owner = self.owner.label.split('`').nth(1).unwrap_or_default();
-        format!("{owner}_{}", self.path())
+        format!("{}_{}", self.owner_name(), self.path())
             .chars()
             .filter(|c| *c != ']')
             .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })

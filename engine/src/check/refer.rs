@@ -23,7 +23,13 @@ impl<'a> Checker<'a> {
             return Template::Reference(reference);
         }
         if shape.only_reference() {
-            self.whole_resource_wanted(reference.span, shape, place, "one of its attributes");
+            let name = reference.address.name();
+            self.whole_resource_wanted(
+                reference.span,
+                shape,
+                place,
+                &format!("an attribute of `{name}`"),
+            );
             return Template::Reference(reference);
         }
         let Ok(target) = self.scope.target(&reference) else {
@@ -75,7 +81,11 @@ impl<'a> Checker<'a> {
         if !kinds.fits(textual) {
             let message = format!("`{}` is {kinds} and has no form as text", told(reference));
             let text = "inside longer text";
-            self.mistakes.push(Diagnostic::error("PGF0121", message).at(reference.span, text));
+            let help = (kinds == Kinds::LIST)
+                .then(|| format!("take one element: `${{{}[0]}}`", told(reference)));
+            self.mistakes.push(
+                Diagnostic::error("PGF0121", message).at(reference.span, text).maybe_help(help),
+            );
         }
         if target.passes && !accepted {
             let mistake = self.secret_told(reference.span, place);
@@ -85,6 +95,9 @@ impl<'a> Checker<'a> {
     }
 
     fn whole(&mut self, reference: &Reference, shape: &Shape<'a>, place: &Place<'_, 'a>) {
+        if place.unknown {
+            return;
+        }
         let Some(needs) = shape.reference() else {
             self.value_wanted(reference, place);
             return;
@@ -96,12 +109,14 @@ impl<'a> Checker<'a> {
             return;
         }
         let name = reference.address.name();
-        let message =
-            format!("{place} needs a resource with {}, which `{name}` has not", listed(&lacking));
+        let message = format!(
+            "{place} needs a resource with {}, which `{name}` does not have",
+            listed(&lacking)
+        );
         self.mistakes.push(
             Diagnostic::error("PGF0119", message)
                 .at(reference.span, format!("a `{}` has no {}", info.name, listed(&lacking)))
-                .help(self.would_do(&needs)),
+                .help(self.would_do(&needs, place)),
         );
     }
 
@@ -135,12 +150,15 @@ impl<'a> Checker<'a> {
         self.mistakes.push(
             Diagnostic::error("PGF0119", format!("{place} wants a whole resource"))
                 .at(span, found)
-                .help(self.would_do(&needs)),
+                .help(self.would_do(&needs, place)),
         );
     }
 
-    fn would_do(&self, needs: &[&str]) -> String {
-        let fitting = self.scope.fitting(needs);
+    /// Resources that the field could be given; its own block is none.
+    fn would_do(&self, needs: &[&str], place: &Place<'_, 'a>) -> String {
+        let own = format!("${{{}}}", place.owner_name());
+        let mut fitting = self.scope.fitting(needs);
+        fitting.retain(|other| *other != own);
         match fitting.len() {
             0 => format!("refer to a resource with {}", listed(needs)),
             1..=8 => format!("these would do: {}", listed(&fitting)),
@@ -179,7 +197,7 @@ fn unfit(target: &Target<'_>, shape: &Shape<'_>, schema: &Json) -> Option<(Strin
 
 /// The attribute that is meant when a field is given a whole resource.
 fn likely(info: &TypeInfo, path: &str) -> Option<&'static str> {
-    let field = path.rsplit('.').next().unwrap_or(path);
+    let field = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
     if info.attribute("url").is_some() && field.contains("url") {
         return Some("url");
     }

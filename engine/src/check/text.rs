@@ -1,5 +1,8 @@
 //! Text: what it is after its variables are put in, and whether a secret may be there.
 
+use serde_json::Value as Json;
+
+use super::object::example;
 use super::{Checker, Kinds, Place, Shape};
 use crate::diag::line::url_passwords;
 use crate::diag::{Diagnostic, Span};
@@ -67,7 +70,7 @@ impl<'a> Checker<'a> {
         let kind = kind(&tree);
         if !shape.kinds().has(kind) {
             let node = Node { value: value(&tree), span };
-            let help = self.kind_help(&tree, shape);
+            let help = self.kind_help(&tree, shape, place);
             self.wrong_kind(&node, shape, place, help);
         } else {
             self.constraints(&tree, span, kind, shape, place);
@@ -85,6 +88,7 @@ impl<'a> Checker<'a> {
     ) -> Template {
         if shape.only_reference() {
             self.whole_resource_wanted(span, shape, place, "text with a reference in it");
+            return Template::Join(parts);
         } else if !shape.kinds().has(Kinds::TEXT) {
             let node = Node { value: Value::Str(String::new()), span };
             self.wrong_kind(&node, shape, place, None);
@@ -158,12 +162,17 @@ impl<'a> Checker<'a> {
         self.mistakes.push(
             Diagnostic::error("PGF0124", format!("a password written in clear in {place}"))
                 .at(span, "a URL with a password in it")
-                .help("keep the URL in the environment: `${env.DATABASE_URL}`"),
+                .help(if place.within("command") {
+                    "hand it over by `env:`, and let the program read it there: `env: { DATABASE_URL: \"${env.DATABASE_URL}\" }`"
+                        .to_owned()
+                } else {
+                    format!("keep it in the environment: `${{env.{}}}`", place.environment_name())
+                }),
         );
         true
     }
 
-    fn kind_help(&self, tree: &Tree, shape: &Shape<'a>) -> Option<String> {
+    fn kind_help(&self, tree: &Tree, shape: &Shape<'a>, place: &Place<'_, 'a>) -> Option<String> {
         let kinds = shape.kinds();
         match tree {
             Tree::Text(text) if kinds.has(Kinds::BOOLEAN) => match text.as_str() {
@@ -174,7 +183,21 @@ impl<'a> Checker<'a> {
             Tree::Text(text) if kinds.has(Kinds::NUMBER) && text.parse::<f64>().is_ok() => {
                 Some(format!("write `{text}` without quotes"))
             }
-            Tree::Text(text) if kinds.has(Kinds::LIST) => Some(format!("write `[{text}]`")),
+            Tree::Text(text) if kinds.has(Kinds::LIST) => {
+                let bare = |c: char| c.is_ascii_alphanumeric() || "_./:@%+-".contains(c);
+                let quote = if text.chars().all(bare) { "" } else { "\"" };
+                Some(format!("write `[{quote}{text}{quote}]`"))
+            }
+            Tree::Text(_) if kinds.has(Kinds::MAP) => {
+                let branch = shape.accepting(Kinds::MAP).next()?;
+                let required = branch.get("required")?.as_array()?;
+                let fields: Vec<String> = required
+                    .iter()
+                    .filter_map(Json::as_str)
+                    .map(|name| format!("{name}: {}", example(branch, name, place.owner.schema)))
+                    .collect();
+                Some(format!("write `{{ {} }}`", fields.join(", ")))
+            }
             _ => None,
         }
     }

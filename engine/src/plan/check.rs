@@ -71,7 +71,7 @@ fn legal_actions(plan: &Plan, found: &mut Vec<String>) {
             Kind::Managed => !matches!(change.action, Action::Run | Action::Settle | Action::Read),
             Kind::Run => matches!(
                 change.action,
-                Action::Run | Action::Settle | Action::NoOp | Action::Forget
+                Action::Run | Action::Settle | Action::NoOp | Action::Forget | Action::Delete
             ),
             Kind::Lookup => matches!(change.action, Action::Read | Action::NoOp | Action::Forget),
             Kind::Scoped => change.action == Action::Forget,

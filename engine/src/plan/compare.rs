@@ -32,7 +32,8 @@ pub fn difference(
         return (!same).then(|| change(Some(want.storable()), handle.id.is_none()));
     }
     if want.has_unknown() {
-        return Some(change(None, true));
+        let partly = matches!(want, Tree::Map(_) | Tree::List(_));
+        return Some(change(partly.then(|| want.shown()), true));
     }
     if want.has_secret() && there.is_some() {
         return None;

@@ -19,8 +19,11 @@ pub fn destroy(input: &Input<'_>) -> Plan {
         let staging = traits.is_some_and(|traits| traits.staging);
         let confirmed = steps::unconfirmed_delete(input, address).is_none();
         let managed = entry.kind == Kind::Managed;
-        let delete = managed
-            && if guarded { confirmed } else { staging || entry.on_remove == OnRemove::Destroy };
+        let delete = match (managed, guarded) {
+            (true, true) => confirmed,
+            (true, false) => staging || entry.on_remove == OnRemove::Destroy,
+            (false, _) => staging,
+        };
         let reason = match (delete, guarded, managed) {
             (true, true, _) => "confirmed by name".to_owned(),
             (true, false, _) if staging => "staging".to_owned(),

@@ -9,7 +9,7 @@ use serde_saphyr::granit_parser::{
 };
 
 use super::{Entry, Node, Source, Value, scalar};
-use crate::diag::{Diagnostic, Span};
+use crate::diag::{Diagnostic, Label, Span};
 
 /// Bytes of one spec.
 const MOST_BYTES: usize = 256 << 20;
@@ -19,6 +19,9 @@ const MOST_NODES: usize = 2_000_000;
 const MOST_DEPTH: usize = 32;
 /// After so many mistakes of form the rest is not worth telling.
 const MOST_MISTAKES: usize = 20;
+
+/// Anchors and the like that are marked after the first.
+const MOST_MARKS: usize = 4;
 
 /// Reads the one document in `source`: its tree, and everything refused, in the order of the text.
 ///
@@ -50,6 +53,13 @@ pub fn parse(source: &Source) -> (Option<Node>, Vec<Diagnostic>) {
     if reader.root.is_none() && reader.mistakes.is_empty() {
         reader.mistakes.push(
             Diagnostic::error("PGF0010", "the spec is empty")
+                .at(
+                    Span::default(),
+                    match source.text.trim().is_empty() {
+                        true => "nothing is here",
+                        false => "nothing but comments, or nothing at all, is here",
+                    },
+                )
                 .help("begin with `pgferry: 1` and a `name:`"),
         );
     }
@@ -65,6 +75,7 @@ fn too_large(limit: &str) -> Diagnostic {
 fn too_deep(span: Span) -> Diagnostic {
     Diagnostic::error("PGF0005", "lists and maps are nested too deeply")
         .at(span, format!("more than {MOST_DEPTH} inside one another"))
+        .help("no field takes so many; take brackets or indentation away")
 }
 
 /// A list or map whose end has not come yet.
@@ -198,7 +209,10 @@ impl Reader<'_> {
                         Diagnostic::error("PGF0007", format!("`{}` is there twice", entry.key))
                             .at(entry.key_span, "again here")
                             .context(earlier.key_span, "first here")
-                            .help("keep one of the two"),
+                            .help(match entry.value.value {
+                                Value::Map(_) => "keep one of the two, or give one another name",
+                                _ => "keep one of the two",
+                            }),
                     );
                 }
                 _ => first = Some(entry),
@@ -217,7 +231,15 @@ impl Reader<'_> {
         }
     }
 
+    /// One mistake for all of them, since one decision led to all; the first few are marked.
     fn refuse_anchor(&mut self, what: &str, span: Span) {
+        if let Some(known) = self.mistakes.iter_mut().find(|mistake| mistake.code == "PGF0002") {
+            let mark = Label { span, text: what.to_owned() };
+            if known.context.len() < MOST_MARKS && !known.context.contains(&mark) {
+                known.context.push(mark);
+            }
+            return;
+        }
         self.mistakes.push(
             Diagnostic::error(
                 "PGF0002",
@@ -236,9 +258,16 @@ impl Reader<'_> {
             self.mistakes.push(too_deep(Span { start: at, end: at }));
             return;
         }
+        let said = fault.kind().to_string();
+        let help = if said.contains("tab") {
+            "indent by spaces"
+        } else {
+            "the cause may be a line before: a quote or bracket that is not closed, or text with `: ` in it that needs quotes"
+        };
         self.mistakes.push(
             Diagnostic::error("PGF0001", "the spec is not valid YAML")
-                .at(Span { start: at, end: at }, fault.kind().to_string()),
+                .at(Span { start: at, end: at }, said)
+                .help(help),
         );
     }
 

@@ -8,7 +8,7 @@ use super::interpolate::References;
 use super::{Block, COMMON_FIELDS, RESERVED_NAMES};
 use crate::address::{Address, is_name};
 use crate::check::{Checker, Owner, Place};
-use crate::diag::{Diagnostic, did_you_mean, listed};
+use crate::diag::{Diagnostic, did_you_mean, listed, suggestion};
 use crate::info::{Kind, OnRemove, TypeInfo};
 use crate::source::{Entry, Node, Value};
 
@@ -31,7 +31,19 @@ pub(super) fn bad_name(entry: &Entry, what: &str) -> Option<Diagnostic> {
     if !is_name(&entry.key) {
         let message = format!("`{}` cannot name {what}", entry.key);
         let rule = "a letter or `_`, then letters, digits, `_` and `-`";
-        return Some(Diagnostic::error("PGF0110", message).at(entry.key_span, rule));
+        let mut proper: String = entry
+            .key
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+            .collect();
+        if !proper.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            proper.insert(0, '_');
+        }
+        return Some(
+            Diagnostic::error("PGF0110", message)
+                .at(entry.key_span, rule)
+                .help(format!("write `{proper}:`")),
+        );
     }
     None
 }
@@ -45,16 +57,25 @@ pub(super) fn read<'a>(checker: &mut Checker<'a>, entries: &[Entry]) -> Blocks {
         if RESERVED_NAMES.contains(&name) {
             let message = format!("`{name}` cannot name a resource");
             let text = format!("`${{{name}.…}}` has a meaning of its own");
-            checker.mistakes.push(Diagnostic::error("PGF0110", message).at(entry.key_span, text));
+            checker.mistakes.push(
+                Diagnostic::error("PGF0110", message)
+                    .at(entry.key_span, text)
+                    .help("choose another name"),
+            );
         } else {
             checker.mistakes.extend(bad_name(entry, "a resource"));
         }
         let Some(fields) = entry.value.as_map() else {
             let kind = entry.value.kind();
+            let typed = entry.value.as_str().filter(|text| checker.scope.types.contains_key(text));
+            let help = match typed {
+                Some(type_name) => format!("write `{name}: {{ type: {type_name} }}`"),
+                None => format!("write a line `type: …` below `{name}:`"),
+            };
             checker.mistakes.push(
                 Diagnostic::error("PGF0106", format!("resource `{name}` wants a map, not {kind}"))
                     .at(entry.key_span, format!("its value is {kind}"))
-                    .help("begin it with `type: …`"),
+                    .help(help),
             );
             continue;
         };
@@ -91,13 +112,20 @@ fn block<'a>(
     let mut skip = COMMON_FIELDS.to_vec();
     skip.extend(LATER_FIELDS.iter().filter(|field| !own(field)));
     // Of an unknown type nothing is known, so nothing but its references is checked.
-    let place_of_fields = place.secretly(info.is_none());
-    let templates = checker.object(fields, schema, &skip, &place_of_fields);
+    let place_of_fields = if info.is_none() { &place.unknown() } else { &place };
+    let templates = checker.object(fields, schema, &skip, place_of_fields);
     for field in fields.iter().filter(|field| LATER_FIELDS.contains(&field.key.as_str())) {
         if !own(&field.key) {
             let message = format!("`{}` is not in this version yet", field.key);
-            let text = "refused rather than ignored";
-            checker.mistakes.push(Diagnostic::error("PGF0128", message).at(field.key_span, text));
+            let help = match field.key.as_str() {
+                "for_each" => "write a block for each of them",
+                _ => "leave it out",
+            };
+            checker.mistakes.push(
+                Diagnostic::error("PGF0128", message)
+                    .at(field.key_span, "refused rather than ignored")
+                    .help(help),
+            );
         }
     }
     let find = |key: &str| {
@@ -141,17 +169,23 @@ fn block_type(checker: &mut Checker<'_>, entry: &Entry, info: Option<&TypeInfo>)
     };
     let known = checker.scope.types.keys().copied();
     let noun = known.clone().find(|known| known.rsplit('.').next() == Some(written));
-    let help = match noun.or_else(|| did_you_mean(written, known.clone())) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => {
-            let prefix = written.split('.').next().unwrap_or_default();
-            let of_provider: Vec<&str> =
-                known.clone().filter(|t| t.split('.').next() == Some(prefix)).collect();
-            match of_provider.is_empty() {
-                false => format!("the types of `{prefix}` are {}", listed(&of_provider)),
-                true => format!("the types are {}", listed(&known.collect::<Vec<_>>())),
-            }
+    let prefix = written.split('.').next().unwrap_or_default();
+    let of_provider: Vec<&str> =
+        known.clone().filter(|t| t.split('.').next() == Some(prefix)).collect();
+    // Within a provider the nouns alone are compared: a long prefix makes any two of its types look alike.
+    let meant = match written.split_once('.').filter(|_| !of_provider.is_empty()) {
+        Some((_, noun)) => {
+            let nouns = of_provider.iter().filter_map(|t| t.split_once('.').map(|(_, noun)| noun));
+            did_you_mean(noun, nouns).map(|noun| format!("{prefix}.{noun}"))
         }
+        None => did_you_mean(written, known.clone()).map(str::to_owned),
+    };
+    let help = match noun.map(str::to_owned).or(meant) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if of_provider.is_empty() => {
+            format!("the types are {}", listed(&known.collect::<Vec<_>>()))
+        }
+        None => format!("the types of `{prefix}` are {}", listed(&of_provider)),
     };
     checker.mistakes.push(
         Diagnostic::error("PGF0103", format!("unknown type `{written}` of `{name}`"))
@@ -171,13 +205,26 @@ fn on_remove(
     let choice = match field.value.as_str() {
         Some("keep") => OnRemove::Keep,
         Some("destroy") => OnRemove::Destroy,
-        _ => {
+        Some(other) => {
+            let help = match other {
+                "delete" | "remove" => Some("write `destroy`".to_owned()),
+                _ => suggestion(other, ["keep", "destroy"], "write one of them"),
+            };
+            let message = format!("`on_remove` of {owner} cannot be `{other}`");
             checker.mistakes.push(
-                Diagnostic::error(
-                    "PGF0107",
-                    format!("`on_remove` of {owner} is `keep` or `destroy`"),
-                )
-                .at(field.key_span, "neither of them"),
+                Diagnostic::error("PGF0107", message)
+                    .at(field.value.span, "neither `keep` nor `destroy`")
+                    .maybe_help(help),
+            );
+            return None;
+        }
+        None => {
+            let kind = field.value.kind();
+            let message = format!("`on_remove` of {owner} wants text, not {kind}");
+            checker.mistakes.push(
+                Diagnostic::error("PGF0106", message)
+                    .at(field.key_span, format!("its value is {kind}"))
+                    .help("write `keep` or `destroy`"),
             );
             return None;
         }
@@ -249,11 +296,16 @@ fn depended_on(
     };
     if let Some(inner) = name.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
         let bare = inner.split(['.', '[']).next().unwrap_or(inner).trim();
+        let known = checker.scope.resources.keys().copied();
+        let meant = match checker.scope.resources.contains_key(bare) {
+            true => bare,
+            false => did_you_mean(bare, known).unwrap_or(bare),
+        };
         let message = format!("`depends_on` of {owner} lists names, not references");
         return Err(Box::new(
             Diagnostic::error("PGF0111", message)
                 .at(item.span, "a reference")
-                .help(format!("write `{bare}`")),
+                .help(format!("write `{meant}`")),
         ));
     }
     let block = name.split('[').next().unwrap_or(name);

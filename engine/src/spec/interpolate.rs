@@ -128,7 +128,8 @@ impl Scope<'_> {
             "env" => self.environment(single(expression, span, "env")?, span),
             "each" => Err(Box::new(
                 Diagnostic::error("PGF0128", "`for_each` is not in this version yet")
-                    .at(span, "`each` belongs to it"),
+                    .at(span, "`each` belongs to it")
+                    .help("write a block for each of them"),
             )),
             _ if references == References::Refused => Err(Box::new(
                 Diagnostic::error("PGF0127", "a resource cannot be referred to here")
@@ -151,7 +152,7 @@ impl Scope<'_> {
         let Some(variable) = self.variables.get(name) else {
             let known = self.variables.keys().map(String::as_str);
             let help = suggestion(name, known, "the variables are")
-                .unwrap_or_else(|| format!("declare it: `variables: {{ {name}: {{}} }}`"));
+                .unwrap_or_else(|| format!("declare it: `variables: {{ {name}: {{ default: … }} }}`"));
             return Err(Box::new(
                 Diagnostic::error("PGF0114", format!("there is no variable `{name}`"))
                     .at(span, "not declared under `variables:`")
@@ -198,7 +199,10 @@ fn single<'e>(
         _ => Err(Box::new(
             Diagnostic::error("PGF0111", "a malformed reference")
                 .at(span, format!("`{root}` takes one name"))
-                .help(format!("write `${{{root}.name}}`")),
+                .help(match root {
+                    "env" => "write `${env.NAME}`".to_owned(),
+                    _ => format!("write `${{{root}.name}}`"),
+                }),
         )),
     }
 }

@@ -88,7 +88,9 @@ pub fn load(
     let Some(entries) = root.as_map() else {
         let said = format!("this is {}", root.kind());
         return Err(vec![
-            Diagnostic::error("PGF0010", "a spec is a map").at(first_line(source, root.span), said),
+            Diagnostic::error("PGF0010", "a spec is a map")
+                .at(first_line(source, root.span), said)
+                .help("begin with `pgferry: 1` and a `name:`, without `-` before them"),
         ]);
     };
     unknown_keys(entries, &mut mistakes);
@@ -221,9 +223,14 @@ fn format_version(entries: &[Entry], mistakes: &mut Vec<Diagnostic>) {
                 .at(span, "this pgferry reads format 1")
                 .help("use a newer pgferry"),
         ),
+        Value::Int(_) => mistakes.push(
+            Diagnostic::error("PGF0102", "there is no such format of specs")
+                .at(span, "this pgferry reads format 1")
+                .help("write `pgferry: 1`"),
+        ),
         _ => mistakes.push(
-            Diagnostic::error("PGF0102", "the format of a spec is a number")
-                .at(span, "not a format")
+            Diagnostic::error("PGF0102", "the format of a spec is a whole number")
+                .at(span, format!("this is {}", found.value.kind()))
                 .help("write `pgferry: 1`"),
         ),
     }
@@ -301,7 +308,8 @@ fn outputs(checker: &mut Checker<'_>, entries: &[Entry]) -> IndexMap<String, Tem
             references: References::Allowed,
             schema: &ANYTHING,
         };
-        let template = checker.anything(&entry.value, &Place::root(&owner));
+        let place = Place::root(&owner);
+        let template = checker.value(&entry.value, &ANYTHING, &place.secretly(true));
         outputs.insert(entry.key.clone(), template);
     }
     outputs

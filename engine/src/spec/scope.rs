@@ -161,6 +161,11 @@ fn attributes(info: &TypeInfo) -> Option<String> {
     Some(format!("a `{}` has {}", info.name, listed(&known)))
 }
 
+/// Whether the value has no inside at all.
+fn has_no_inside(shape: &Shape<'_>) -> bool {
+    !shape.kinds().has(Kinds::LIST) && !shape.kinds().has(Kinds::MAP)
+}
+
 /// Follows `path` into `schema`.
 fn walk<'a>(
     schema: &'a Json,
@@ -184,7 +189,13 @@ fn walk<'a>(
         };
         let Some(branch) = shape.accepting(kind).next() else {
             let what = if kind == Kinds::LIST { "elements" } else { "members" };
-            return Err(Box::new(wrong(what, format!("it is {}", shape.kinds()))));
+            let help = match has_no_inside(&shape) {
+                true => Some(format!("write `${{{told}}}`")),
+                false => None,
+            };
+            return Err(Box::new(
+                wrong(what, format!("it is {}", shape.kinds())).maybe_help(help),
+            ));
         };
         let next = match step {
             Step::Index(_) => branch.get("items"),

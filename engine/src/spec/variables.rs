@@ -136,7 +136,7 @@ fn declared(checker: &mut Checker<'_>, entry: &Entry, given: Option<&String>) ->
         checker.mistakes.push(
             Diagnostic::error(
                 "PGF0127",
-                format!("the default of variable `{}` is a plain value", entry.key),
+                format!("the default of variable `{}` must be a plain value", entry.key),
             )
             .at(field.value.span, "a reference")
             .help("refer to it where the variable is used"),
@@ -174,9 +174,14 @@ fn declared(checker: &mut Checker<'_>, entry: &Entry, given: Option<&String>) ->
         }
         if preset.as_ref().is_some_and(|tree| *tree != Tree::Null && natural(tree) != kind) {
             let message =
-                format!("the default of variable `{}` is no `{}`", entry.key, kind.word());
+                format!("the default of variable `{}` is not a `{}`", entry.key, kind.word());
             let said = format!("this is {}", field.value.kind());
-            checker.mistakes.push(Diagnostic::error("PGF0116", message).at(field.value.span, said));
+            let natural = preset.as_ref().map_or(Type::Text, natural).word();
+            checker.mistakes.push(
+                Diagnostic::error("PGF0116", message)
+                    .at(field.value.span, said)
+                    .help(format!("change the default, or write `type: {natural}`")),
+            );
             return broken;
         }
     }
@@ -188,12 +193,12 @@ fn declared(checker: &mut Checker<'_>, entry: &Entry, given: Option<&String>) ->
             Some(tree) => Variable { value: Some(tree), default: None },
             None => {
                 let message =
-                    format!("the value given for variable `{}` is no `{}`", entry.key, kind.word());
+                    format!("the value given for variable `{}` is not a `{}`", entry.key, kind.word());
                 let mistake = Diagnostic::error("PGF0117", message)
                     .at(entry.key_span, format!("declared as `{}`", kind.word()));
                 checker.mistakes.push(match kind {
                     Type::Boolean => mistake.help("give `true` or `false`"),
-                    _ => mistake,
+                    _ => mistake.help(format!("give a number: `--var {}=1`", entry.key)),
                 });
                 broken
             }

@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The type.
 pub struct Command;
 
-/// What people write.
+/// A program that is run once, without a shell; it fails the apply unless it exits with 0.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {

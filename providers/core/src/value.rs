@@ -32,7 +32,7 @@ impl JsonSchema for Any {
     }
 }
 
-/// What people write.
+/// A value to hand on, made anew when it changes; of use in tests and as a constant.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {

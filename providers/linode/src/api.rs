@@ -13,9 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use url::Url;
 
-use crate::wire::{
-    Access, Bucket, Certificate, Credentials, Endpoint, Instance, Key, Objects, Page,
-};
+use crate::wire::{Access, Bucket, Certificate, Credentials, Endpoint, Instance, Key, Page};
 
 const LINODE: &str = "https://api.linode.com";
 const VERSION: &str = "v4";
@@ -144,17 +142,6 @@ impl Api {
     ) -> Result<(), Error> {
         let call = Call::put(&["object-storage", "buckets", region, label, "access"]);
         self.client.send(cx, call.json(json!({ "acl": acl }))).await.map(drop)
-    }
-
-    /// The first objects of a bucket; needs no key.
-    pub(crate) async fn objects(
-        &self,
-        cx: &Cx,
-        region: &str,
-        label: &str,
-    ) -> Result<Objects, Error> {
-        let call = Call::get(&["object-storage", "buckets", region, label, "object-list"]);
-        self.one(cx, call.query("page_size", "100")).await
     }
 
     pub(crate) async fn keys(&self, cx: &Cx) -> Result<Vec<Key>, Error> {

@@ -64,10 +64,6 @@ pub(crate) struct Spec {
     #[serde(default, rename = "encryption")]
     #[schemars(extend("x-change" = "volatile"))]
     _encryption: Encryption,
-    /// What happens to what was put there once it has served. Default: `keep`.
-    #[serde(default, rename = "after_use")]
-    #[schemars(extend("x-change" = "volatile"))]
-    _after_use: AfterUse,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -95,14 +91,6 @@ enum Encryption {
     Required,
     #[default]
     None,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum AfterUse {
-    #[default]
-    Keep,
-    Remove,
 }
 
 /// What others may refer to.

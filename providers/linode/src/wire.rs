@@ -112,19 +112,6 @@ pub(crate) struct Key {
     pub(crate) secret_key: Secret,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Objects {
-    #[serde(default)]
-    pub(crate) data: Vec<Object>,
-    #[serde(default)]
-    pub(crate) is_truncated: bool,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Object {
-    pub(crate) name: String,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

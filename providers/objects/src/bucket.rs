@@ -11,12 +11,17 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::path::Path;
 use object_store::signer::Signer;
-use object_store::{BackoffConfig, ClientOptions, ObjectStoreExt, RetryConfig};
+use object_store::{
+    Attribute, BackoffConfig, ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, RetryConfig,
+};
 
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::error::{Class, ObjectError};
 use crate::signed_url::{MAX_EXPIRES, SignedUrl};
+
+/// The metadata key under which an object says whose it is.
+pub(crate) const MARK: &str = "pgferry";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 // Covers the sending of a whole part: 16 MiB at 0.3 Mbit/s.
@@ -108,6 +113,23 @@ impl Bucket {
                     ObjectError::rejected(&attempt, error.to_string())
                 })?,
             })),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(ObjectError::from_store(&attempt, &error)),
+        }
+    }
+
+    /// What an object was marked with when its upload began; `None` without a mark, or without an object.
+    ///
+    /// # Errors
+    /// As [`Bucket::head`].
+    pub async fn mark_of(&self, key: &str) -> Result<Option<String>, ObjectError> {
+        let attempt = format!("looking at `{key}` in `{}`", self.name);
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        match self.store.get_opts(&self.path(&attempt, key)?, options).await {
+            Ok(found) => {
+                let mark = found.attributes.get(&Attribute::Metadata(MARK.into()));
+                Ok(mark.map(|mark| mark.to_string()))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(ObjectError::from_store(&attempt, &error)),
         }

@@ -11,9 +11,11 @@ use md5::Md5;
 use object_store::PutPayload;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
+use object_store::{Attribute, Attributes, PutMultipartOptions};
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinError, JoinSet};
 
+use crate::bucket::MARK;
 use crate::bucket::{Bucket, unquoted};
 use crate::error::{Class, ObjectError};
 use crate::listing::Upload;
@@ -57,11 +59,27 @@ impl Bucket {
     /// # Errors
     /// Any class. After `Transient` an upload may have begun: [`Bucket::uploads`] tells.
     pub async fn start_upload(&self, key: &str) -> Result<Upload, ObjectError> {
+        self.start(key, PutMultipartOptions::default()).await
+    }
+
+    /// Like [`Bucket::start_upload`], for an object that [`Bucket::mark_of`] will know again by `mark`, which is stored
+    /// beside it in clear.
+    ///
+    /// # Errors
+    /// As [`Bucket::start_upload`].
+    pub async fn start_marked_upload(&self, key: &str, mark: &str) -> Result<Upload, ObjectError> {
+        let mut attributes = Attributes::new();
+        attributes.insert(Attribute::Metadata(MARK.into()), mark.to_owned().into());
+        let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+        self.start(key, options).await
+    }
+
+    async fn start(&self, key: &str, options: PutMultipartOptions) -> Result<Upload, ObjectError> {
         let attempt = format!("beginning the upload of `{key}` to `{}`", self.name);
         let path = self.path(&attempt, key)?;
         let upload_id = self
             .store
-            .create_multipart(&path)
+            .create_multipart_opts(&path, options)
             .await
             .map_err(|error| ObjectError::from_store(&attempt, &error))?;
         Ok(Upload { key: key.to_owned(), upload_id, initiated: None })

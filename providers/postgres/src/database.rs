@@ -18,7 +18,7 @@ use crate::facts::plain_version;
 /// The type.
 pub struct Database;
 
-/// What people write.
+/// Any Postgres database that a URL leads to; looked at, never changed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {

@@ -26,7 +26,7 @@ use crate::quoting::identifier;
 /// The type.
 pub struct Extensions;
 
-/// What people write.
+/// Extensions that a database must have, like those of another or as listed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {

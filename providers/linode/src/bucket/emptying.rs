@@ -12,44 +12,24 @@ use crate::access_key::{self, fault};
 use crate::api::Api;
 use crate::wire;
 
-/// Empties `found`.
+/// Empties `found`, or stops before anything is deleted.
 pub(super) async fn empty(
     api: &Api,
     cx: &Cx,
     region: &str,
     found: &wire::Bucket,
 ) -> Result<(), Fault> {
-    foreign(api, cx, region, &found.label).await?;
     let label = format!("{}-delete", cx.natural_key());
     let access = json!([{
         "bucket_name": found.label, "region": region, "permissions": "read_write",
     }]);
     let key = access_key::make(api, cx, &label, region, access, &[]).await?;
-    let emptied = uploads(cx, region, found, &key).await;
+    let emptied = contents(cx, region, found, &key).await;
     let revoked = access_key::revoke(api, cx, key.id).await;
     emptied.and(revoked)
 }
 
-/// Stops at objects that are there: pgferry cannot prove them to be its own.
-async fn foreign(api: &Api, cx: &Cx, region: &str, label: &str) -> Result<(), Fault> {
-    const NAMED: usize = 5;
-    let objects = api.objects(cx, region, label).await;
-    let objects =
-        objects.map_err(|error| error.during(format!("listing bucket `{label}` in `{region}`")))?;
-    if objects.data.is_empty() {
-        return Ok(());
-    }
-    let mut names: Vec<String> =
-        objects.data.iter().take(NAMED).map(|object| format!("`{}`", object.name)).collect();
-    if objects.is_truncated || objects.data.len() > NAMED {
-        names.push("more".to_owned());
-    }
-    let what = format!("bucket `{label}` in `{region}` is not empty: {}", names.join(", "));
-    Err(Fault::new(Class::Conflict, what)
-        .help("remove what may go, then destroy again; or keep the bucket: `pgferry state rm`"))
-}
-
-async fn uploads(
+async fn contents(
     cx: &Cx,
     region: &str,
     found: &wire::Bucket,
@@ -64,6 +44,7 @@ async fn uploads(
     let bucket =
         Bucket::open(&endpoint, label, credentials).map_err(|error| fault(error, during()))?;
     access_key::usable(cx, &bucket).await?;
+    objects(cx, region, &bucket).await?;
     let begun = bucket.uploads("").await.map_err(|error| fault(error, during()))?;
     for upload in begun {
         cx.effect(&format!("abort upload of {}", upload.key))?;
@@ -73,4 +54,36 @@ async fn uploads(
             .map_err(|error| fault(error, during()))?;
     }
     Ok(())
+}
+
+/// Deletes the objects that carry the mark of this migration. One of somebody else's stops before the first deletion.
+async fn objects(cx: &Cx, region: &str, bucket: &Bucket) -> Result<(), Fault> {
+    const NAMED: usize = 5;
+    let label = bucket.name();
+    let during = || format!("emptying bucket `{label}` in `{region}`");
+    let all = bucket.list("").await.map_err(|error| fault(error, during()))?;
+    let mut foreign = Vec::new();
+    for object in &all {
+        let mark = bucket.mark_of(&object.key).await.map_err(|error| fault(error, during()))?;
+        if mark.as_deref() != Some(cx.world.lineage.as_str()) {
+            foreign.push(format!("`{}`", object.key));
+        }
+    }
+    if foreign.is_empty() {
+        for object in &all {
+            cx.effect(&format!("delete object {}", object.key))?;
+            bucket.delete(&object.key).await.map_err(|error| fault(error, during()))?;
+        }
+        return Ok(());
+    }
+    if foreign.len() > NAMED {
+        foreign.truncate(NAMED);
+        foreign.push("more".to_owned());
+    }
+    let what = format!(
+        "bucket `{label}` in `{region}` holds what is not of this migration: {}",
+        foreign.join(", ")
+    );
+    Err(Fault::new(Class::Conflict, what)
+        .help("remove what may go, then destroy again; or leave the bucket as it is"))
 }

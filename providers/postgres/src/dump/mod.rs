@@ -43,7 +43,7 @@ const COMPRESSES_TO: u64 = 4;
 /// The type.
 pub struct Dump;
 
-/// What people write.
+/// A dump of a database, streamed by `pg_dump` straight into a bucket.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
@@ -143,7 +143,7 @@ impl Resource for Dump {
         want.to.claim(cx, &bucket, before.as_ref(), prior.as_ref()).await?;
         let object = &want.to.object;
         cx.effect("start upload")?;
-        let upload = bucket.start_upload(object).await.map_err(fault)?;
+        let upload = bucket.start_marked_upload(object, &cx.world.lineage).await.map_err(fault)?;
         let claim = Claim {
             bucket: bucket.name().to_owned(),
             object: object.clone(),

@@ -36,7 +36,7 @@ const NEVER: &str = "default_transaction_read_only";
 /// The type.
 pub struct Settings;
 
-/// What people write.
+/// Settings of a database (`ALTER DATABASE … SET`), like those of another or as listed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {

@@ -32,7 +32,7 @@ use self::side::Side;
 /// The type.
 pub struct Verification;
 
-/// What people write.
+/// Compares two databases: objects, rows, contents, sequences, large objects, answers, and that the source stayed quiet.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {

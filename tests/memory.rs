@@ -1,0 +1,40 @@
+//! An apply of a large database needs no more memory than one of a small.
+
+mod stage;
+
+use std::fs;
+
+use pgferry_sandbox::Options;
+use stage::project::Project;
+use stage::{QUICK, Stage};
+
+/// The most that the process ever held, in bytes, as Linux counts it; None elsewhere, or when it has ended.
+fn peak(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[test]
+#[ignore = "a source of 1 GB takes minutes to make; `make test-slow` runs it"]
+fn an_apply_of_a_gigabyte_stays_under_a_hundred_megabytes() {
+    if !cfg!(target_os = "linux") {
+        println!("skipped: only Linux tells the peak of another process");
+        return;
+    }
+    let stage = Stage::start(&Options { megabytes: 1000, ..QUICK });
+    let size = stage.source("select pg_database_size(current_database())");
+    assert!(size.parse::<u64>().unwrap() > 900_000_000, "{size} bytes");
+    let project = Project::new(&stage);
+    let mut running = project.spawn(&["apply", "--auto-approve"]);
+    let mut highest = 0;
+    // The kernel keeps the peak itself, so only what happens after the last look is missed.
+    while running.is_alive() {
+        highest = highest.max(peak(running.id()).unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    running.end().assert_code(0);
+    println!("peak: {highest} bytes for a database of {size}");
+    assert!(highest > 0 && highest < 100_000_000, "{highest} bytes");
+}
