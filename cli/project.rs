@@ -46,13 +46,11 @@ impl Project {
                 .help("write one, or name it with `--file`; examples/linode-to-heroku has one to start from")
         })?;
         let name = path.display().to_string();
-        let spoiled = |mistake: Diagnostic| Stop::Spec {
-            source: Box::new(Source::new(name.clone(), String::new())),
-            mistakes: vec![mistake],
+        let source = Source::from_bytes(name.clone(), bytes).map_err(|spoiled| Stop::Spec {
+            source: Box::new(spoiled.0),
+            mistakes: vec![spoiled.1],
             json: common.json,
-        };
-        let source =
-            Source::from_bytes(name.clone(), bytes).map_err(|mistake| spoiled(*mistake))?;
+        })?;
         let env = environment();
         let base = folder(path).with_context(|| format!("finding the folder of `{name}`"))?;
         let inputs =

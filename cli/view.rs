@@ -5,7 +5,7 @@
 
 use std::io::Write;
 
-use pgferry_engine::diag::Paint;
+use pgferry_engine::diag::{Paint, Severity};
 use pgferry_engine::secret::redact;
 
 use crate::outcome::Stop;
@@ -63,7 +63,8 @@ pub(crate) fn stop(stop: &Stop) {
                 talk(mistake.render_in(source, paint()).trim_end());
                 talk("");
             }
-            let count = mistakes.len();
+            let errors = mistakes.iter().filter(|one| one.severity == Severity::Error);
+            let count = errors.count();
             error(
                 &format!(
                     "{count} mistake{} in `{}`",

@@ -67,11 +67,11 @@ fn meddle(project: &Project, database: &str, statement: &str) {
 fn a_wrong_row_in_the_target_stops_the_cutover() {
     let stage = Stage::start(&QUICK);
     let project = Project::new(&stage);
-    meddle(&project, "target", "delete from billing.rates where country = 'PL'");
+    meddle(&project, "target", "delete from audit.base where id = 2");
     let failed = project.run(&["apply", "--auto-approve"]);
     failed.assert_code(1);
     failed.assert_says(&[
-        "table `billing.rates`: 4 rows expected, 3 found",
+        "table `audit.base`: 2 rows expected, 1 found",
         "Failed:        verified\n",
         "Not attempted: cutover, smoke\n",
     ]);

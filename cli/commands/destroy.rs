@@ -25,6 +25,7 @@ pub(super) async fn run(
     let resources = project.connect(&state)?;
     let plan = destroy(&project.input(&state, &options));
     super::plan::show(&plan, common);
+    super::plan::refuse_errors(&plan)?;
     if !plan.has_changes() {
         return Ok(Exit::Done);
     }

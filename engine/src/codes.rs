@@ -1,6 +1,6 @@
-//! Every code that reading a spec can end with, and its page for `pgferry explain`.
+//! Every code that the engine can end with, and its page under `schema/errors`.
 //!
-//! PGF00xx the file as YAML, PGF01xx the spec. Planning and state (PGF02xx), applying (PGF03xx) and the findings of the
+//! PGF00xx the file as YAML, PGF01xx the spec, PGF02xx the plan; PGF03xx is kept for applying. The findings of the
 //! providers (PGF1xxx) have tables of their own. A code is never used for anything else, even after it is retired.
 
 /// Code, title, explanation.
@@ -228,6 +228,45 @@ pub const CODES: &[Code] = &[
         "PGF0131",
         "fields that do not go together",
         "Some fields are alternatives: exactly one of them, or at least one, must be there.",
+    ),
+    (
+        "PGF0201",
+        "looking at it failed",
+        "A plan compares the spec with what is really there, and what is there could not be read: no answer, an answer \
+         that says no, or credentials that are missing or not allowed. The message holds the cause. What would be an \
+         answer after a while (a limit of requests, a server that is busy) was asked for several times before. Nothing \
+         was changed; plan again when the cause is gone.",
+    ),
+    (
+        "PGF0202",
+        "what is looked up is not there",
+        "A lookup such as `linode.database` is only ever read, and what it names does not exist where the credentials \
+         can see it. Check the fields that name it, and that the token belongs to the account that has it. A migration \
+         that is done stays plannable after its source is gone: this is said only where something still needs it.",
+    ),
+    (
+        "PGF0203",
+        "a field that cannot be changed in place",
+        "The app, add-on or bucket exists with another value of the field, and its provider can only make a new one. \
+         Since that loses what it holds, it is never planned by itself. Put the former value back; or give the new one \
+         a block of its own, let the data move there under a new `run:`, and take the old block away later; or, if what \
+         it holds may be lost, plan again with `--replace ADDRESS`.",
+    ),
+    (
+        "PGF0204",
+        "the target is gone with the data in it",
+        "Something that data was moved into (an add-on, its app) is no longer there, though a restore into it is \
+         remembered as done. A new one would be empty, and the runs that filled the former one would not run again by \
+         themselves. To move the data again, change `run:` in a reviewed commit. If the former one can be had back, \
+         bring it back and plan again.",
+    ),
+    (
+        "PGF0205",
+        "deleting needs a confirmation of the day",
+        "An app or add-on would be deleted with everything in it. That takes `--confirm ADDRESS=NAME` on the command \
+         line, where NAME is its name at the provider, given for this one run; the spec cannot say it in advance. \
+         Without it, what is destroyed by `pgferry destroy` is staging and what says `on_remove: destroy`; the rest is \
+         forgotten and stays where it is.",
     ),
 ];
 

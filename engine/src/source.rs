@@ -97,18 +97,21 @@ impl Source {
     /// A file's content.
     ///
     /// # Errors
-    /// A `PGF0009`: the bytes are no UTF-8, and at which line that begins.
-    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Box<Diagnostic>> {
-        let name = name.into();
+    /// A `PGF0009` at the first bytes that are not UTF-8, with a text to quote in which these are `\u{fffd}`.
+    pub fn from_bytes(
+        name: impl Into<String>,
+        bytes: Vec<u8>,
+    ) -> Result<Self, Box<(Self, Diagnostic)>> {
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(name, text)),
             Err(fault) => {
-                let valid = fault.utf8_error().valid_up_to();
-                let line = 1 + fault.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count();
-                Err(Box::new(
-                    Diagnostic::error("PGF0009", format!("`{name}` is no UTF-8 text: line {line}"))
-                        .help("save the file as UTF-8"),
-                ))
+                let start = fault.utf8_error().valid_up_to();
+                let end = start + char::REPLACEMENT_CHARACTER.len_utf8();
+                let mistake = Diagnostic::error("PGF0009", "the spec is not UTF-8")
+                    .at(Span { start, end }, "not a character of UTF-8")
+                    .help("save the file as UTF-8");
+                let legible = String::from_utf8_lossy(fault.as_bytes()).into_owned();
+                Err(Box::new((Self::new(name, legible), mistake)))
             }
         }
     }
@@ -170,7 +173,12 @@ mod tests {
 
     #[test]
     fn text_must_be_utf8() {
-        let fault = Source::from_bytes("s.yaml", b"a: b\nc: \xff".to_vec()).expect_err("refused");
-        assert_eq!(fault.message, "`s.yaml` is no UTF-8 text: line 2");
+        let refused = Source::from_bytes("s.yaml", b"a: b\nc: \xff".to_vec());
+        let (source, mistake) = *refused.expect_err("refused");
+        assert_eq!(
+            mistake.render(&source),
+            "error[PGF0009]: the spec is not UTF-8\n --> s.yaml:2:4\n2 | c: \u{fffd}\n  |    ^ not a character of UTF-8\n\
+             help: save the file as UTF-8\n"
+        );
     }
 }

@@ -91,7 +91,7 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let example = example(schema, name, place.owner.schema);
-            let meaning = meaning(schema, name).map(|text| format!(": {text}"));
+            let meaning = meaning(schema, name).map(|text| format!(" ({text})"));
             self.mistakes.push(
                 Diagnostic::error("PGF0105", format!("{place} needs `{name}`"))
                     .at(place.span, format!("`{name}` is missing here"))

@@ -6,13 +6,13 @@ use super::{
     Action, Change, Input, Located, Plan, ScopeAction, ScopeChange, Step, StepKind, steps,
 };
 use crate::address::Address;
+use crate::finding::Finding;
 use crate::info::{Kind, OnRemove};
 
 /// Plans a destroy from the state alone; reality is looked at by each deletion itself.
 pub fn destroy(input: &Input<'_>) -> Plan {
     let state = input.state;
     let mut changes = BTreeMap::new();
-    let findings: Vec<Located> = Vec::new();
     for (address, entry) in &state.resources {
         let traits = input.catalog.get(&entry.type_name).map(|info| info.traits);
         let guarded = traits.is_some_and(|traits| traits.guarded);
@@ -35,6 +35,7 @@ pub fn destroy(input: &Input<'_>) -> Plan {
                 format!("kept; to delete it: `--confirm {address}={}`", name.unwrap_or("NAME"))
             }
             (false, false, true) => "kept; `on_remove` is `keep`".to_owned(),
+            (false, false, false) if entry.kind == Kind::Lookup => "was only looked up".to_owned(),
             (false, false, false) => "was done; nothing to delete".to_owned(),
         };
         let change = Change {
@@ -57,6 +58,7 @@ pub fn destroy(input: &Input<'_>) -> Plan {
             (address.clone(), change)
         })
         .collect();
+    let findings = taken_along(input, &changes);
     let plan_steps = teardown(input, &changes, &scopes);
     Plan {
         name: input.spec.name.clone(),
@@ -70,6 +72,26 @@ pub fn destroy(input: &Input<'_>) -> Plan {
         findings,
         steps: plan_steps,
     }
+}
+
+/// What would go with something that was confirmed, without having been confirmed itself: an add-on with its app.
+fn taken_along(input: &Input<'_>, changes: &BTreeMap<Address, Change>) -> Vec<Located> {
+    let guarded = |address: &Address| {
+        let change = changes.get(address);
+        change.is_some_and(|c| input.catalog.get(&c.type_name).is_some_and(|i| i.traits.guarded))
+    };
+    let goes = |address: &Address| changes.get(address).is_some_and(|c| c.action == Action::Delete);
+    let mut findings = Vec::new();
+    for (address, entry) in &input.state.resources {
+        let owner = entry.dependencies.iter().find(|owner| guarded(owner) && goes(owner));
+        let Some(owner) = owner.filter(|_| guarded(address) && !goes(address)) else { continue };
+        let help = steps::unconfirmed_delete(input, address).and_then(|finding| finding.help);
+        let message = format!("`{address}` would go with `{owner}`, with everything in it");
+        let mut finding = Finding::error("PGF0205", message);
+        finding.help = help;
+        findings.push(Located { address: address.clone(), finding });
+    }
+    findings
 }
 
 /// Scopes close first; then dependents go before what they depend on.

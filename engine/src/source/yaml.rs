@@ -57,7 +57,7 @@ pub fn parse(source: &Source) -> (Option<Node>, Vec<Diagnostic>) {
                     Span::default(),
                     match source.text.trim().is_empty() {
                         true => "nothing is here",
-                        false => "nothing but comments, or nothing at all, is here",
+                        false => "nothing but comments",
                     },
                 )
                 .help("begin with `pgferry: 1` and a `name:`"),

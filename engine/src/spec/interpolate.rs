@@ -151,8 +151,9 @@ impl Scope<'_> {
     fn variable(&self, name: &str, span: Span) -> Result<Put, Box<Diagnostic>> {
         let Some(variable) = self.variables.get(name) else {
             let known = self.variables.keys().map(String::as_str);
-            let help = suggestion(name, known, "the variables are")
-                .unwrap_or_else(|| format!("declare it: `variables: {{ {name}: {{ default: … }} }}`"));
+            let help = suggestion(name, known, "the variables are").unwrap_or_else(|| {
+                format!("declare it: `variables: {{ {name}: {{ default: … }} }}`")
+            });
             return Err(Box::new(
                 Diagnostic::error("PGF0114", format!("there is no variable `{name}`"))
                     .at(span, "not declared under `variables:`")

@@ -193,9 +193,7 @@ fn walk<'a>(
                 true => Some(format!("write `${{{told}}}`")),
                 false => None,
             };
-            return Err(Box::new(
-                wrong(what, format!("it is {}", shape.kinds())).maybe_help(help),
-            ));
+            return Err(Box::new(wrong(what, format!("it is {}", shape.kinds())).maybe_help(help)));
         };
         let next = match step {
             Step::Index(_) => branch.get("items"),

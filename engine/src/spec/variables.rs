@@ -192,8 +192,11 @@ fn declared(checker: &mut Checker<'_>, entry: &Entry, given: Option<&String>) ->
             }
             Some(tree) => Variable { value: Some(tree), default: None },
             None => {
-                let message =
-                    format!("the value given for variable `{}` is not a `{}`", entry.key, kind.word());
+                let message = format!(
+                    "the value given for variable `{}` is not a `{}`",
+                    entry.key,
+                    kind.word()
+                );
                 let mistake = Diagnostic::error("PGF0117", message)
                     .at(entry.key_span, format!("declared as `{}`", kind.word()));
                 checker.mistakes.push(match kind {

@@ -176,6 +176,15 @@ impl Api {
         self.platform.send(cx, call.repeatable()).await.map(drop)
     }
 
+    /// Every attachment of an add-on, on whichever app.
+    pub(crate) async fn attachments_of(
+        &self,
+        cx: &Cx,
+        addon: &str,
+    ) -> Result<Vec<Attachment>, Error> {
+        self.list(cx, Call::get(&["addons", addon, "addon-attachments"])).await
+    }
+
     pub(crate) async fn attachments(&self, cx: &Cx, app: &str) -> Result<Vec<Attachment>, Error> {
         self.list(cx, Call::get(&["apps", app, "addon-attachments"])).await
     }

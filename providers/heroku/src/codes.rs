@@ -65,6 +65,12 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "`expires_in` is from 1 minute to 7 days. Heroku may wait before it fetches the dump: give it hours.",
     ),
     (
+        "PGF1515",
+        "the database that is restored into is in use by another app",
+        "A restore empties the database first. An app that reads it meanwhile finds nothing, and what it writes is lost \
+         with the rest. Put that app into maintenance for as long, or restore into another add-on.",
+    ),
+    (
         "PGF1521",
         "a config var would be overwritten",
         "The app reads another database under this name. `confirm` must be the name of the app, written by a person who \

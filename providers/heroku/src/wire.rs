@@ -134,6 +134,8 @@ pub(crate) struct Attachment {
     #[serde(default)]
     pub(crate) namespace: Option<String>,
     #[serde(default)]
+    pub(crate) app: Named,
+    #[serde(default)]
     pub(crate) addon: Named,
 }
 

@@ -95,6 +95,7 @@ error[PGF0113]: `d.object` has no elements
   --> spec.yaml:14:9
 14 |       - ${d.object[0]}
    |         ^^^^^^^^^^^^^^ it is text
+help: write `${d.object}`
 
 error[PGF0113]: `d` has attributes, not elements
   --> spec.yaml:15:9
@@ -187,18 +188,19 @@ error[PGF0111]: a malformed reference
  --> spec.yaml:8:11
 8 |       - a ${} b
   |           ^^^ there is nothing between the braces
-help: write `$${` for a literal `${`
+help: write `${name.attribute}`, or `$${` for a literal `${`
 
 error[PGF0111]: a malformed reference
  --> spec.yaml:9:9
 9 |       - ${a.b
   |         ^^^^^ this `${` is never closed
-help: write `$${` for a literal `${`
+help: close it by `}`, or write `$${` for a literal `${`
 
 error[PGF0111]: a malformed reference
   --> spec.yaml:10:19
 10 |       - "\u00e9${a..b}"
    |                   ^ a name is missing after the dot
+help: write `${name.attribute}`
 "#,
     );
 }
@@ -219,7 +221,7 @@ fn whole_resource_wanted() {
     expected: ${source.url}
     actual: { url: x }
 "#,
-        r#"error[PGF0119]: `expected` of `check` (postgres.verification) needs a resource with `url`, which `app` has not
+        r#"error[PGF0119]: `expected` of `check` (postgres.verification) needs a resource with `url`, which `app` does not have
  --> spec.yaml:9:15
 9 |     expected: ${app}
   |               ^^^^^^ a `heroku.app` has no `url`
@@ -234,7 +236,7 @@ help: these would do: `${source}`, `${target}`
 error[PGF0119]: `expected` of `again` (postgres.verification) wants a whole resource
   --> spec.yaml:13:15
 13 |     expected: ${source.url}
-   |               ^^^^^^^^^^^^^ one of its attributes
+   |               ^^^^^^^^^^^^^ an attribute of `source`
 help: these would do: `${source}`, `${target}`
 
 error[PGF0106]: `actual` of `again` (postgres.verification) wants a whole resource, not a map
@@ -308,6 +310,7 @@ error[PGF0121]: `d.tables` is a list and has no form as text
   --> spec.yaml:12:13
 12 |     plan: x-${d.tables}
    |             ^^^^^^^^^^^ inside longer text
+help: take one element: `${d.tables[0]}`
 
 error[PGF0121]: `queries` of `v` (postgres.verification) wants a list, each element text, but `d.tables` is a list, each element a map
   --> spec.yaml:17:14
@@ -433,6 +436,7 @@ error[PGF0128]: `for_each` is not in this version yet
  --> spec.yaml:8:34
 8 |   a: { type: core.value, input: "${each.key}" }
   |                                  ^^^^^^^^^^^ `each` belongs to it
+help: write a block for each of them
 
 error[PGF0112]: `a` is one resource, not several
  --> spec.yaml:9:34

@@ -37,13 +37,13 @@ fn a_password_in_a_url() {
  --> spec.yaml:6:12
 6 |     input: (sensitive)
   |            ^^^^^^^^^^^ a URL with a password in it
-help: keep the URL in the environment: `${env.DATABASE_URL}`
+help: keep it in the environment: `${env.V_INPUT}`
 
 error[PGF0124]: a password written in clear in `command[1]` of `c` (core.command)
  --> spec.yaml:7:44
 7 |   c: { type: core.command, command: [psql, (sensitive)], nme: 1 }
   |                                            ^^^^^^^^^^^ a URL with a password in it
-help: keep the URL in the environment: `${env.DATABASE_URL}`
+help: hand it over by `env:`, and let the program read it there: `env: { DATABASE_URL: "${env.DATABASE_URL}" }`
 
 error[PGF0104]: unknown field `nme` in `c` (core.command)
  --> spec.yaml:7:83
@@ -194,7 +194,8 @@ fn a_line_that_is_no_yaml_is_masked_too() {
     assert_eq!(
         read(text, &inputs()).expect_err("a mistake"),
         "error[PGF0001]: the spec is not valid YAML\n --> spec.yaml:2:19\n2 | password: (sensitive)\n  |           ^ \
-         mapping values are not allowed in this context\n"
+         mapping values are not allowed in this context\nhelp: the cause may be a line before: a quote or bracket \
+         that is not closed, or text with `: ` in it that needs quotes\n"
     );
 }
 

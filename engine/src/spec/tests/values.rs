@@ -106,7 +106,7 @@ error[PGF0106]: resource `b` wants a map, not a number
  --> spec.yaml:6:3
 6 |   b: 5
   |   ^ its value is a number
-help: begin it with `type: …`
+help: write a line `type: …` below `b:`
 
 error[PGF0106]: `type` of `c` wants text, not a list
  --> spec.yaml:8:5
@@ -324,13 +324,7 @@ fn union_of_maps() {
     source: ${s}
     to: { bucket: b, objekt: o }
 "#,
-        r#"error[PGF0105]: `to` of `d` (postgres.dump) needs `object`
- --> spec.yaml:8:5
-8 |     to: { bucket: b, objekt: o }
-  |     ^^ `object` is missing here
-help: add `object: …`
-
-error[PGF0104]: unknown field `objekt` in `to` of `d` (postgres.dump)
+        r#"error[PGF0104]: unknown field `objekt` in `to` of `d` (postgres.dump)
  --> spec.yaml:8:22
 5 |   d:
   |   - resource declared here
@@ -357,21 +351,25 @@ outputs:
  --> spec.yaml:4:3
 4 |   "1st": { default: x }
   |   ^^^^^ a letter or `_`, then letters, digits, `_` and `-`
+help: write `_1st:`
 
 error[PGF0110]: `my app` cannot name a resource
  --> spec.yaml:6:3
 6 |   my app: { type: heroku.app, name: acme-app }
   |   ^^^^^^ a letter or `_`, then letters, digits, `_` and `-`
+help: write `my_app:`
 
 error[PGF0110]: `var` cannot name a resource
  --> spec.yaml:7:3
 7 |   var: { type: heroku.app, name: acme-app }
   |   ^^^ `${var.…}` has a meaning of its own
+help: choose another name
 
 error[PGF0110]: `a.b` cannot name an output
  --> spec.yaml:9:3
 9 |   a.b: x
   |   ^^^ a letter or `_`, then letters, digits, `_` and `-`
+help: write `a_b:`
 "#,
     );
 }
@@ -390,11 +388,13 @@ fn later_fields() {
  --> spec.yaml:7:5
 7 |     for_each: [a, b]
   |     ^^^^^^^^ refused rather than ignored
+help: write a block for each of them
 
 error[PGF0128]: `lifecycle` is not in this version yet
  --> spec.yaml:8:5
 8 |     lifecycle: { prevent_destroy: true }
   |     ^^^^^^^^^ refused rather than ignored
+help: leave it out
 "#,
     );
 }
@@ -412,10 +412,11 @@ fn on_remove() {
   |                                         ^^^^^^^^^ a `linode.database` is looked up, never changed
 help: leave it out
 
-error[PGF0107]: `on_remove` of `app` (heroku.app) is `keep` or `destroy`
- --> spec.yaml:5:44
+error[PGF0107]: `on_remove` of `app` (heroku.app) cannot be `drop`
+ --> spec.yaml:5:55
 5 |   app: { type: heroku.app, name: acme-app, on_remove: drop }
-  |                                            ^^^^^^^^^ neither of them
+  |                                                       ^^^^ neither `keep` nor `destroy`
+help: write one of them: `keep`, `destroy`
 "#,
     );
 }
@@ -510,13 +511,15 @@ error[PGF0106]: `default` of variable `c` wants text or a number or `true` or `f
  --> spec.yaml:6:17
 6 |   c: { default: [x] }
   |                 ^^^ this is a list
+help: write `x`
 
-error[PGF0116]: the default of variable `d` is no `string`
+error[PGF0116]: the default of variable `d` is not a `string`
  --> spec.yaml:7:17
 7 |   d: { default: 5, type: string }
   |                 ^ this is a number
+help: change the default, or write `type: number`
 
-error[PGF0127]: the default of variable `e` is a plain value
+error[PGF0127]: the default of variable `e` must be a plain value
  --> spec.yaml:8:17
 8 |   e: { default: "${env.STAGE}" }
   |                 ^^^^^^^^^^^^^^ a reference
@@ -588,12 +591,12 @@ help: use a newer pgferry
  --> spec.yaml:1:1
 1 | pgferry: one
   | ^^^^^^^ `name` is missing here
-help: add `name: …`
+help: add `name: …` (names this migration in state, locks and labels)
 
-error[PGF0102]: the format of a spec is a number
+error[PGF0102]: the format of a spec is a whole number
  --> spec.yaml:1:10
 1 | pgferry: one
-  |          ^^^ not a format
+  |          ^^^ this is text
 help: write `pgferry: 1`
 "#,
     );
@@ -604,6 +607,7 @@ help: write `pgferry: 1`
  --> spec.yaml:1:1
 1 | - a
   | ^^^ this is a list
+help: begin with `pgferry: 1` and a `name:`, without `-` before them
 "#,
     );
     head(
@@ -639,9 +643,9 @@ fn values_given_for_variables() {
     let text = "pgferry: 1\nname: test\nvariables:\n  n: { default: 1 }\n  b: { type: bool }\n  plan: { default: a }\n";
     assert_eq!(
         read(text, &inputs).expect_err("mistakes"),
-        "error[PGF0117]: the value given for variable `n` is no `number`\n --> spec.yaml:4:3\n\
-         4 |   n: { default: 1 }\n  |   ^ declared as `number`\n\n\
-         error[PGF0117]: the value given for variable `b` is no `bool`\n --> spec.yaml:5:3\n\
+        "error[PGF0117]: the value given for variable `n` is not a `number`\n --> spec.yaml:4:3\n\
+         4 |   n: { default: 1 }\n  |   ^ declared as `number`\nhelp: give a number: `--var n=1`\n\n\
+         error[PGF0117]: the value given for variable `b` is not a `bool`\n --> spec.yaml:5:3\n\
          5 |   b: { type: bool }\n  |   ^ declared as `bool`\nhelp: give `true` or `false`\n\n\
          warning[PGF0130]: a value is given for `plann`, which is not declared\nhelp: did you mean `plan`?\n"
     );
@@ -651,6 +655,7 @@ fn values_given_for_variables() {
 fn what_is_no_yaml_map() {
     assert_eq!(
         read("# nothing", &inputs()).expect_err("empty"),
-        "error[PGF0010]: the spec is empty\nhelp: begin with `pgferry: 1` and a `name:`\n"
+        "error[PGF0010]: the spec is empty\n --> spec.yaml:1:1\n1 | # nothing\n  | ^ nothing but comments\n\
+         help: begin with `pgferry: 1` and a `name:`\n"
     );
 }

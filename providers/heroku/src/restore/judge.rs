@@ -31,6 +31,8 @@ struct Facts {
     ours: bool,
     /// Another transfer of the same database, by its number.
     in_progress: Option<String>,
+    /// Apps besides its own that read the database now, and by which config var.
+    in_use: Vec<(String, String)>,
 }
 
 pub(super) async fn facts(
@@ -61,6 +63,7 @@ pub(super) async fn facts(
         accepted,
         ours: false,
         in_progress: None,
+        in_use: Vec::new(),
     };
     if let Ok(target) = Target::of(endpoint.clone()) {
         let begun = watch::find(api, cx, &target.app, &earlier).await?;
@@ -68,6 +71,15 @@ pub(super) async fn facts(
         facts.ours = begun.is_some() && earlier.left.is_none();
         let database = url::Url::parse(target.endpoint.url.expose()).ok();
         let database = database.as_ref().map(url::Url::path);
+        let used = api.attachments_of(cx, &target.database).await;
+        let used = used.map_err(|error| {
+            error.during(format!("listing the apps that use add-on `{}`", target.name))
+        })?;
+        facts.in_use = used
+            .into_iter()
+            .filter(|attachment| attachment.app.name != target.app)
+            .map(|attachment| (attachment.app.name, format!("{}_URL", attachment.name)))
+            .collect();
         let all = api.transfers(cx, &target.app).await;
         let all = all.map_err(|error| {
             error.during(format!("listing the transfers of app `{}`", target.app))
@@ -164,6 +176,15 @@ pub(super) fn findings(want: &Tree, facts: &Json, confirmed: &[(String, String)]
             )),
         );
     }
+    for (app, config_var) in &facts.in_use {
+        findings.push(Finding::warning(
+            "PGF1515",
+            format!(
+                "app `{app}` reads `{}` by its `{config_var}` and is without data while the restore runs",
+                facts.address
+            ),
+        ));
+    }
     if let Some(found) = &facts.occupancy {
         let target = (facts.address.as_str(), facts.names.as_slice());
         findings.extend(refused(found, &facts.accepted, facts.ours, target, confirmed));
@@ -179,7 +200,7 @@ mod tests {
 
     fn codes(change: Json, confirmed: &[(&str, &str)]) -> Vec<String> {
         let mut facts = json!({
-            "address": "target", "names": ["pg-1", "acme"], "app": "acme", "accepted": [], "ours": false,
+            "address": "target", "names": ["pg-1", "acme"], "app": "acme", "accepted": [], "ours": false, "in_use": [],
             "occupancy": { "relations": [], "relation_count": 0, "large_objects": 0, "rows": 0,
                            "fingerprint": { "sha256": "aa" } },
         });
