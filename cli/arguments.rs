@@ -48,7 +48,7 @@ pub(crate) struct Common {
 }
 
 /// What a plan is made with.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Planning {
     /// Confirms, for today, that ADDRESS may be emptied or deleted; NAME is its name at the provider.
     #[arg(long, value_name = "ADDRESS=NAME")]
@@ -72,12 +72,18 @@ pub(crate) enum Command {
     Plan {
         #[command(flatten)]
         planning: Planning,
+        /// Saves the plan for `pgferry apply FILE`.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
         /// Exit with 2 if there are changes.
         #[arg(long)]
         detailed_exitcode: bool,
     },
-    /// Makes it so: plans, asks, applies.
+    /// Makes it so: plans, asks, applies; or applies a saved plan, which was reviewed already.
     Apply {
+        /// A plan that `pgferry plan --out` saved.
+        #[arg(value_name = "PLAN", conflicts_with_all = ["confirm", "replace", "target", "exclude", "auto_approve"])]
+        plan: Option<PathBuf>,
         #[command(flatten)]
         planning: Planning,
         /// Does not ask.
@@ -86,8 +92,9 @@ pub(crate) enum Command {
     },
     /// Removes staging and what says `on_remove: destroy`; forgets the rest. Data goes only with `--confirm`.
     Destroy {
-        #[command(flatten)]
-        planning: Planning,
+        /// Confirms, for today, that ADDRESS may be deleted; NAME is its name at the provider.
+        #[arg(long, value_name = "ADDRESS=NAME")]
+        confirm: Vec<String>,
         #[arg(long)]
         auto_approve: bool,
     },
@@ -98,8 +105,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         planning: Planning,
     },
-    /// Shows what is remembered.
-    Show,
+    /// Shows what is remembered, or a saved plan.
+    Show {
+        /// A plan that `pgferry plan --out` saved.
+        #[arg(value_name = "PLAN")]
+        plan: Option<PathBuf>,
+    },
     /// Prints outputs; secret ones only with --reveal.
     Output {
         /// Only this one, bare.

@@ -23,18 +23,20 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
     }
     match command {
         Command::Validate => validate::run(&common),
-        Command::Plan { planning, detailed_exitcode } => {
-            plan::run(&common, &planning, detailed_exitcode).await
+        Command::Plan { planning, out, detailed_exitcode } => {
+            plan::run(&common, &planning, out.as_deref(), detailed_exitcode).await
         }
-        Command::Apply { planning, auto_approve } => {
+        Command::Apply { plan: Some(plan), .. } => apply::saved(&common, &plan).await,
+        Command::Apply { plan: None, planning, auto_approve } => {
             apply::run(&common, &planning, auto_approve).await
         }
-        Command::Destroy { planning, auto_approve } => {
-            destroy::run(&common, &planning, auto_approve).await
+        Command::Destroy { confirm, auto_approve } => {
+            destroy::run(&common, confirm, auto_approve).await
         }
         Command::Release => release::run(&common).await,
         Command::Preflight { planning } => plan::preflight(&common, &planning).await,
-        Command::Show => show::run(&common),
+        Command::Show { plan: Some(plan) } => show::saved(&common, &plan),
+        Command::Show { plan: None } => show::run(&common),
         Command::Output { name, reveal } => output::run(&common, name.as_deref(), reveal).await,
         Command::State(command) => state::run(&common, &command),
         Command::Schema => schema::run(),

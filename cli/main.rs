@@ -9,6 +9,7 @@ mod environment;
 mod interrupt;
 mod outcome;
 mod project;
+mod saved;
 mod view;
 
 fn main() -> ExitCode {

@@ -25,6 +25,7 @@ use crate::arguments::{Common, Planning, pairs};
 use crate::catalog::{catalog, providers};
 use crate::environment::{environment, variables};
 use crate::outcome::Stop;
+use crate::saved::Saved;
 
 /// A spec that holds no mistakes.
 pub(crate) struct Project {
@@ -33,6 +34,8 @@ pub(crate) struct Project {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) env: Arc<BTreeMap<String, String>>,
     pub(crate) source: Source,
+    /// As given, not yet typed.
+    pub(crate) variables: BTreeMap<String, String>,
     pub(crate) warnings: Vec<Diagnostic>,
     pub(crate) place: StateFile,
 }
@@ -46,15 +49,35 @@ impl Project {
                 .help("write one, or name it with `--file`; examples/linode-to-heroku has one to start from")
         })?;
         let name = path.display().to_string();
-        let source = Source::from_bytes(name.clone(), bytes).map_err(|spoiled| Stop::Spec {
+        let source = Source::from_bytes(name, bytes).map_err(|spoiled| Stop::Spec {
             source: Box::new(spoiled.0),
             mistakes: vec![spoiled.1],
             json: common.json,
         })?;
         let env = environment();
-        let base = folder(path).with_context(|| format!("finding the folder of `{name}`"))?;
-        let inputs =
-            Inputs { variables: variables(common, &env)?, env: env.clone(), base: base.clone() };
+        let variables = variables(common, &env)?;
+        Self::load(common, path, source, variables, env)
+    }
+
+    /// The spec that a saved plan carries, with its variables. Those of the environment only fill gaps.
+    pub(crate) fn reopen(common: &Common, saved: &Saved) -> Result<Self, Stop> {
+        let env = environment();
+        let mut values = variables(common, &env)?;
+        values.extend(saved.variables.clone());
+        let source = Source::new(saved.file.display().to_string(), saved.spec.clone());
+        Self::load(common, &saved.file, source, values, env)
+    }
+
+    fn load(
+        common: &Common,
+        path: &Path,
+        source: Source,
+        variables: BTreeMap<String, String>,
+        env: BTreeMap<String, String>,
+    ) -> Result<Self, Stop> {
+        let base =
+            folder(path).with_context(|| format!("finding the folder of `{}`", source.name))?;
+        let inputs = Inputs { variables: variables.clone(), env: env.clone(), base: base.clone() };
         let catalog = catalog();
         let loaded = spec::load(&source, &inputs, &catalog).map_err(|mistakes| Stop::Spec {
             source: Box::new(source.clone()),
@@ -72,6 +95,7 @@ impl Project {
             catalog: Arc::new(catalog),
             env: Arc::new(env),
             source,
+            variables,
             warnings: loaded.warnings,
             place: StateFile::new(place),
         })

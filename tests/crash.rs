@@ -65,7 +65,7 @@ fn round(stage: &Stage, when: &str, number: u64) {
     assert_eq!(ended.status.code(), Some(0), "{point}: {}", ended.text());
     stage.assert_settled(&point);
     project.assert_nothing_to_do(&point);
-    assert!(!project.path("pgferry.state.json.journal").exists(), "{point}");
+    assert!(!project.path("pgferry.state.json.journal").exists(), "{point}: a journal is left");
     let open = project.state()["scopes"]
         .as_object()
         .map(|scopes| scopes.values().filter(|scope| scope["status"]["is"] != "released").count());

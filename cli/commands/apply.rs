@@ -1,6 +1,7 @@
 //! `apply`: plan, ask, make it so, tell.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use pgferry_engine::apply::{Applying, Outcome, apply};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::{Common, Planning};
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
+use crate::saved::Saved;
 use crate::view::events::{Human, Machine};
 use crate::{interrupt, view};
 
@@ -36,21 +38,55 @@ pub(super) async fn run(
     super::plan::show(&draft.plan, common);
     super::plan::refuse_errors(&draft.plan)?;
     if !draft.plan.has_changes() {
-        if !common.json {
-            view::print("\nApply complete! Resources: 0 added, 0 changed, 0 destroyed.");
+        if project.place.beside(".journal").exists() {
+            // A run that was cut short at its very end left it; its records belong into the state.
+            Journal::begin(project.place.clone(), state, SystemClock.now(), None)?.finish()?;
         }
-        return Ok(Exit::Done);
+        return Ok(ended(&Outcome::default(), common, false));
     }
     approve("Do you want to perform these actions?", auto_approve)?;
     let outcome =
         carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel)
             .await?;
-    let exit = ended(&outcome, common, false);
-    let outputs = super::output::after_apply(&project, &outcome.handles);
+    Ok(told(&project, &outcome, common))
+}
+
+/// Applies a plan from a file: exactly that, or nothing.
+pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
+    let saved = Saved::read(path)?;
+    let project = Project::reopen(common, &saved)?;
+    let _lock = project.lock("apply", common.lock_timeout)?;
+    let mut state = project.state()?;
+    if state.serial == 0 && state.resources.is_empty() {
+        state.lineage.clone_from(&saved.plan.lineage);
+    }
+    view::summary::leftovers(&state);
+    saved.fits(&state)?;
+    let options = project.options(&saved.planning, &state)?;
+    let resources = project.connect(&state)?;
+    let (sink, cancel) = (sink(common), interrupt::watch());
+    let world = project.world(&state, Arc::clone(&sink), cancel.clone());
+    let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
+    saved.still_holds(&draft.plan)?;
+    super::plan::refuse_errors(&draft.plan)?;
+    if !draft.plan.has_changes() {
+        super::plan::show(&draft.plan, common);
+        return Ok(Exit::Done);
+    }
+    let outcome =
+        carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel)
+            .await?;
+    Ok(told(&project, &outcome, common))
+}
+
+/// Tells how an apply ended, outputs included.
+fn told(project: &Project, outcome: &Outcome, common: &Common) -> Exit {
+    let exit = ended(outcome, common, false);
+    let outputs = super::output::after_apply(project, &outcome.handles);
     if exit == Exit::Done && !common.json && !outputs.is_empty() {
         view::print(&outputs);
     }
-    Ok(exit)
+    exit
 }
 
 /// Where events go: JSON lines on stdout, or lines on stderr.

@@ -14,14 +14,14 @@ use crate::{interrupt, view};
 
 pub(super) async fn run(
     common: &Common,
-    planning: &Planning,
+    confirm: Vec<String>,
     auto_approve: bool,
 ) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
     let _lock = project.lock("destroy", common.lock_timeout)?;
     let state = project.state()?;
     view::summary::leftovers(&state);
-    let options = project.options(planning, &state)?;
+    let options = project.options(&Planning { confirm, ..Planning::default() }, &state)?;
     let resources = project.connect(&state)?;
     let plan = destroy(&project.input(&state, &options));
     super::plan::show(&plan, common);

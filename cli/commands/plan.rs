@@ -1,5 +1,6 @@
 //! `plan` and `preflight`: look, decide, show; change nothing.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pgferry_engine::event::Silent;
@@ -8,21 +9,32 @@ use pgferry_engine::plan::Plan;
 use crate::arguments::{Common, Planning};
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
+use crate::saved::Saved;
 use crate::{interrupt, view};
 
 pub(super) async fn run(
     common: &Common,
     planning: &Planning,
+    out: Option<&Path>,
     detailed: bool,
 ) -> Result<Exit, Stop> {
-    let plan = made(common, planning, false).await?;
+    let (project, plan) = made(common, planning, false).await?;
     show(&plan, common);
     refuse_errors(&plan)?;
-    Ok(if detailed && plan.has_changes() { Exit::Changes } else { Exit::Done })
+    let changes = plan.has_changes();
+    if let Some(out) = out {
+        let (file, spec, variables) = (&common.file, &project.source.text, project.variables);
+        Saved::new(file, spec, variables, planning, plan).write(out)?;
+        if !common.json {
+            let out = out.display();
+            view::print(&format!("\nSaved as `{out}`. To do exactly this: pgferry apply {out}"));
+        }
+    }
+    Ok(if detailed && changes { Exit::Changes } else { Exit::Done })
 }
 
 pub(super) async fn preflight(common: &Common, planning: &Planning) -> Result<Exit, Stop> {
-    let plan = made(common, planning, true).await?;
+    let (_, plan) = made(common, planning, true).await?;
     if common.json {
         for line in view::json::plan_lines(&plan) {
             if line["type"] == "finding" {
@@ -42,7 +54,11 @@ pub(super) async fn preflight(common: &Common, planning: &Planning) -> Result<Ex
     Ok(Exit::Done)
 }
 
-async fn made(common: &Common, planning: &Planning, preflight: bool) -> Result<Plan, Stop> {
+async fn made(
+    common: &Common,
+    planning: &Planning,
+    preflight: bool,
+) -> Result<(Project, Plan), Stop> {
     let project = Project::open(common)?;
     let _lock = project.lock("plan", common.lock_timeout)?;
     let state = project.state()?;
@@ -51,7 +67,7 @@ async fn made(common: &Common, planning: &Planning, preflight: bool) -> Result<P
     let resources = project.connect(&state)?;
     let world = project.world(&state, Arc::new(Silent), interrupt::watch());
     let (draft, _) = project.plan(&state, &options, &resources, &world).await?;
-    Ok(draft.plan)
+    Ok((project, draft.plan))
 }
 
 /// Prints a plan as asked for.

@@ -1,6 +1,7 @@
 //! `show`: what is remembered, without asking anybody.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use pgferry_engine::state::{Entry, Outcome, State};
 use serde_json::Value as Json;
@@ -8,6 +9,7 @@ use serde_json::Value as Json;
 use crate::arguments::Common;
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
+use crate::saved::Saved;
 use crate::view;
 
 pub(super) fn run(common: &Common) -> Result<Exit, Stop> {
@@ -21,6 +23,17 @@ pub(super) fn run(common: &Common) -> Result<Exit, Stop> {
     }
     view::summary::leftovers(&state);
     view::print(text(&state).trim_end());
+    Ok(Exit::Done)
+}
+
+/// A saved plan, as it was shown; as JSON in the shape that policy tools read.
+pub(super) fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
+    let saved = Saved::read(path)?;
+    if common.json {
+        view::print_json(&view::json::plan_document(&saved.plan));
+    } else {
+        view::print(&view::plan::text(&saved.plan, common.verbose));
+    }
     Ok(Exit::Done)
 }
 

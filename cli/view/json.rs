@@ -100,6 +100,71 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<Json> {
     lines
 }
 
+/// A plan as one document: `resource_changes[].change.{actions,before,after,after_unknown}` and friends.
+pub(crate) fn plan_document(plan: &Plan) -> Json {
+    let changes: Vec<Json> = plan.changes.values().map(resource_change).collect();
+    json!({
+        "format_version": "1.2",
+        "pgferry_version": env!("CARGO_PKG_VERSION"),
+        "timestamp": plan.at,
+        "applyable": plan.has_changes() && plan.errors().next().is_none(),
+        "complete": true,
+        "errored": plan.errors().next().is_some(),
+        "resource_changes": changes,
+        "scopes": plan.scopes,
+        "findings": plan.findings,
+    })
+}
+
+fn resource_change(change: &Change) -> Json {
+    let actions = match change.action {
+        Action::NoOp | Action::Import | Action::Settle => json!(["no-op"]),
+        Action::Create | Action::Run => json!(["create"]),
+        Action::Update => json!(["update"]),
+        Action::Replace => json!(["delete", "create"]),
+        Action::Delete => json!(["delete"]),
+        Action::Forget => json!(["forget"]),
+        Action::Read => json!(["read"]),
+    };
+    let gone = matches!(change.action, Action::Delete | Action::Forget);
+    let made = matches!(change.action, Action::Create | Action::Run);
+    let (mut before, mut after, mut unknown, mut sensitive) =
+        (Map::new(), Map::new(), Map::new(), Map::new());
+    for field in &change.fields {
+        before.insert(field.name.clone(), field.before.clone().unwrap_or(Json::Null));
+        match (field.unknown, &field.after) {
+            (true, _) => drop(unknown.insert(field.name.clone(), json!(true))),
+            (false, value) => {
+                drop(after.insert(field.name.clone(), value.clone().unwrap_or(Json::Null)))
+            }
+        }
+        if field.sensitive {
+            sensitive.insert(field.name.clone(), json!(true));
+        }
+    }
+    let forces =
+        change.fields.iter().filter(|field| field.forces).map(|field| vec![field.name.clone()]);
+    json!({
+        "address": change.address,
+        "mode": if change.kind == pgferry_engine::info::Kind::Lookup { "data" } else { "managed" },
+        "type": change.type_name,
+        "name": change.address.name(),
+        "provider_name": change.type_name.split('.').next(),
+        "change": {
+            "actions": actions,
+            "before": if made { Json::Null } else { Json::Object(before) },
+            "after": if gone { Json::Null } else { Json::Object(after) },
+            "after_unknown": unknown,
+            "before_sensitive": sensitive,
+            "after_sensitive": sensitive,
+            "replace_paths": forces.collect::<Vec<_>>(),
+        },
+        "kind": change.kind,
+        "action": action(change.action),
+        "reasons": change.reasons,
+    })
+}
+
 fn summary(counts: pgferry_engine::plan::Counts, operation: &str) -> Json {
     let (add, change, remove, import) = (counts.add, counts.change, counts.destroy, counts.import);
     let message = match operation {

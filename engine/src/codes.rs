@@ -205,7 +205,8 @@ pub const CODES: &[Code] = &[
         "PGF0127",
         "a reference that is not possible here",
         "Settings of providers, `name`, `run` and `state` are needed before any resource is looked at, so they take \
-         only variables and the environment. Variables take plain values only.",
+         only variables and the environment. The type of a resource and the default of a variable take plain values \
+         only.",
     ),
     (
         "PGF0128",
@@ -263,10 +264,10 @@ pub const CODES: &[Code] = &[
     (
         "PGF0205",
         "deleting needs a confirmation of the day",
-        "An app or add-on would be deleted with everything in it. That takes `--confirm ADDRESS=NAME` on the command \
-         line, where NAME is its name at the provider, given for this one run; the spec cannot say it in advance. \
-         Without it, what is destroyed by `pgferry destroy` is staging and what says `on_remove: destroy`; the rest is \
-         forgotten and stays where it is.",
+        "An app or add-on would be deleted with everything in it: because its block left the spec after saying \
+         `on_remove: destroy`, or because what it belongs to is deleted. That takes `--confirm ADDRESS=NAME` on the \
+         command line, where NAME is its name at the provider, given for this one run; the spec cannot say it in \
+         advance. To keep it, put the block back, or leave out the confirmation that takes it along.",
     ),
 ];
 

@@ -218,3 +218,33 @@ async fn a_crash_at_every_record_converges() {
     }
     println!("{crashes} crashes over {records} records");
 }
+
+#[tokio::test]
+async fn a_destroy_deletes_only_what_was_named_today() {
+    use pgferry_engine::plan::{Input, destroy::destroy};
+    let project = project(journey());
+    project.applied().await;
+    let state = project.state();
+    let made = |confirmed: &[(&str, &str)]| {
+        let confirmed = confirmed.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let options = Options { confirmed, ..Options::default() };
+        let plan = destroy(&Input {
+            spec: &project.spec,
+            graph: &project.graph,
+            catalog: &project.catalog,
+            state: &state,
+            options: &options,
+            now: jiff::Timestamp::UNIX_EPOCH,
+        });
+        let destroyed = work(&plan).into_iter().filter(|line| line.ends_with("Delete")).collect();
+        let errors: Vec<String> = plan.errors().map(|l| l.address.to_string()).collect();
+        (destroyed, errors)
+    };
+    let none = Vec::<String>::new();
+    assert_eq!(made(&[]), (none.clone(), none.clone()));
+    assert_eq!(made(&[("target", "wrong")]), (none.clone(), none.clone()));
+    assert_eq!(made(&[("bucket", "b")]), (vec!["bucket Delete".to_owned()], none));
+    let (destroyed, errors) = made(&[("app", "a")]);
+    assert_eq!(destroyed, ["app Delete"]);
+    assert_eq!(errors, ["target"]);
+}

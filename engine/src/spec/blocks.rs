@@ -152,11 +152,20 @@ fn block_type(checker: &mut Checker<'_>, entry: &Entry, info: Option<&TypeInfo>)
     }
     let name = &entry.key;
     let Some(field) = type_entry(entry) else {
-        checker.mistakes.push(
-            Diagnostic::error("PGF0105", format!("`{name}` needs `type`"))
+        let mistake = Diagnostic::error("PGF0105", format!("`{name}` needs `type`"));
+        let known = |field: &&Entry| {
+            field.value.as_str().is_some_and(|text| checker.scope.types.contains_key(text))
+        };
+        let fields = entry.value.as_map().unwrap_or_default();
+        checker.mistakes.push(match fields.iter().find(known) {
+            Some(meant) => mistake
+                .at(meant.key_span, "no such field")
+                .context(entry.key_span, Owner::RESOURCE)
+                .help("did you mean `type`?"),
+            None => mistake
                 .at(entry.key_span, "`type` is missing here")
-                .help("add `type: provider.noun`"),
-        );
+                .help("add `type: provider.noun`, such as `type: postgres.dump`"),
+        });
         return None;
     };
     let Some(written) = field.value.as_str() else {
@@ -167,6 +176,15 @@ fn block_type(checker: &mut Checker<'_>, entry: &Entry, info: Option<&TypeInfo>)
         );
         return None;
     };
+    if written.contains("${") {
+        let message = format!("the type of `{name}` cannot be a reference");
+        checker.mistakes.push(
+            Diagnostic::error("PGF0127", message)
+                .at(field.value.span, "needed before anything is put in")
+                .help("write the type itself, such as `type: postgres.dump`"),
+        );
+        return None;
+    }
     let known = checker.scope.types.keys().copied();
     let noun = known.clone().find(|known| known.rsplit('.').next() == Some(written));
     let prefix = written.split('.').next().unwrap_or_default();

@@ -42,6 +42,7 @@ impl Database {
 /// A managed Postgres database at Linode, found by its label or its id.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["label"] }, { "required": ["id"] }]))]
 pub(crate) struct Spec {
     /// Its label, where only one has it.
     #[serde(default, rename = "label")]

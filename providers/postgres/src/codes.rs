@@ -142,7 +142,7 @@ pub const CODES: &[(&str, &str, &str)] = &[
          loaded there. It is listed as unportable. List it in `exclude` to silence this.",
     ),
     (
-        "PGF1401",
+        "PGF1321",
         "What the verification leaves out",
         "Tells which tables are not compared because `exclude_tables` names them, and which comparisons are switched off.",
     ),

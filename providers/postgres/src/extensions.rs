@@ -29,6 +29,7 @@ pub struct Extensions;
 /// Extensions that a database must have, like those of another or as listed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["like"] }, { "required": ["names"] }]))]
 pub struct Spec {
     /// The database to install them in.
     #[schemars(extend("x-change" = "identity"))]

@@ -100,7 +100,7 @@ fn missing_type() {
  --> spec.yaml:4:3
 4 |   app:
   |   ^^^ `type` is missing here
-help: add `type: provider.noun`
+help: add `type: provider.noun`, such as `type: postgres.dump`
 
 error[PGF0106]: resource `b` wants a map, not a number
  --> spec.yaml:6:3

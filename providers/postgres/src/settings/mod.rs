@@ -39,6 +39,7 @@ pub struct Settings;
 /// Settings of a database (`ALTER DATABASE … SET`), like those of another or as listed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["like"] }, { "required": ["values"] }]))]
 pub struct Spec {
     /// The database to set them for.
     #[schemars(extend("x-change" = "identity"))]

@@ -112,7 +112,7 @@ impl Resource for Verification {
         if left_out.is_empty() {
             return Vec::new();
         }
-        vec![Finding::note("PGF1401", format!("not compared: {}", left_out.join(", ")))]
+        vec![Finding::note("PGF1321", format!("not compared: {}", left_out.join(", ")))]
     }
 
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
