@@ -37,18 +37,10 @@ pub(super) async fn run(
     let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
     super::plan::show(&draft.plan, common);
     super::plan::refuse_errors(&draft.plan)?;
-    if !draft.plan.has_changes() {
-        if project.place.beside(".journal").exists() {
-            // A run that was cut short at its very end left it; its records belong into the state.
-            Journal::begin(project.place.clone(), state, SystemClock.now(), None)?.finish()?;
-        }
-        return Ok(ended(&Outcome::default(), common, false));
+    if draft.plan.has_changes() {
+        approve("Do you want to perform these actions?", auto_approve)?;
     }
-    approve("Do you want to perform these actions?", auto_approve)?;
-    let outcome =
-        carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel)
-            .await?;
-    Ok(told(&project, &outcome, common))
+    finish(&project, common, state, draft, reality, resources, &options, sink, cancel).await
 }
 
 /// Applies a plan from a file: exactly that, or nothing.
@@ -69,14 +61,33 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
     saved.still_holds(&draft.plan)?;
     super::plan::refuse_errors(&draft.plan)?;
-    if !draft.plan.has_changes() {
-        super::plan::show(&draft.plan, common);
-        return Ok(Exit::Done);
+    finish(&project, common, state, draft, reality, resources, &options, sink, cancel).await
+}
+
+/// Does what was shown and approved, and tells.
+#[allow(clippy::too_many_arguments, reason = "the parts of one apply, each made by the caller")]
+async fn finish(
+    project: &Project,
+    common: &Common,
+    state: State,
+    draft: Draft,
+    reality: Reality,
+    resources: Resources,
+    options: &Options,
+    sink: Arc<dyn Sink>,
+    cancel: CancellationToken,
+) -> Result<Exit, Stop> {
+    if draft.plan.has_changes() {
+        let outcome =
+            carry_out(project, common, state, draft, reality, resources, options, sink, cancel);
+        return Ok(told(project, &outcome.await?, common));
     }
-    let outcome =
-        carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel)
-            .await?;
-    Ok(told(&project, &outcome, common))
+    if project.place.beside(".journal").exists() {
+        // A run that was cut short at its very end left it; its records belong into the state.
+        Journal::begin(project.place.clone(), state, SystemClock.now(), None)?.finish()?;
+    }
+    let outcome = Outcome { handles: draft.handles, ..Outcome::default() };
+    Ok(told(project, &outcome, common))
 }
 
 /// Tells how an apply ended, outputs included.

@@ -42,6 +42,8 @@ pub(super) struct Surroundings {
     pub(super) handles: BTreeMap<Address, Handle>,
     /// Itself, as it was found when planning.
     pub(super) own: Option<Handle>,
+    /// The windows and freezes that it is under.
+    pub(super) windows: Vec<Address>,
     /// Of a scope that closes: everything under it is done.
     pub(super) complete: bool,
 }
@@ -371,13 +373,9 @@ impl Acting {
 
     /// The run label and the epochs of the windows above, as of now.
     fn under(&self, cx: &Cx) -> DoneUnder {
-        let ancestors = self.applying.graph.ancestors(&self.address);
         let epochs = self.applying.journal.with_state(|state| {
-            let scopes = state.scopes.iter().filter(|(address, scope)| {
-                let info = self.applying.catalog.get(&scope.type_name);
-                ancestors.contains(*address) && info.is_some_and(|info| info.traits.epoch)
-            });
-            scopes.map(|(address, scope)| (address.clone(), scope.epoch)).collect()
+            let epoch = |window: &Address| Some((window.clone(), state.scopes.get(window)?.epoch));
+            self.around.windows.iter().filter_map(epoch).collect()
         });
         DoneUnder { run: self.applying.spec.run.clone(), at: cx.now(), epochs }
     }

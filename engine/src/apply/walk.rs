@@ -35,6 +35,8 @@ pub(super) struct Walk {
     /// Operations that go on elsewhere or whose outcome is not known.
     pub(super) elsewhere: BTreeSet<Address>,
     pub(super) outcome: Outcome,
+    /// Every window and freeze of the spec, with all that is under it.
+    windows: Vec<(Address, BTreeSet<Address>)>,
     /// How many of its `after` are not over yet, per step.
     waits: Vec<usize>,
     next: Vec<Vec<usize>>,
@@ -61,7 +63,9 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
         }
     }
     let waits: Vec<usize> = steps.iter().map(|step| step.after.len()).collect();
+    let windows = windows(&applying);
     let mut walk = Walk {
+        windows,
         status: vec![Status::Waiting; steps.len()],
         handles,
         elsewhere: BTreeSet::new(),
@@ -147,6 +151,12 @@ impl Walk {
         super::act::Surroundings {
             handles,
             own: self.handles.get(address).cloned(),
+            windows: self
+                .windows
+                .iter()
+                .filter(|(_, below)| below.contains(address))
+                .map(|(window, _)| window.clone())
+                .collect(),
             complete: self.applying.plan.steps[index].what == StepKind::Close
                 && self.everything_under_is_done(address),
         }
@@ -247,6 +257,14 @@ impl Walk {
             }
         }
     }
+}
+
+fn windows(applying: &Applying) -> Vec<(Address, BTreeSet<Address>)> {
+    let blocks = applying.spec.resources.iter();
+    let scopes = blocks.filter(|(_, block)| {
+        applying.catalog.get(&block.type_name).is_some_and(|info| info.traits.epoch)
+    });
+    scopes.map(|(scope, _)| (scope.clone(), applying.graph.descendants(scope))).collect()
 }
 
 /// Writes down what planning has found out and what no step brings: lookups, and expansions of what is unchanged.

@@ -125,8 +125,12 @@ impl<'a> Checker<'a> {
                 _ if !exactly => continue,
                 _ => format!("{place} takes only one of {names}"),
             };
-            let text = if given == 0 { "none of them is here" } else { "more than one is here" };
-            self.mistakes.push(Diagnostic::error("PGF0131", message).at(place.span, text));
+            let (text, help) = match given {
+                0 => ("none of them is here", "add one of them"),
+                _ => ("more than one is here", "take all but one away"),
+            };
+            let mistake = Diagnostic::error("PGF0131", message).at(place.span, text);
+            self.mistakes.push(mistake.help(help));
         }
     }
 }

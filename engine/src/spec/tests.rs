@@ -13,6 +13,7 @@ use crate::resource::{Resource, info};
 use crate::secret::Secret;
 
 mod good;
+mod head;
 mod references;
 mod secrets;
 mod values;

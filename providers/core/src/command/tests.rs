@@ -1,3 +1,5 @@
+//! Commands that really run: output, time limits, cancellation, secrets in the environment.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
