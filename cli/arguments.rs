@@ -122,6 +122,10 @@ pub(crate) enum Command {
     /// Looks into the state.
     #[command(subcommand)]
     State(StateCommand),
+    /// Prints who waits for whom, in the DOT language.
+    Graph,
+    /// Says what a code such as PGF0104 means and what to do about it.
+    Explain { code: String },
     /// Prints the JSON Schema of specs, for editors.
     Schema,
     /// A Linode, a Heroku and a bucket store on this machine, with real Postgres servers, to rehearse on.
@@ -138,6 +142,21 @@ pub(crate) enum StateCommand {
     List,
     /// One resource.
     Show { address: String },
+    /// Forgets resources; what they stand for stays as it is.
+    Rm {
+        #[arg(required = true)]
+        address: Vec<String>,
+    },
+    /// Prints the whole state.
+    Pull,
+    /// Replaces the state by a file, if it continues it: same lineage, no older serial.
+    Push {
+        #[arg(value_name = "FILE")]
+        pushed: PathBuf,
+        /// Also where it does not.
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[cfg(feature = "sandbox")]

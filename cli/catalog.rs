@@ -13,6 +13,17 @@ pub(crate) fn providers() -> Vec<Provider> {
     ]
 }
 
+/// Every code of a diagnostic or finding: code, title, explanation.
+pub(crate) fn codes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let tables = [
+        pgferry_engine::codes::CODES,
+        pgferry_linode::CODES,
+        pgferry_heroku::CODES,
+        pgferry_postgres::codes::CODES,
+    ];
+    tables.into_iter().flatten().copied()
+}
+
 /// What is known of them offline.
 pub(crate) fn catalog() -> Catalog {
     Catalog { providers: providers().into_iter().map(|provider| provider.info).collect() }

@@ -5,6 +5,8 @@ use crate::outcome::{Exit, Stop};
 
 mod apply;
 mod destroy;
+mod explain;
+mod graph;
 mod output;
 mod plan;
 mod release;
@@ -39,6 +41,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
         Command::Show { plan: None } => show::run(&common),
         Command::Output { name, reveal } => output::run(&common, name.as_deref(), reveal).await,
         Command::State(command) => state::run(&common, &command),
+        Command::Graph => graph::run(&common),
+        Command::Explain { code } => explain::run(&code),
         Command::Schema => schema::run(),
         #[cfg(feature = "sandbox")]
         Command::Sandbox(command) => sandbox::run(&command, common.json).await,

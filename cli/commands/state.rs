@@ -1,6 +1,12 @@
-//! `state list` and `state show`.
+//! `state`: a look into what is remembered, and careful changes to it, each with a backup.
+
+use std::path::Path;
 
 use pgferry_engine::address::Address;
+use pgferry_engine::cx::{Clock, SystemClock};
+use pgferry_engine::state::file::StateFile;
+use pgferry_engine::state::journal::{self, Durability, Journal};
+use pgferry_engine::state::{Record, State};
 
 use crate::arguments::{Common, StateCommand};
 use crate::outcome::{Exit, Stop};
@@ -9,8 +15,15 @@ use crate::view;
 
 pub(super) fn run(common: &Common, command: &StateCommand) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
+    match command {
+        StateCommand::Rm { address } => return remove(&project, common, address),
+        StateCommand::Push { pushed, force } => return push(&project, common, pushed, *force),
+        _ => {}
+    }
     let state = project.state()?;
     match command {
+        StateCommand::Pull => view::print(&json(&state)?),
+        StateCommand::Rm { .. } | StateCommand::Push { .. } => {}
         StateCommand::List if common.json => {
             view::print_json(&serde_json::json!(state.resources.keys().collect::<Vec<_>>()));
         }
@@ -34,5 +47,68 @@ pub(super) fn run(common: &Common, command: &StateCommand) -> Result<Exit, Stop>
             }
         }
     }
+    Ok(Exit::Done)
+}
+
+fn json(state: &State) -> Result<String, Stop> {
+    serde_json::to_string_pretty(state)
+        .map_err(|cause| Stop::because(format!("writing the state as JSON: {cause}")))
+}
+
+/// Forgets; the former state stays as the backup.
+fn remove(project: &Project, common: &Common, addresses: &[String]) -> Result<Exit, Stop> {
+    let _lock = project.lock("state rm", common.lock_timeout)?;
+    let state = project.state()?;
+    for address in addresses {
+        let address = Address::new(address.clone());
+        if !state.resources.contains_key(&address) && !state.operations.contains_key(&address) {
+            return Err(Stop::because(format!("nothing is remembered of `{address}`"))
+                .help("`pgferry state list` shows the addresses; nothing was changed"));
+        }
+    }
+    let journal = Journal::begin(project.place.clone(), state, SystemClock.now(), None)?;
+    for address in addresses {
+        let record = Record::Forgot { address: Address::new(address.clone()) };
+        journal.append(&record, Durability::Batched)?;
+    }
+    journal.finish()?;
+    view::print(&format!(
+        "Forgotten: {}. What they stand for was not touched.",
+        addresses.join(", ")
+    ));
+    Ok(Exit::Done)
+}
+
+fn push(project: &Project, common: &Common, file: &Path, force: bool) -> Result<Exit, Stop> {
+    let _lock = project.lock("state push", common.lock_timeout)?;
+    let pushed = StateFile::new(file)
+        .load()?
+        .ok_or_else(|| Stop::because(format!("there is no file `{}`", file.display())))?;
+    let known = if force { None } else { journal::recover(&project.place)? };
+    if let Some(known) = known {
+        let refused = |why: String| {
+            Err(Stop::because(why).help("nothing was changed; `--force` pushes all the same"))
+        };
+        if known.lineage != pushed.lineage {
+            let (mine, its) = (&known.lineage, &pushed.lineage);
+            return refused(format!("it is of lineage {its}, the state of {mine}"));
+        }
+        if pushed.serial < known.serial {
+            let (mine, its) = (known.serial, pushed.serial);
+            return refused(format!("it has serial {its}, the state has {mine}"));
+        }
+    }
+    if project.place.beside(".journal").exists() && !force {
+        return Err(Stop::because("an apply was cut short, and its journal is not folded yet")
+            .help("run `pgferry apply` first, or push with `--force`, which drops the journal"));
+    }
+    project.place.save(&pushed)?;
+    match std::fs::remove_file(project.place.beside(".journal")) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Stop::because(format!("removing the journal: {cause}")));
+        }
+        _ => {}
+    }
+    view::print(&format!("Pushed serial {} of lineage {}.", pushed.serial, pushed.lineage));
     Ok(Exit::Done)
 }

@@ -42,7 +42,7 @@ pub struct Done<A> {
 }
 
 /// What the state remembers of a resource.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Remembered {
     pub id: String,
     /// The fields it was last acted on with; secrets masked, whole resources reduced to `$address` and `$id`.
@@ -53,7 +53,7 @@ pub struct Remembered {
 }
 
 /// What an act is asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
     Create,
@@ -81,12 +81,13 @@ pub struct Change<S> {
 }
 
 /// An act that was begun: the journal's record, with all notes made under it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Intent {
     pub verb: Verb,
     /// The fields it was begun with, as stored.
     pub inputs: Json,
     /// When, RFC 3339.
+    #[schemars(with = "String")]
     pub at: jiff::Timestamp,
     /// Everything noted since, merged key by key.
     pub notes: Json,

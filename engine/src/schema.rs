@@ -99,6 +99,19 @@ pub fn spec_schema(catalog: &Catalog) -> Json {
     })
 }
 
+/// The schema of state files, JSON Schema 2020-12, made from the types that read and write them.
+pub fn state_schema() -> Json {
+    let mut schema = schemars::schema_for!(crate::state::State).to_value();
+    if let Some(map) = schema.as_object_mut() {
+        map.insert("title".to_owned(), json!("pgferry state"));
+    }
+    if let Some(format) = schema.pointer_mut("/properties/format") {
+        *format =
+            json!({ "const": crate::state::FORMAT, "description": "The format of this file." });
+    }
+    schema
+}
+
 /// The schema of one block: its type's fields and what every resource takes.
 fn block(info: &TypeInfo) -> Json {
     let mut schema = loosened(&info.spec, &info.spec, 0);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -21,7 +22,7 @@ pub mod journal;
 pub const FORMAT: u32 = 1;
 
 /// Everything remembered of one migration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct State {
     pub format: u32,
@@ -42,7 +43,7 @@ pub struct State {
 }
 
 /// One resource as it was when last acted on or read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     #[serde(rename = "type")]
     pub type_name: String,
@@ -63,17 +64,18 @@ pub struct Entry {
 }
 
 /// The plain fields that stand for a field such as `like`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expanded {
     pub run: String,
     pub fields: IndexMap<String, Json>,
 }
 
 /// The circumstances of a finished run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DoneUnder {
     /// The spec's `run` label of that day.
     pub run: String,
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// The epoch of every window and freeze it depends on.
     #[serde(default)]
@@ -81,7 +83,7 @@ pub struct DoneUnder {
 }
 
 /// A scope and its present or last epoch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scope {
     #[serde(rename = "type")]
     pub type_name: String,
@@ -95,6 +97,7 @@ pub struct Scope {
     pub close_failed: Option<String>,
     /// Epochs that were released before everything under them had succeeded, and when.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<u64, String>")]
     pub broken: BTreeMap<u64, Timestamp>,
 }
 
@@ -106,7 +109,7 @@ impl Scope {
 }
 
 /// Whether a scope is open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum ScopeStatus {
     /// Being opened, or open.
@@ -114,11 +117,15 @@ pub enum ScopeStatus {
     /// Left open on purpose (`on_success: hold`, `on_failure: hold`); `pgferry release` closes it.
     Held,
     /// Closed; `complete` if everything under it had succeeded by then.
-    Released { at: Timestamp, complete: bool },
+    Released {
+        #[schemars(with = "String")]
+        at: Timestamp,
+        complete: bool,
+    },
 }
 
 /// An act that was begun and has not succeeded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Operation {
     #[serde(rename = "type")]
     pub type_name: String,
@@ -129,7 +136,7 @@ pub struct Operation {
 }
 
 /// What is known of an act that has not succeeded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Outcome {
     /// It was begun; whoever began it may have died.

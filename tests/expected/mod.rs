@@ -85,3 +85,26 @@ pub(crate) fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+/// All files below `folder` that end in `.extension`, sorted, relative to the root folder.
+pub(crate) fn below(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let mut folders = vec![PathBuf::from(folder)];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(root().join(&folder)).unwrap() {
+            let path = folder.join(entry.unwrap().file_name());
+            if root().join(&path).is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|own| own == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The part of a module before its own tests.
+pub(crate) fn without_tests(code: &str) -> &str {
+    code.find("\n#[cfg(test)]\nmod ").map_or(code, |end| &code[..end])
+}

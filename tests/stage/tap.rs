@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A tap on one origin. Its threads end with the connections, or with the test's process.
 pub struct Tap {
@@ -17,6 +18,15 @@ type Ears = Arc<Mutex<Vec<Vec<u8>>>>;
 impl Tap {
     /// Listens, and passes on to `origin` (`http://HOST:PORT`).
     pub fn on(origin: &str) -> Self {
+        Self::start(origin, Line::Overheard)
+    }
+
+    /// Passes no more than so many bytes a second on to `origin`, over each connection; keeps no copy.
+    pub fn slow(origin: &str, bytes_a_second: u32) -> Self {
+        Self::start(origin, Line::Slow { bytes_a_second })
+    }
+
+    fn start(origin: &str, line: Line) -> Self {
         let to = origin.strip_prefix("http://").unwrap().to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -26,8 +36,9 @@ impl Tap {
             for client in listener.incoming() {
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(&to)) else { return };
                 let (back, forth) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                pass(client, server, Arc::clone(&ears));
-                pass(forth, back, Arc::clone(&ears));
+                let answers = if line == Line::Overheard { line } else { Line::Plain };
+                pass(client, server, Arc::clone(&ears), line);
+                pass(forth, back, Arc::clone(&ears), answers);
             }
         });
         Self { origin, heard }
@@ -48,7 +59,15 @@ impl Tap {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, heard: Ears) {
+/// What happens to the bytes of one direction besides being passed on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Plain,
+    Overheard,
+    Slow { bytes_a_second: u32 },
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, heard: Ears, line: Line) {
     let mine = {
         let mut heard = heard.lock().unwrap();
         heard.push(Vec::new());
@@ -57,7 +76,13 @@ fn pass(mut from: TcpStream, mut to: TcpStream, heard: Ears) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
-            heard.lock().unwrap()[mine].extend_from_slice(&buffer[..count]);
+            match line {
+                Line::Plain => {}
+                Line::Overheard => heard.lock().unwrap()[mine].extend_from_slice(&buffer[..count]),
+                Line::Slow { bytes_a_second } => std::thread::sleep(
+                    Duration::from_secs(1) * u32::try_from(count).unwrap() / bytes_a_second,
+                ),
+            }
             if to.write_all(&buffer[..count]).is_err() {
                 break;
             }
