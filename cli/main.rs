@@ -8,6 +8,7 @@ mod commands;
 mod environment;
 mod interrupt;
 mod outcome;
+mod place;
 mod project;
 mod saved;
 mod view;

@@ -242,12 +242,12 @@ fn nowhere(flag: &str, address: &str) -> Stop {
     .help("`pgferry state list` shows the addresses")
 }
 
-fn folder(path: &Path) -> std::io::Result<PathBuf> {
+pub(crate) fn folder(path: &Path) -> std::io::Result<PathBuf> {
     let whole = std::path::absolute(path)?;
     Ok(whole.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf))
 }
 
-fn local(said: &str) -> Result<&str, Stop> {
+pub(crate) fn local(said: &str) -> Result<&str, Stop> {
     if said.contains("://") {
         return Err(Stop::because(format!(
             "`state: {said}`: states in object stores are not in this version"

@@ -75,13 +75,16 @@ fn every_code_has_a_page() {
 /// For each code, the first message with it that a broken spec of the tests is answered with, and that spec.
 fn examples() -> BTreeMap<String, (String, String)> {
     let mut found = BTreeMap::new();
-    // A spec that is named after one mistake shows it better than one with many.
-    let mut answers = files("tests/broken", "txt");
-    answers.sort_by_key(|path| path.to_string_lossy().contains("several-mistakes"));
-    for path in answers {
+    let answers = files("tests/broken", "txt").into_iter().map(|path| {
+        let answer = std::fs::read_to_string(root().join(&path)).unwrap();
+        (path, answer)
+    });
+    // A spec with one mistake shows it better than one with many.
+    let mut answers: Vec<_> = answers.collect();
+    answers.sort_by_key(|(path, answer)| (answer.matches("\nerror[").count(), path.clone()));
+    for (path, answer) in answers {
         let spec = path.with_extension("yaml");
         let name = spec.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        let answer = std::fs::read_to_string(root().join(&path)).unwrap();
         for said in answer.split("\n\n") {
             let code = said.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
             let Some((code, _)) = code.filter(|(code, _)| code.starts_with("PGF")) else {

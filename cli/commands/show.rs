@@ -8,13 +8,12 @@ use serde_json::Value as Json;
 
 use crate::arguments::Common;
 use crate::outcome::{Exit, Stop};
-use crate::project::Project;
+use crate::place::Place;
 use crate::saved::Saved;
 use crate::view;
 
 pub(super) fn run(common: &Common) -> Result<Exit, Stop> {
-    let project = Project::open(common)?;
-    let state = project.state()?;
+    let state = Place::find(common)?.state()?;
     if common.json {
         let json = serde_json::to_value(&state)
             .map_err(|cause| Stop::because(format!("writing the state as JSON: {cause}")))?;

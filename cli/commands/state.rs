@@ -10,17 +10,17 @@ use pgferry_engine::state::{Record, State};
 
 use crate::arguments::{Common, StateCommand};
 use crate::outcome::{Exit, Stop};
-use crate::project::Project;
+use crate::place::Place;
 use crate::view;
 
 pub(super) fn run(common: &Common, command: &StateCommand) -> Result<Exit, Stop> {
-    let project = Project::open(common)?;
+    let place = Place::find(common)?;
     match command {
-        StateCommand::Rm { address } => return remove(&project, common, address),
-        StateCommand::Push { pushed, force } => return push(&project, common, pushed, *force),
+        StateCommand::Rm { address } => return remove(&place, common, address),
+        StateCommand::Push { pushed, force } => return push(&place, common, pushed, *force),
         _ => {}
     }
-    let state = project.state()?;
+    let state = place.state()?;
     match command {
         StateCommand::Pull => view::print(&json(&state)?),
         StateCommand::Rm { .. } | StateCommand::Push { .. } => {}
@@ -56,9 +56,9 @@ fn json(state: &State) -> Result<String, Stop> {
 }
 
 /// Forgets; the former state stays as the backup.
-fn remove(project: &Project, common: &Common, addresses: &[String]) -> Result<Exit, Stop> {
-    let _lock = project.lock("state rm", common.lock_timeout)?;
-    let state = project.state()?;
+fn remove(place: &Place, common: &Common, addresses: &[String]) -> Result<Exit, Stop> {
+    let _lock = place.lock("state rm", common.lock_timeout)?;
+    let state = place.state()?;
     for address in addresses {
         let address = Address::new(address.clone());
         if !state.resources.contains_key(&address) && !state.operations.contains_key(&address) {
@@ -66,7 +66,7 @@ fn remove(project: &Project, common: &Common, addresses: &[String]) -> Result<Ex
                 .help("`pgferry state list` shows the addresses; nothing was changed"));
         }
     }
-    let journal = Journal::begin(project.place.clone(), state, SystemClock.now(), None)?;
+    let journal = Journal::begin(place.file.clone(), state, SystemClock.now(), None)?;
     for address in addresses {
         let record = Record::Forgot { address: Address::new(address.clone()) };
         journal.append(&record, Durability::Batched)?;
@@ -79,12 +79,12 @@ fn remove(project: &Project, common: &Common, addresses: &[String]) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn push(project: &Project, common: &Common, file: &Path, force: bool) -> Result<Exit, Stop> {
-    let _lock = project.lock("state push", common.lock_timeout)?;
+fn push(place: &Place, common: &Common, file: &Path, force: bool) -> Result<Exit, Stop> {
+    let _lock = place.lock("state push", common.lock_timeout)?;
     let pushed = StateFile::new(file)
         .load()?
         .ok_or_else(|| Stop::because(format!("there is no file `{}`", file.display())))?;
-    let known = if force { None } else { journal::recover(&project.place)? };
+    let known = if force { None } else { journal::recover(&place.file)? };
     if let Some(known) = known {
         let refused = |why: String| {
             Err(Stop::because(why).help("nothing was changed; `--force` pushes all the same"))
@@ -98,12 +98,12 @@ fn push(project: &Project, common: &Common, file: &Path, force: bool) -> Result<
             return refused(format!("it has serial {its}, the state has {mine}"));
         }
     }
-    if project.place.beside(".journal").exists() && !force {
+    if place.file.beside(".journal").exists() && !force {
         return Err(Stop::because("an apply was cut short, and its journal is not folded yet")
             .help("run `pgferry apply` first, or push with `--force`, which drops the journal"));
     }
-    project.place.save(&pushed)?;
-    match std::fs::remove_file(project.place.beside(".journal")) {
+    place.file.save(&pushed)?;
+    match std::fs::remove_file(place.file.beside(".journal")) {
         Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
             return Err(Stop::because(format!("removing the journal: {cause}")));
         }
