@@ -1,6 +1,7 @@
 //! What the program says of itself, word for word: the help of every command, its version, and answers for programs.
 //!
 //! The transcripts are under `tests/help`: a line with what was typed, then all that was printed, then how it ended.
+#![cfg(feature = "sandbox")]
 
 mod expected;
 
