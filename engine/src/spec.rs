@@ -16,6 +16,7 @@ use crate::tree::Tree;
 mod blocks;
 mod edges;
 pub(crate) mod interpolate;
+mod lifecycle;
 mod read;
 pub(crate) mod scope;
 mod secrecy;
@@ -23,12 +24,14 @@ mod secrecy;
 pub(crate) mod tests;
 mod variables;
 
+pub(crate) use lifecycle::LIFECYCLE;
 pub(crate) use read::HEADER;
 pub use read::{Inputs, Loaded, load};
 pub(crate) use variables::DECLARATION;
 
 /// What every resource takes besides its type's own fields.
-pub(crate) const COMMON_FIELDS: &[&str] = &["type", "depends_on", "on_remove"];
+pub(crate) const COMMON_FIELDS: &[&str] =
+    &["type", "depends_on", "on_remove", "lifecycle", "on_exists", "renamed_from"];
 
 /// Names that begin references of their own.
 pub(crate) const RESERVED_NAMES: &[&str] = &["var", "env", "each"];
@@ -61,6 +64,29 @@ pub struct Block {
     pub fields: IndexMap<String, Template>,
     pub depends_on: Vec<Address>,
     pub on_remove: Option<OnRemove>,
+    pub lifecycle: Lifecycle,
+    pub on_exists: OnExists,
+    /// What it was called when the state last heard of it.
+    pub renamed_from: Option<Address>,
     /// Of the block's name, for messages.
     pub span: Span,
+}
+
+/// `lifecycle:` of a managed resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// Nothing may delete it: no removal of its block, no `--replace`, no `destroy`. The state remembers.
+    pub prevent_destroy: bool,
+    /// Names of fields that are left as they are once it exists.
+    pub ignore_changes: Vec<String>,
+}
+
+/// What is done about a thing that exists already and is not in the state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExists {
+    /// It is taken into the state, and brought to what the spec says.
+    #[default]
+    Adopt,
+    /// The plan stops.
+    Fail,
 }

@@ -14,7 +14,7 @@ use super::{Action, Change, Located, Plan, ScopeChange, steps};
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::graph::Graph;
-use crate::info::{Catalog, Kind, TypeInfo};
+use crate::info::{Catalog, FieldRole, Kind, TypeInfo};
 use crate::resource::{Intent, Remembered};
 use crate::spec::{Block, Spec};
 use crate::state::State;
@@ -201,10 +201,15 @@ impl<'a> Drafting<'a> {
             .map(|(name, template)| (name.clone(), template.evaluate(&resolve)))
             .collect();
         info.put_defaults(&mut fields);
-        let in_something_new = self.dependencies(&block.address).into_iter().any(|dep| {
+        let new = |dep: &Address| {
             self.kind(dep) == Some(Kind::Managed)
                 && self.handles.get(dep).is_none_or(|handle| handle.id.is_none())
-                && block.fields.values().any(|f| f.references().iter().any(|r| r.address == *dep))
+        };
+        // A plain value that is not known yet says nothing of where the resource itself is.
+        let in_something_new = block.fields.iter().any(|(name, field)| {
+            let whole = matches!(fields.get(name), Some(Tree::Resource(_)));
+            (whole || info.role(name) == FieldRole::Identity)
+                && field.references().iter().any(|reference| new(&reference.address))
         });
         Wanted { tree: Tree::Map(fields), in_something_new }
     }

@@ -5,20 +5,23 @@ use serde_json::Value as Json;
 
 use super::edges::{Edge, How};
 use super::interpolate::References;
+use super::lifecycle::{self, Rename};
 use super::{Block, COMMON_FIELDS, RESERVED_NAMES};
 use crate::address::{Address, is_name};
 use crate::check::{Checker, Owner, Place};
 use crate::diag::{Diagnostic, did_you_mean, listed, suggestion};
-use crate::info::{Kind, OnRemove, TypeInfo};
+use crate::info::TypeInfo;
 use crate::source::{Entry, Node, Value};
 
 /// Part of the format, not of this version.
-const LATER_FIELDS: [&str; 5] = ["for_each", "lifecycle", "timeouts", "renamed_from", "on_exists"];
+const LATER_FIELDS: [&str; 2] = ["for_each", "timeouts"];
 
-/// All blocks, and the edges of their `depends_on`.
+/// All blocks, the edges of their `depends_on`, and their former names.
+#[derive(Default)]
 pub(super) struct Blocks {
     pub(super) resources: IndexMap<Address, Block>,
     pub(super) edges: Vec<Edge>,
+    pub(super) renames: Vec<Rename>,
 }
 
 /// The `type:` of a block.
@@ -51,7 +54,7 @@ pub(super) fn bad_name(entry: &Entry, what: &str) -> Option<Diagnostic> {
 /// Reads every block; what is wrong goes to the checker.
 pub(super) fn read<'a>(checker: &mut Checker<'a>, entries: &[Entry]) -> Blocks {
     let mut blocks =
-        Blocks { resources: IndexMap::with_capacity(entries.len()), edges: Vec::new() };
+        Blocks { resources: IndexMap::with_capacity(entries.len()), ..Blocks::default() };
     for entry in entries {
         let name = entry.key.as_str();
         if RESERVED_NAMES.contains(&name) {
@@ -79,9 +82,10 @@ pub(super) fn read<'a>(checker: &mut Checker<'a>, entries: &[Entry]) -> Blocks {
             );
             continue;
         };
-        let block = block(checker, entry, fields, &mut blocks.edges);
+        let block = block(checker, entry, fields, &mut blocks);
         blocks.resources.insert(block.address.clone(), block);
     }
+    lifecycle::renames(checker, &blocks);
     blocks
 }
 
@@ -89,7 +93,7 @@ fn block<'a>(
     checker: &mut Checker<'a>,
     entry: &Entry,
     fields: &[Entry],
-    edges: &mut Vec<Edge>,
+    blocks: &mut Blocks,
 ) -> Block {
     static ANYTHING: Json = Json::Bool(true);
     let name = entry.key.as_str();
@@ -110,7 +114,8 @@ fn block<'a>(
     let place = Place::root(&owner);
     let own = |field: &str| info.is_some_and(|info| info.field(field).is_some());
     let mut skip = COMMON_FIELDS.to_vec();
-    skip.extend(LATER_FIELDS.iter().filter(|field| !own(field)));
+    skip.extend(LATER_FIELDS);
+    skip.retain(|field| !own(field));
     // Of an unknown type nothing is known, so nothing but its references is checked.
     let place_of_fields = if info.is_none() { &place.unknown() } else { &place };
     let templates = checker.object(fields, schema, &skip, place_of_fields);
@@ -129,18 +134,35 @@ fn block<'a>(
         }
     }
     let find = |key: &str| {
-        fields.iter().find(|field| field.key == key && field.value.value != Value::Null)
+        let said = |field: &&Entry| field.key == key && field.value.value != Value::Null;
+        fields.iter().find(said).filter(|_| !own(key))
     };
-    let on_remove = find("on_remove").and_then(|field| on_remove(checker, field, info, &place));
+    let on_remove =
+        find("on_remove").and_then(|field| lifecycle::on_remove(checker, field, info, &place));
+    let on_exists =
+        find("on_exists").and_then(|field| lifecycle::on_exists(checker, field, info, &place));
+    let lifecycle =
+        find("lifecycle").map(|field| lifecycle::lifecycle(checker, field, info, &owner));
     let address = Address::new(name);
+    let renamed_from = find("renamed_from").and_then(|field| {
+        let from = lifecycle::renamed_from(checker, field, &place)?;
+        let rename = Rename { from: from.clone(), to: address.clone(), span: field.value.span };
+        blocks.renames.push(rename);
+        Some(from)
+    });
     let depends_on = find("depends_on")
-        .map_or_else(Vec::new, |field| depends_on(checker, &address, field, &place, edges));
+        .map_or_else(Vec::new, |field| {
+            depends_on(checker, &address, field, &place, &mut blocks.edges)
+        });
     Block {
         address,
         type_name: type_name.unwrap_or_default(),
         fields: templates,
         depends_on,
         on_remove,
+        lifecycle: lifecycle.unwrap_or_default(),
+        on_exists: on_exists.unwrap_or_default(),
+        renamed_from,
         span: entry.key_span,
     }
 }
@@ -211,55 +233,6 @@ fn block_type(checker: &mut Checker<'_>, entry: &Entry, info: Option<&TypeInfo>)
             .help(help),
     );
     Some(written.to_owned())
-}
-
-fn on_remove(
-    checker: &mut Checker<'_>,
-    field: &Entry,
-    info: Option<&TypeInfo>,
-    place: &Place<'_, '_>,
-) -> Option<OnRemove> {
-    let owner = &place.owner.label;
-    let choice = match field.value.as_str() {
-        Some("keep") => OnRemove::Keep,
-        Some("destroy") => OnRemove::Destroy,
-        Some(other) => {
-            let help = match other {
-                "delete" | "remove" => Some("write `destroy`".to_owned()),
-                _ => suggestion(other, ["keep", "destroy"], "write one of them"),
-            };
-            let message = format!("`on_remove` of {owner} cannot be `{other}`");
-            checker.mistakes.push(
-                Diagnostic::error("PGF0107", message)
-                    .at(field.value.span, "neither `keep` nor `destroy`")
-                    .maybe_help(help),
-            );
-            return None;
-        }
-        None => {
-            let kind = field.value.kind();
-            let message = format!("`on_remove` of {owner} wants text, not {kind}");
-            checker.mistakes.push(
-                Diagnostic::error("PGF0106", message)
-                    .at(field.key_span, format!("its value is {kind}"))
-                    .help("write `keep` or `destroy`"),
-            );
-            return None;
-        }
-    };
-    if let Some(info) = info.filter(|info| info.kind != Kind::Managed) {
-        let what = match info.kind {
-            Kind::Lookup => "is looked up, never changed",
-            Kind::Run => "is something done, which can only be forgotten",
-            Kind::Scoped | Kind::Managed => "is opened and closed within an apply",
-        };
-        checker.mistakes.push(
-            Diagnostic::error("PGF0129", format!("`on_remove` has no meaning for {owner}"))
-                .at(field.key_span, format!("a `{}` {what}", info.name))
-                .help("leave it out"),
-        );
-    }
-    Some(choice)
 }
 
 fn depends_on(

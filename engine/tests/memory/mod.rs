@@ -17,7 +17,7 @@ use pgferry_engine::plan::{Input, Options, Plan, check};
 use pgferry_engine::refresh::{Resources, refresh};
 use pgferry_engine::resource::{Change, Done, Intent, Live, Remembered, Resource, Settled, info};
 use pgferry_engine::secret::Secret;
-use pgferry_engine::spec::{Block, Spec};
+use pgferry_engine::spec::{Block, Lifecycle, OnExists, Spec};
 use pgferry_engine::state::State;
 use pgferry_engine::state::file::{StateError, StateFile};
 use pgferry_engine::state::journal::{Journal, Watch, recover};
@@ -327,6 +327,9 @@ pub(crate) fn block(name: &str, type_name: &str, fields: &[(&str, &str)], after:
         fields,
         depends_on: after.iter().map(|a| Address::new(*a)).collect(),
         on_remove: None,
+        lifecycle: Lifecycle::default(),
+        on_exists: OnExists::default(),
+        renamed_from: None,
         span: Span::default(),
     }
 }

@@ -30,14 +30,16 @@ impl Drafting<'_> {
         let entry = self.input.state.resources.get(address);
         let entry = entry.filter(|entry| entry.type_name == info.name);
         let remembered_live;
-        let live: Option<&Live<Tree>> = if let (true, Some(entry)) = (info.traits.internal, entry) {
+        // What has no effect outside is as it was remembered, but for secrets, which are not: those it tells anew.
+        let by_heart = info.traits.internal && !wanted.tree.has_secret();
+        let live: Option<&Live<Tree>> = if let (true, Some(entry)) = (by_heart, entry) {
             remembered_live = Live {
                 id: entry.remembered.id.clone(),
                 attrs: Tree::from_json(&entry.remembered.attrs),
                 fields: IndexMap::new(),
             };
             Some(&remembered_live)
-        } else if info.traits.internal || wanted.in_something_new {
+        } else if (info.traits.internal && entry.is_none()) || wanted.in_something_new {
             None
         } else {
             let identity_known = wanted_fields(&wanted.tree)
@@ -253,6 +255,10 @@ impl Drafting<'_> {
         fields: &[FieldChange],
     ) {
         let Some(handle) = self.handles.get_mut(address) else { return };
+        if info.traits.internal && !fields.is_empty() {
+            // It follows from its fields alone, so all of it may change with them.
+            handle.attrs.values_mut().for_each(|value| *value = Tree::Unknown);
+        }
         for field in fields {
             if info.attribute(&field.name).is_some()
                 && let Some(tree) = want.get(&field.name)
