@@ -11,8 +11,8 @@ test: setup
 test-slow: setup
 	cargo test --workspace --locked -- --ignored
 
-schema: build
-	target/debug/pgferry schema > schema/pgferry.schema.json
+schema: setup
+	UPDATE=1 cargo test --locked --test generated
 
 build: setup
 	cargo build --locked

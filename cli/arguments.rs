@@ -33,6 +33,9 @@ pub(crate) struct Common {
     /// Machine-readable: one JSON object, or one a line while something goes on.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// The JSON lines into a file, beside what people see.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) json_into: Option<PathBuf>,
     /// No colours, whatever the terminal.
     #[arg(long, global = true)]
     pub(crate) no_color: bool,

@@ -20,6 +20,11 @@ mod validate;
 /// Runs the command that was typed.
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
     let Arguments { command, common } = arguments;
+    if let Some(path) = &common.json_into {
+        crate::view::record_into(path).map_err(|cause| {
+            Stop::because(format!("writing JSON lines into `{}`: {cause}", path.display()))
+        })?;
+    }
     if common.no_color {
         anstream::ColorChoice::Never.write_global();
     }

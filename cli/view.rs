@@ -3,7 +3,10 @@
 //! Colour is decoration only and goes with `NO_COLOR`, pipes and `--no-color`. Whatever is printed has passed
 //! [`redact`].
 
+use std::fs::File;
 use std::io::Write;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use pgferry_engine::diag::{Paint, Severity};
 use pgferry_engine::secret::redact;
@@ -26,6 +29,25 @@ pub(crate) fn print(text: &str) {
 /// Prints one JSON object on a line of stdout.
 pub(crate) fn print_json(json: &serde_json::Value) {
     print(&json.to_string());
+}
+
+static RECORD: OnceLock<Mutex<File>> = OnceLock::new();
+
+/// From now on [`record`] writes to `path`, which is made anew.
+pub(crate) fn record_into(path: &Path) -> std::io::Result<()> {
+    let file = File::create(path)?;
+    // Called once, before anything is shown.
+    let _ = RECORD.set(Mutex::new(file));
+    record(&json::version());
+    Ok(())
+}
+
+/// Writes one JSON line to the file of `--json-into`, if there is one. A full disk there does not stop the work.
+pub(crate) fn record(json: &serde_json::Value) {
+    if let Some(file) = RECORD.get() {
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(file, "{}", redact(&json.to_string()));
+    }
 }
 
 /// Prints talk on stderr.

@@ -220,6 +220,24 @@ fn one_at_a_time() {
 }
 
 #[test]
+fn people_and_programs_are_told_at_once() {
+    let room = Room::new(SPEC);
+    let (code, out, _) = room.run(&["apply", "--auto-approve", "--json-into", "log"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("Apply complete! Resources: 3 added, 0 changed, 0 destroyed."), "{out}");
+    let text = std::fs::read_to_string(room.path("log")).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let types: Vec<&str> = lines.iter().filter_map(|line| line["type"].as_str()).collect();
+    assert_eq!(
+        types[..5],
+        ["version", "planned_change", "planned_change", "planned_change", "change_summary"]
+    );
+    assert_eq!(types.iter().filter(|kind| **kind == "apply_complete").count(), 3);
+    assert_eq!(lines.last().unwrap()["changes"]["operation"], "apply");
+}
+
+#[test]
 fn usage_errors_are_no_changes() {
     let room = Room::new(SPEC);
     assert_eq!(room.run(&["plan", "--nonsense"]).0, 1);

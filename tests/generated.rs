@@ -98,6 +98,18 @@ fn examples() -> BTreeMap<String, (String, String)> {
 }
 
 #[test]
+fn the_program_explains_every_code_in_the_same_words() {
+    for (code, title, explanation) in tables().iter().flat_map(|(_, table)| table.iter()) {
+        let said = pgferry(&["explain", code], &[]);
+        assert!(said.status.success(), "{code}");
+        let words = format!("{code}: {title} {explanation}");
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let said = text(said.stdout);
+        assert_eq!(said.split_whitespace().collect::<Vec<_>>(), words);
+    }
+}
+
+#[test]
 fn no_code_stands_for_two_things() {
     let mut owner: BTreeMap<&str, &str> = BTreeMap::new();
     for (of, table) in tables() {

@@ -69,6 +69,7 @@ fn answers() -> Vec<(&'static str, Vec<Vec<&'static str>>)> {
     vec![
         ("version", vec![vec!["version"], vec!["--version"]]),
         ("validate-json", vec![vec!["validate", "--json", "-f", unknown_field]]),
+        ("explain", vec![vec!["explain", "pgf0125"], vec!["explain", "PGF9999"]]),
         ("no-spec", vec![vec!["validate", "-f", "nowhere.yaml"], vec!["plan"]]),
         (
             "mistyped",

@@ -7,8 +7,8 @@ mod expected;
 
 use std::path::{Path, PathBuf};
 
-use expected::{Expected, files, pgferry, root, text};
-use pgferry_engine::source::{Node, Source, Value, yaml};
+use expected::{Expected, below, files, pgferry, root, text};
+use pgferry_engine::source::{self, Node, Source, Value, yaml};
 
 /// All that a spec of this folder finds in the environment.
 const ENVIRONMENT: [(&str, &str); 3] = [
@@ -50,4 +50,62 @@ fn every_broken_spec_is_refused_with_its_whole_message() {
     let texts: Vec<PathBuf> = specs.iter().map(|spec| spec.with_extension("txt")).collect();
     expected.nothing_else("tests/broken", "txt", &texts);
     expected.settle("cargo test --test specs");
+}
+
+#[test]
+fn every_good_spec_is_valid() {
+    for spec in good() {
+        let (output, _) = validate(&spec);
+        let said = (output.status.code(), text(output.stdout), text(output.stderr));
+        let count = resources(&spec);
+        let name = spec.display();
+        let noun = if count == 1 { "resource" } else { "resources" };
+        let words = format!("Success! `{name}` is valid: {count} {noun}.\n");
+        assert_eq!(said, (Some(0), words, String::new()), "{name}");
+    }
+}
+
+/// Our reader and `serde_yaml` take the same values from the same text, except where ours refuses it.
+#[test]
+fn an_independent_reader_sees_the_same() {
+    for path in good().into_iter().chain(files("tests/broken", "yaml")) {
+        let Ok(written) = std::fs::read_to_string(root().join(&path)) else { continue };
+        let source = Source::new("spec.yaml", written.as_str());
+        let (Some(node), mistakes) = yaml::parse(&source) else { continue };
+        if !mistakes.is_empty() {
+            continue;
+        }
+        let other: serde_yaml::Value = serde_yaml::from_str(&written)
+            .unwrap_or_else(|cause| panic!("{}: we read it, but {cause}", path.display()));
+        assert_eq!(plain(&node), other, "{}", path.display());
+    }
+}
+
+/// The examples, and specs that show one good thing each.
+fn good() -> Vec<PathBuf> {
+    let good = [below("examples", "yaml"), files("tests/good", "yaml")].concat();
+    assert!(good.len() > 3, "the good specs were not found");
+    good
+}
+
+fn resources(path: &Path) -> usize {
+    let written = std::fs::read_to_string(root().join(path)).unwrap();
+    let spec: serde_yaml::Value = serde_yaml::from_str(&written).unwrap();
+    spec.get("resources").and_then(|map| map.as_mapping()).map_or(0, |map| map.len())
+}
+
+/// A node as the other reader would have it.
+fn plain(node: &Node) -> serde_yaml::Value {
+    match &node.value {
+        Value::Null => serde_yaml::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Int(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::Str(value) => value.as_str().into(),
+        Value::Seq(items) => items.iter().map(plain).collect::<Vec<_>>().into(),
+        Value::Map(entries) => {
+            let entry = |entry: &source::Entry| (entry.key.as_str().into(), plain(&entry.value));
+            serde_yaml::Value::Mapping(entries.iter().map(entry).collect())
+        }
+    }
 }

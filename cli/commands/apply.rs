@@ -139,6 +139,9 @@ pub(super) async fn carry_out(
 
 /// Tells how it ended.
 pub(super) fn ended(outcome: &Outcome, common: &Common, destroy: bool) -> Exit {
+    for line in view::json::apply_lines(outcome) {
+        view::record(&line);
+    }
     if common.json {
         for line in view::json::apply_lines(outcome) {
             view::print_json(&line);

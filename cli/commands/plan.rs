@@ -72,6 +72,9 @@ async fn made(
 
 /// Prints a plan as asked for.
 pub(super) fn show(plan: &Plan, common: &Common) {
+    for line in view::json::plan_lines(plan) {
+        view::record(&line);
+    }
     if common.json {
         view::print_json(&view::json::version());
         for line in view::json::plan_lines(plan) {

@@ -15,6 +15,7 @@ pub(super) fn run(common: &Common) -> Result<Exit, Stop> {
         view::talk(warning.render_in(&project.source, view::paint()).trim_end());
     }
     let count = project.spec.resources.len();
-    view::print(&format!("Success! `{}` is valid: {count} resources.", project.source.name));
+    let noun = if count == 1 { "resource" } else { "resources" };
+    view::print(&format!("Success! `{}` is valid: {count} {noun}.", project.source.name));
     Ok(Exit::Done)
 }

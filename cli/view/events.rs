@@ -23,6 +23,7 @@ pub(crate) struct Machine;
 
 impl Sink for Human {
     fn event(&self, event: Event) {
+        super::record(&super::json::event(&event));
         match event {
             Event::Started { address, verb, id } => {
                 let id = id.map(|id| format!(" [id={id}]")).unwrap_or_default();
@@ -84,7 +85,9 @@ impl Sink for Human {
 
 impl Sink for Machine {
     fn event(&self, event: Event) {
-        print_json(&super::json::event(&event));
+        let line = super::json::event(&event);
+        super::record(&line);
+        print_json(&line);
     }
 }
 

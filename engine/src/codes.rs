@@ -216,9 +216,9 @@ pub const CODES: &[Code] = &[
     ),
     (
         "PGF0129",
-        "`on_remove` has no meaning here",
-        "Only managed resources can be kept or destroyed when they leave the spec. What is looked up, run or opened \
-         for a while is forgotten.",
+        "a key that has no meaning here",
+        "`on_remove`, `on_exists` and `lifecycle` are for managed resources. Only these are made, found to exist \
+         already, or deleted. What is looked up, run or opened for a while is only forgotten.",
     ),
     (
         "PGF0130",
@@ -229,6 +229,12 @@ pub const CODES: &[Code] = &[
         "PGF0131",
         "fields that do not go together",
         "Some fields are alternatives: exactly one of them, or at least one, must be there.",
+    ),
+    (
+        "PGF0132",
+        "a former name that cannot be",
+        "`renamed_from: OLD` says that what the state knows as OLD is this resource now. So OLD is an address that no \
+         block of the spec has any more, and that only one block claims.",
     ),
     (
         "PGF0201",
@@ -268,6 +274,29 @@ pub const CODES: &[Code] = &[
          `on_remove: destroy`, or because what it belongs to is deleted. That takes `--confirm ADDRESS=NAME` on the \
          command line, where NAME is its name at the provider, given for this one run; the spec cannot say it in \
          advance. To keep it, put the block back, or leave out the confirmation that takes it along.",
+    ),
+    (
+        "PGF0206",
+        "it is protected from being deleted",
+        "Its block said `lifecycle: { prevent_destroy: true }` when it was last applied, and the state remembers: taking \
+         the block away, `--replace` and `destroy` do not lift that. To lift it, write `prevent_destroy: false` in its \
+         block and apply; then delete it in a second run. To let it go without deleting it, take it out of the state \
+         with `pgferry state rm ADDRESS`.",
+    ),
+    (
+        "PGF0207",
+        "it exists already",
+        "Its block says `on_exists: fail`, and something of that name exists that is not in the state and that pgferry \
+         has not begun to make. Give the resource another name; or, if it is the one that is meant, leave `on_exists` \
+         out: it is then taken into the state and brought to what the spec says.",
+    ),
+    (
+        "PGF0208",
+        "it cannot be renamed so",
+        "A block says `renamed_from: OLD`, but the state knows both names, or knows OLD as something of another type. \
+         With both names in the state, one of them is another thing: leave `renamed_from` out, or forget the one that \
+         is wrong with `pgferry state rm ADDRESS`. A thing of another type is never the same thing: leave \
+         `renamed_from` out.",
     ),
 ];
 

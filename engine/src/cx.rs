@@ -17,6 +17,7 @@ use crate::address::Address;
 use crate::event::{Event, Progress, Sink};
 use crate::fault::{Class, Fault};
 use crate::resource::{Intent, Remembered};
+use crate::state::rename::BEGUN_AS;
 
 /// Tells the time and waits.
 pub trait Clock: Send + Sync {
@@ -191,9 +192,14 @@ impl Cx {
     }
 
     /// The natural key for things without a name of their own: `pgferry-` and 8 hex digits of lineage and address.
+    ///
+    /// What was begun before the resource was renamed keeps the one that it was begun with.
     pub fn natural_key(&self) -> String {
         use sha2::{Digest, Sha256};
-        let digest = Sha256::digest(format!("{}/{}", self.world.lineage, self.address));
+        let begun = (self.world.intent)(&self.address);
+        let begun_as = begun.as_ref().and_then(|intent| intent.notes.get(BEGUN_AS)?.as_str());
+        let address = begun_as.unwrap_or(self.address.as_str());
+        let digest = Sha256::digest(format!("{}/{address}", self.world.lineage));
         let hex: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         format!("pgferry-{hex}")
     }

@@ -11,12 +11,13 @@ use serde_json::Value as Json;
 
 use crate::address::Address;
 use crate::finding::{Finding, Severity};
-use crate::info::Kind;
+use crate::info::{Kind, OnRemove};
 
 pub mod check;
 pub mod compare;
 pub mod destroy;
 pub mod draft;
+pub(crate) mod moves;
 pub mod question;
 pub mod steps;
 
@@ -37,6 +38,12 @@ pub struct Plan {
     pub destroy: bool,
     /// Every resource of the spec, and of the state what left the spec.
     pub changes: BTreeMap<Address, Change>,
+    /// Resources that went by another address so far: the present address, then the former one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moved: BTreeMap<Address, Address>,
+    /// What the state is to know of resources that are otherwise left alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keeping: BTreeMap<Address, Keeping>,
     /// Scopes that will be opened, taken over or closed.
     pub scopes: BTreeMap<Address, ScopeChange>,
     pub findings: Vec<Located>,
@@ -59,6 +66,13 @@ pub struct Change {
     /// A run that goes on elsewhere is followed, not begun again.
     #[serde(default)]
     pub takes_up: bool,
+}
+
+/// What the spec says about the end of a resource; remembered, because the spec cannot say it once the block is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeping {
+    pub on_remove: OnRemove,
+    pub prevent_destroy: bool,
 }
 
 /// What happens to a resource.
@@ -159,7 +173,10 @@ pub enum StepKind {
 impl Plan {
     /// Whether apply would do anything at all.
     pub fn has_changes(&self) -> bool {
-        !self.scopes.is_empty() || self.changes.values().any(|change| change.action.is_work())
+        !self.scopes.is_empty()
+            || !self.moved.is_empty()
+            || !self.keeping.is_empty()
+            || self.changes.values().any(|change| change.action.is_work())
     }
 
     /// Findings that stop it.

@@ -13,6 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::cx::{Cx, World};
 use crate::fault::{Class, Fault};
 use crate::finding::Finding;
+use crate::plan::moves::Moves;
 use crate::plan::{Answer, Ask, Draft, Input, Question, Reality, draft};
 use crate::resource::AnyResource;
 
@@ -31,6 +32,8 @@ pub async fn refresh(
     world: &World,
 ) -> Result<(Draft, Reality), Fault> {
     let mut reality = Reality::new();
+    let renamed = renamed(input, world);
+    let world = renamed.as_ref().unwrap_or(world);
     loop {
         let drafted = draft(input, &reality);
         if drafted.questions.is_empty() {
@@ -55,6 +58,17 @@ pub async fn refresh(
             ));
         }
     }
+}
+
+/// A world that recalls everything by its present address, where a resource was renamed.
+fn renamed(input: &Input<'_>, world: &World) -> Option<World> {
+    let state = Arc::new(Moves::of(input.spec, input.state).done(input.state)?);
+    let (graph, recalled) = (input.graph.clone(), Arc::clone(&state));
+    Some(World {
+        intent: Arc::new(move |address| state.begun(address).cloned()),
+        remembered: Arc::new(move |address, type_name| recalled.recall(&graph, address, type_name)),
+        ..world.clone()
+    })
 }
 
 async fn answer(

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::info::{Catalog, Kind, TypeInfo};
-use crate::spec::{DECLARATION, HEADER};
+use crate::spec::{DECLARATION, HEADER, LIFECYCLE};
 
 /// The schema of specs, JSON Schema 2020-12.
 pub fn spec_schema(catalog: &Catalog) -> Json {
@@ -130,7 +130,24 @@ fn block(info: &TypeInfo) -> Json {
                 "description": "Names of resources that come first though nothing here refers to them.",
             }),
         );
+        common(properties, "renamed_from", || {
+            json!({
+                "type": ["string", "null"],
+                "description": "What it was called before: what the state knows under that name is this.",
+            })
+        });
         if info.kind == Kind::Managed {
+            common(properties, "lifecycle", || {
+                let mut lifecycle = nullable(&loosened(&LIFECYCLE, &LIFECYCLE, 0));
+                lifecycle["description"] = json!("What must not happen to it.");
+                lifecycle
+            });
+            common(properties, "on_exists", || {
+                json!({
+                    "enum": ["adopt", "fail", null],
+                    "description": "What is done about one that exists already and is not in the state: it is taken over (`adopt`, if left out), or the plan stops (`fail`).",
+                })
+            });
             let default = match info.traits.on_remove {
                 crate::info::OnRemove::Keep => "keep",
                 crate::info::OnRemove::Destroy => "destroy",
@@ -145,6 +162,11 @@ fn block(info: &TypeInfo) -> Json {
         }
     }
     schema
+}
+
+/// A key that every resource takes, unless its type has a field of that name.
+fn common(properties: &mut Map<String, Json>, name: &str, schema: impl FnOnce() -> Json) {
+    properties.entry(name).or_insert_with(schema);
 }
 
 /// What the type is for, and what kind it is.

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::address::Address;
+use crate::graph::Graph;
 use crate::info::{Kind, OnRemove};
 use crate::resource::{Intent, Remembered, Verb};
 
 pub mod file;
 pub mod journal;
+pub(crate) mod rename;
 
 /// The format this build writes. Older ones load for ever; newer ones are refused.
 pub const FORMAT: u32 = 1;
@@ -55,6 +57,9 @@ pub struct Entry {
     pub dependencies: Vec<Address>,
     /// What to do when the block leaves the spec; remembered, because the spec can no longer say it.
     pub on_remove: OnRemove,
+    /// Nothing may delete it, whether its block is still there or not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub prevent_destroy: bool,
     /// Fields written out from something else (`like`), and the run in which that was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expanded: Option<Expanded>,
@@ -165,6 +170,8 @@ pub enum Record {
     Unknown { address: Address, message: String },
     /// No longer remembered.
     Forgot { address: Address },
+    /// Known by other addresses from here on; from the former to the present one.
+    Renamed { moves: BTreeMap<Address, Address> },
     /// Before a scope is opened.
     Opening { address: Address, type_name: String, epoch: u64, intent: Box<Intent> },
     /// A scope was not opened after all.
@@ -241,6 +248,7 @@ impl State {
                 self.resources.remove(address);
                 self.operations.remove(address);
             }
+            Record::Renamed { moves } => self.rename(moves)?,
             Record::Opening { address, type_name, epoch, intent } => {
                 let broken = self.scopes.remove(address).map(|scope| scope.broken);
                 let scope = Scope {
@@ -278,6 +286,30 @@ impl State {
         Ok(())
     }
 
+    /// What `address` was begun with: an act that has not succeeded, or a scope that is open.
+    pub fn begun(&self, address: &Address) -> Option<&Intent> {
+        let operation = self.operations.get(address).map(|operation| &operation.intent);
+        let open = || self.scopes.get(address).filter(|scope| scope.is_open());
+        operation.or_else(|| open().map(|scope| &scope.intent))
+    }
+
+    /// What is remembered of the resources of a type that `address` depends on, directly or not.
+    pub fn recall(
+        &self,
+        graph: &Graph,
+        address: &Address,
+        type_name: &str,
+    ) -> Vec<(Address, Remembered)> {
+        let entries = graph.ancestors(address).into_iter().filter_map(|ancestor| {
+            let entry = self.resources.get(&ancestor)?;
+            Some((ancestor, entry))
+        });
+        entries
+            .filter(|(_, entry)| entry.type_name == type_name)
+            .map(|(ancestor, entry)| (ancestor, entry.remembered.clone()))
+            .collect()
+    }
+
     /// Scopes that are open, held ones included, by address.
     pub fn open_scopes(&self) -> impl Iterator<Item = (&Address, &Scope)> {
         self.scopes.iter().filter(|(_, scope)| scope.is_open())
@@ -296,6 +328,11 @@ impl PartialEq for Intent {
         (self.verb, &self.inputs, self.at, &self.notes, &self.before)
             == (other.verb, &other.inputs, other.at, &other.notes, &other.before)
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn merge(into: &mut Json, note: &Json) {

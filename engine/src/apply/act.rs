@@ -17,6 +17,7 @@ use crate::finding::Severity;
 use crate::info::{FieldRole, Kind, TypeInfo};
 use crate::plan::{Action, Answer, Ask, Change, StepKind};
 use crate::resource::{self, AnyResource, Done, Intent, Remembered, Settled, Verb};
+use crate::spec::OnExists;
 use crate::state::file::StateError;
 use crate::state::journal::Durability;
 use crate::state::{DoneUnder, Entry, Expanded, Operation, Outcome, Record, ScopeStatus};
@@ -261,7 +262,14 @@ impl Acting {
 
     async fn effect(&self, change: &Change, verb: Verb, word: &'static str) -> Result<Ended, Stop> {
         let cx = self.cx(word);
-        let (want, expanded) = self.want(true).await.map_err(|fault| self.reported(&cx, fault))?;
+        let (mut want, expanded) =
+            self.want(true).await.map_err(|fault| self.reported(&cx, fault))?;
+        if verb == Verb::Update {
+            self.leave_ignored(&mut want);
+        }
+        if change.action == Action::Create {
+            self.must_not_exist(&cx, &want).await.map_err(|fault| self.reported(&cx, fault))?;
+        }
         let operation =
             self.applying.journal.with_state(|state| state.operations.get(&self.address).cloned());
         let prior = operation.as_ref().map(|operation| operation.intent.clone());
@@ -308,6 +316,49 @@ impl Acting {
                 self.append(&record)?;
                 Err(self.reported(&cx, fault).into())
             }
+        }
+    }
+
+    /// Fields of `ignore_changes` as they are there, so that an update of others does not change them.
+    fn leave_ignored(&self, want: &mut Tree) {
+        let (Some(block), Tree::Map(fields)) =
+            (self.applying.spec.resources.get(&self.address), want)
+        else {
+            return;
+        };
+        for name in &block.lifecycle.ignore_changes {
+            let live = [Ask::Read, Ask::Find].into_iter().find_map(|ask| {
+                match self.applying.reality.get(&(self.address.clone(), ask))? {
+                    Answer::Live(Some(live)) => live.fields.get(name).cloned(),
+                    _ => None,
+                }
+            });
+            let there = live.or_else(|| self.remembered()?.inputs.get(name).cloned());
+            if let (Some(field), Some(there)) = (fields.get_mut(name), there)
+                && is_plain(field)
+            {
+                *field = Tree::from_json(&there);
+            }
+        }
+    }
+
+    /// With `on_exists: fail`: what could not be looked for when planning is looked for now.
+    async fn must_not_exist(&self, cx: &Cx, want: &Tree) -> Result<(), Fault> {
+        let block = self.applying.spec.resources.get(&self.address);
+        let looked = self.applying.reality.contains_key(&(self.address.clone(), Ask::Find));
+        let ours = self.applying.journal.with_state(|state| {
+            state.resources.contains_key(&self.address) || state.begun(&self.address).is_some()
+        });
+        if block.is_none_or(|block| block.on_exists != OnExists::Fail) || looked || ours {
+            return Ok(());
+        }
+        match self.resource.find(cx, want).await? {
+            None => Ok(()),
+            Some(found) => Err(Fault::failed(format!(
+                "`{}` exists already, as `{}`, and its `on_exists` is `fail`",
+                self.address, found.id
+            ))
+            .help("give it another name; or, if this is the one that is meant, leave `on_exists` out")),
         }
     }
 
@@ -405,6 +456,7 @@ impl Acting {
             on_remove: on_remove
                 .or(traits.map(|t| t.on_remove))
                 .unwrap_or(crate::info::OnRemove::Keep),
+            prevent_destroy: block.is_some_and(|block| block.lifecycle.prevent_destroy),
             expanded: expanded.map(|fields| Expanded { run, fields }),
             done: under.filter(|_| change.kind == Kind::Run),
         }
@@ -594,6 +646,16 @@ impl Acting {
             super::closing::Stop::Fault(fault) => Stop::Fault(fault),
             super::closing::Stop::Journal(cause) => Stop::Journal(cause),
         })
+    }
+}
+
+/// Whether what is remembered of a value is all of it: secrets are masked there, whole resources known by identity.
+fn is_plain(tree: &Tree) -> bool {
+    match tree {
+        Tree::Secret(_) | Tree::Resource(_) | Tree::Unknown => false,
+        Tree::List(items) => items.iter().all(is_plain),
+        Tree::Map(map) => map.values().all(is_plain),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => true,
     }
 }
 

@@ -11,7 +11,7 @@ use super::act::{Ended, act};
 use super::{Applying, Failure, Outcome};
 use crate::address::Address;
 use crate::info::Kind;
-use crate::plan::{Action, StepKind};
+use crate::plan::{Action, Keeping, StepKind};
 use crate::plan::{Answer, Ask};
 use crate::resource::Remembered;
 use crate::state::file::StateError;
@@ -47,13 +47,15 @@ pub(super) struct Walk {
 
 pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> {
     let handles = std::mem::take(&mut applying.handles);
+    rename(&applying)?;
     take_down(&applying)?;
+    keep(&applying)?;
     let journal = applying.journal.clone();
     applying.world.notes = Arc::new(journal.clone());
     applying.world.remembered = recall(&applying);
     let intents = journal.clone();
     applying.world.intent = Arc::new(move |address| {
-        intents.with_state(|state| state.operations.get(address).map(|op| op.intent.clone()))
+        intents.with_state(|state| state.begun(address).cloned())
     });
     let steps = &applying.plan.steps;
     let mut next = vec![Vec::new(); steps.len()];
@@ -267,6 +269,30 @@ fn windows(applying: &Applying) -> Vec<(Address, BTreeSet<Address>)> {
     scopes.map(|(scope, _)| (scope.clone(), applying.graph.descendants(scope))).collect()
 }
 
+/// Writes down which resources go by another address from here on.
+fn rename(applying: &Applying) -> Result<(), StateError> {
+    let moved = applying.plan.moved.iter();
+    let moves: BTreeMap<Address, Address> =
+        moved.map(|(to, from)| (from.clone(), to.clone())).collect();
+    if moves.is_empty() {
+        return Ok(());
+    }
+    applying.journal.append(&Record::Renamed { moves }, Durability::Synced)
+}
+
+/// Writes down what the spec says about the end of what is otherwise left alone.
+fn keep(applying: &Applying) -> Result<(), StateError> {
+    for (address, keeping) in &applying.plan.keeping {
+        let known = applying.journal.with_state(|state| state.resources.get(address).cloned());
+        let Some(known) = known else { continue };
+        let Keeping { on_remove, prevent_destroy } = *keeping;
+        let entry = Box::new(Entry { on_remove, prevent_destroy, ..known });
+        let record = Record::Succeeded { address: address.clone(), entry };
+        applying.journal.append(&record, Durability::Batched)?;
+    }
+    Ok(())
+}
+
 /// Writes down what planning has found out and what no step brings: lookups, and expansions of what is unchanged.
 fn take_down(applying: &Applying) -> Result<(), StateError> {
     for ((address, ask), answer) in &applying.reality {
@@ -284,6 +310,7 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
                 },
                 dependencies: dependencies(applying, address),
                 on_remove: info.traits.on_remove,
+                prevent_destroy: false,
                 expanded: None,
                 done: None,
             },
@@ -312,15 +339,7 @@ pub(super) fn dependencies(applying: &Applying, address: &Address) -> Vec<Addres
 fn recall(applying: &Applying) -> crate::cx::Recall {
     let (journal, graph): (Journal, _) = (applying.journal.clone(), Arc::clone(&applying.graph));
     Arc::new(move |address, type_name| {
-        let ancestors = graph.ancestors(address);
-        journal.with_state(|state| {
-            ancestors
-                .iter()
-                .filter_map(|ancestor| Some((ancestor, state.resources.get(ancestor)?)))
-                .filter(|(_, entry)| entry.type_name == type_name)
-                .map(|(ancestor, entry)| (ancestor.clone(), entry.remembered.clone()))
-                .collect()
-        })
+        journal.with_state(|state| state.recall(&graph, address, type_name))
     })
 }
 

@@ -58,7 +58,9 @@ pub fn destroy(input: &Input<'_>) -> Plan {
             (address.clone(), change)
         })
         .collect();
-    let findings = taken_along(input, &changes);
+    let mut findings = taken_along(input, &changes);
+    let going = changes.values().filter(|change| change.action == Action::Delete);
+    findings.extend(going.filter_map(|change| steps::protected(input, &change.address)));
     let plan_steps = teardown(input, &changes, &scopes);
     Plan {
         name: input.spec.name.clone(),
@@ -68,6 +70,8 @@ pub fn destroy(input: &Input<'_>) -> Plan {
         at: input.now,
         destroy: true,
         changes,
+        moved: BTreeMap::new(),
+        keeping: BTreeMap::new(),
         scopes,
         findings,
         steps: plan_steps,
@@ -83,8 +87,13 @@ fn taken_along(input: &Input<'_>, changes: &BTreeMap<Address, Change>) -> Vec<Lo
     let goes = |address: &Address| changes.get(address).is_some_and(|c| c.action == Action::Delete);
     let mut findings = Vec::new();
     for (address, entry) in &input.state.resources {
+        let kept_safe = |address: &Address| guarded(address) || entry.prevent_destroy;
         let owner = entry.dependencies.iter().find(|owner| guarded(owner) && goes(owner));
-        let Some(owner) = owner.filter(|_| guarded(address) && !goes(address)) else { continue };
+        let Some(owner) = owner.filter(|_| kept_safe(address) && !goes(address)) else { continue };
+        if let Some(protected) = steps::protected(input, address) {
+            findings.push(protected);
+            continue;
+        }
         let help = steps::unconfirmed_delete(input, address).and_then(|finding| finding.help);
         let message = format!("`{address}` would go with `{owner}`, with everything in it");
         let mut finding = Finding::error("PGF0205", message);

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
+use super::moves::Moves;
 use super::question::{Answer, Ask, Question, Reality};
 use super::{Action, Change, Located, Plan, ScopeChange, steps};
 use crate::address::Address;
@@ -60,13 +61,21 @@ pub struct Draft {
 
 /// Drafts a plan from what is known.
 pub fn draft(input: &Input<'_>, reality: &Reality) -> Draft {
+    let moves = Moves::of(input.spec, input.state);
+    match moves.done(input.state) {
+        Some(state) => drafted(&Input { state: &state, ..*input }, reality, moves),
+        None => drafted(input, reality, moves),
+    }
+}
+
+fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
     let mut drafting = Drafting {
         input,
         reality,
         handles: BTreeMap::new(),
         changes: BTreeMap::new(),
         scopes: BTreeMap::new(),
-        findings: Vec::new(),
+        findings: moves.findings,
         questions: Vec::new(),
         pending: BTreeSet::new(),
         redone: BTreeMap::new(),
@@ -80,6 +89,7 @@ pub fn draft(input: &Input<'_>, reality: &Reality) -> Draft {
     drafting.removed_blocks();
     drafting.scopes();
     drafting.lost_data();
+    let keeping = drafting.keeping();
     let Drafting { changes, scopes, mut findings, questions, handles, deferred, .. } = drafting;
     findings.sort_by(|a, b| {
         (a.finding.severity, &a.address, &a.finding.code).cmp(&(
@@ -97,6 +107,8 @@ pub fn draft(input: &Input<'_>, reality: &Reality) -> Draft {
         at: input.now,
         destroy: false,
         changes,
+        moved: moves.moves.into_iter().map(|(from, to)| (to, from)).collect(),
+        keeping,
         scopes,
         findings,
         steps,

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Change, Input, ScopeAction, ScopeChange, Step, StepKind};
+use super::{Action, Change, Input, Located, ScopeAction, ScopeChange, Step, StepKind};
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::Kind;
@@ -164,7 +164,14 @@ impl Builder<'_> {
     fn closings(&mut self) {
         for (scope, change) in self.scopes {
             let mut after = Vec::new();
-            if change.what != ScopeAction::Close {
+            if change.what == ScopeAction::Close {
+                // What finished elsewhere is taken down first, so that the epoch counts as complete.
+                let below = self.input.graph.descendants(scope);
+                let settled = below.iter().filter(|dependent| {
+                    self.changes.get(dependent).is_some_and(|c| c.action == Action::Settle)
+                });
+                after.extend(settled.filter_map(|dependent| self.main.get(dependent).copied()));
+            } else {
                 let dependents = if self.has_epochs(scope) {
                     self.input.graph.descendants(scope)
                 } else {
@@ -243,6 +250,28 @@ fn dependents_in_state<'s>(
 ) -> impl Iterator<Item = &'s Address> {
     let depends = move |entry: &crate::state::Entry| entry.dependencies.contains(address);
     state.resources.iter().filter(move |(_, entry)| depends(entry)).map(|(address, _)| address)
+}
+
+/// The finding that stops the deletion of something protected, by its block or by what its block said last.
+pub(super) fn protected(input: &Input<'_>, address: &Address) -> Option<Located> {
+    let said = input.spec.resources.get(address).map(|block| block.lifecycle.prevent_destroy);
+    let remembered = input.state.resources.get(address).is_some_and(|e| e.prevent_destroy);
+    if !remembered && said != Some(true) {
+        return None;
+    }
+    let first = match said {
+        Some(true) => "write `lifecycle: { prevent_destroy: false }` in its block and apply",
+        Some(false) => "apply without deleting it, so that the state learns of it",
+        None => "put its block back with `lifecycle: { prevent_destroy: false }` and apply",
+    };
+    let finding = Finding::error(
+        "PGF0206",
+        format!("`{address}` would be deleted, and `prevent_destroy` protects it"),
+    )
+    .help(format!(
+        "if it is to go, first {first}; to let go of it without deleting it: `pgferry state rm '{address}'`"
+    ));
+    Some(Located { address: address.clone(), finding })
 }
 
 /// The finding that stops the deletion of something guarded, unless it was confirmed today by name.

@@ -1,7 +1,7 @@
 //! What a plain scalar means, by YAML 1.2's core schema and strict booleans.
 //!
-//! Numbers that a 64-bit integer cannot hold, infinities and NaN stay text: silently rounding an id is worse than
-//! asking for quotes.
+//! Numbers that a 64-bit integer cannot hold, infinities, NaN and whole numbers with zeros before them stay text:
+//! silently rounding or shortening an id is worse than asking for quotes, and readers disagree about `010`.
 
 use super::Value;
 
@@ -28,6 +28,10 @@ fn integer(text: &str) -> Option<i64> {
     }
     if let Some(digits) = text.strip_prefix("0o") {
         return radix(digits, 8);
+    }
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if unsigned.len() > 1 && unsigned.starts_with('0') {
+        return None;
     }
     text.parse().ok()
 }
@@ -67,6 +71,10 @@ mod tests {
             (".5", Value::Float(0.5)),
             (".inf", Value::Str(".inf".into())),
             ("16.4.1", Value::Str("16.4.1".into())),
+            ("007", Value::Str("007".into())),
+            ("-010", Value::Str("-010".into())),
+            ("0.5", Value::Float(0.5)),
+            ("0", Value::Int(0)),
             ("99999999999999999999", Value::Str("99999999999999999999".into())),
             ("-", Value::Str("-".into())),
             ("1_000", Value::Str("1_000".into())),

@@ -9,7 +9,7 @@ use super::lifecycle::{self, Rename};
 use super::{Block, COMMON_FIELDS, RESERVED_NAMES};
 use crate::address::{Address, is_name};
 use crate::check::{Checker, Owner, Place};
-use crate::diag::{Diagnostic, did_you_mean, listed, suggestion};
+use crate::diag::{Diagnostic, did_you_mean, listed};
 use crate::info::TypeInfo;
 use crate::source::{Entry, Node, Value};
 

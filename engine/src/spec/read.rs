@@ -115,7 +115,7 @@ pub fn load(
     let header = header(&mut checker, entries);
     let settings = section(entries, "providers", &mut checker.mistakes);
     let providers = providers(&mut checker, settings, catalog);
-    let Blocks { resources, mut edges } = blocks::read(&mut checker, resources);
+    let Blocks { resources, mut edges, .. } = blocks::read(&mut checker, resources);
     let written = section(entries, "outputs", &mut checker.mistakes);
     let outputs = outputs(&mut checker, written);
     let Checker { mistakes: mut found, suspects, masked, .. } = checker;

@@ -5,13 +5,13 @@ use serde_json::Value as Json;
 
 use super::super::compare::difference;
 use super::super::question::{Answer, Ask};
-use super::super::{Action, FieldChange};
+use super::super::{Action, FieldChange, steps};
 use super::{Drafting, Wanted};
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::{FieldRole, Kind, TypeInfo};
 use crate::resource::Live;
-use crate::spec::Block;
+use crate::spec::{Block, OnExists};
 use crate::tree::Tree;
 
 impl Drafting<'_> {
@@ -82,6 +82,9 @@ impl Drafting<'_> {
             (Some(_), false) => (Action::Update, Vec::new()),
             (Some(_), true) => (Action::NoOp, Vec::new()),
         };
+        if action == Action::Import && block.on_exists == OnExists::Fail {
+            self.in_the_way(address, &live.id);
+        }
         if action == Action::Create {
             self.set_unknown(address, info, &wanted.tree);
         } else {
@@ -94,6 +97,16 @@ impl Drafting<'_> {
         if action != Action::NoOp || self.input.options.preflight {
             self.preflight(address, info, &wanted.tree);
         }
+    }
+
+    /// It exists, is not ours, and the spec says that it must not.
+    fn in_the_way(&mut self, address: &Address, id: &str) {
+        let finding = Finding::error(
+            "PGF0207",
+            format!("`{address}` exists already, as `{id}`, and its `on_exists` is `fail`"),
+        )
+        .help("give it another name; or, if this is the one that is meant, leave `on_exists` out");
+        self.find(address, finding);
     }
 
     /// Puts in what `like` stands for. False while that is not known.
@@ -172,6 +185,7 @@ impl Drafting<'_> {
         for (name, tree) in wanted_fields(want) {
             let role = info.role(name);
             if matches!(role, FieldRole::Guard | FieldRole::Volatile)
+                || block.lifecycle.ignore_changes.iter().any(|ignored| ignored == name)
                 || self.not_comparable(block, name, tree)
             {
                 continue;
@@ -234,6 +248,9 @@ impl Drafting<'_> {
                 "put the former value back; or give the new one a block of its own and a new `run:`; or replace it on purpose with `--replace {address}`"
             ));
             self.find(address, finding);
+        }
+        if asked {
+            self.findings.extend(steps::protected(self.input, address));
         }
         self.set_unknown(address, info, want);
         let change = self.change(

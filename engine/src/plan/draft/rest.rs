@@ -1,11 +1,13 @@
 //! What follows once every resource is decided: blocks that left, scopes, and data that went with its target.
 
-use super::super::{Action, Change, ScopeAction, ScopeChange};
+use std::collections::BTreeMap;
+
+use super::super::{Action, Change, Keeping, ScopeAction, ScopeChange, steps};
 use super::{Drafting, mentions};
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::{Kind, OnRemove};
-use crate::state::{Scope, ScopeStatus};
+use crate::state::{Entry, Scope, ScopeStatus};
 
 impl Drafting<'_> {
     /// Resources of the state whose block is no longer in the spec.
@@ -33,6 +35,9 @@ impl Drafting<'_> {
             };
             let guarded =
                 self.input.catalog.get(&entry.type_name).is_some_and(|i| i.traits.guarded);
+            if action == Action::Delete {
+                self.findings.extend(steps::protected(self.input, address));
+            }
             if action == Action::Delete && guarded {
                 self.require_confirmation(address);
             }
@@ -41,9 +46,33 @@ impl Drafting<'_> {
     }
 
     fn require_confirmation(&mut self, address: &Address) {
-        if let Some(finding) = super::super::steps::unconfirmed_delete(self.input, address) {
+        if let Some(finding) = steps::unconfirmed_delete(self.input, address) {
             self.find(address, finding);
         }
+    }
+
+    /// What the spec says about the end of what is otherwise left alone, where the state does not know it yet.
+    pub(super) fn keeping(&self) -> BTreeMap<Address, Keeping> {
+        let mut keeping = BTreeMap::new();
+        for (address, change) in &self.changes {
+            let idle = change.kind == Kind::Managed && change.action == Action::NoOp;
+            let (Some(entry), Some(block), Some(info)) = (
+                self.input.state.resources.get(address).filter(|_| idle),
+                self.input.spec.resources.get(address),
+                self.input.catalog.get(&change.type_name),
+            ) else {
+                continue;
+            };
+            let said = Keeping {
+                on_remove: block.on_remove.unwrap_or(info.traits.on_remove),
+                prevent_destroy: block.lifecycle.prevent_destroy,
+            };
+            let Entry { on_remove, prevent_destroy, .. } = *entry;
+            if said != (Keeping { on_remove, prevent_destroy }) {
+                keeping.insert(address.clone(), said);
+            }
+        }
+        keeping
     }
 
     /// Which scopes open, are taken over, or only close.
@@ -100,7 +129,7 @@ impl Drafting<'_> {
 
     /// Runs that count as done although what they were done to is gone: nothing may be built on them.
     pub(super) fn lost_data(&mut self) {
-        let mut lost = std::collections::BTreeMap::<Address, Vec<String>>::new();
+        let mut lost = BTreeMap::<Address, Vec<String>>::new();
         for (address, change) in &self.changes {
             if change.kind != Kind::Run || change.action != Action::NoOp {
                 continue;

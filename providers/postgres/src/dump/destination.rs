@@ -9,7 +9,7 @@ use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::resource::{Intent, Remembered};
 use pgferry_engine::secret::Secret;
 use pgferry_objects::reference::{BucketRef, CredentialsRef};
-use pgferry_objects::{Bucket, Credentials, Endpoint, ObjectError};
+use pgferry_objects::{Bucket, Credentials, Endpoint, ObjectError, Upload};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -107,8 +107,29 @@ impl Destination {
                     .help("choose another `object`, or remove that one yourself"));
             }
         }
+        self.abort_uploads(cx, bucket, None).await
+    }
+
+    /// Begins an upload, and makes sure that it is the only one: the request is repeated when its answer is lost, and
+    /// each may have begun one.
+    ///
+    /// # Errors
+    /// The store refuses it, or cannot be reached.
+    pub(crate) async fn start_upload(&self, cx: &Cx, bucket: &Bucket) -> Result<Upload, Fault> {
+        cx.effect("start upload")?;
+        let upload = bucket.start_marked_upload(&self.object, &cx.world.lineage).await.map_err(fault)?;
+        self.abort_uploads(cx, bucket, Some(&upload.upload_id)).await?;
+        Ok(upload)
+    }
+
+    async fn abort_uploads(
+        &self,
+        cx: &Cx,
+        bucket: &Bucket,
+        except: Option<&str>,
+    ) -> Result<(), Fault> {
         for upload in bucket.uploads(&self.object).await.map_err(fault)? {
-            if upload.key == self.object {
+            if upload.key == self.object && Some(upload.upload_id.as_str()) != except {
                 cx.effect("abort upload")?;
                 bucket.abort(&upload.key, &upload.upload_id).await.map_err(fault)?;
             }

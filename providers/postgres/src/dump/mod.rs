@@ -142,8 +142,7 @@ impl Resource for Dump {
         let bucket = want.to.open(cx).await?;
         want.to.claim(cx, &bucket, before.as_ref(), prior.as_ref()).await?;
         let object = &want.to.object;
-        cx.effect("start upload")?;
-        let upload = bucket.start_marked_upload(object, &cx.world.lineage).await.map_err(fault)?;
+        let upload = want.to.start_upload(cx, &bucket).await?;
         let claim = Claim {
             bucket: bucket.name().to_owned(),
             object: object.clone(),
