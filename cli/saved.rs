@@ -115,8 +115,10 @@ impl Saved {
                 _ => moved.push(format!("`{address}` is in only one of the two plans")),
             }
         }
-        for (address, scope) in &self.plan.scopes {
-            if now.scopes.get(address).map(|now| now.what) != Some(scope.what) {
+        let scopes = self.plan.scopes.keys().chain(now.scopes.keys());
+        for address in scopes.collect::<std::collections::BTreeSet<_>>() {
+            let (then, now) = (self.plan.scopes.get(address), now.scopes.get(address));
+            if then.map(|then| then.what) != now.map(|now| now.what) {
                 moved.push(format!("`{address}` would be opened or closed otherwise"));
             }
         }
@@ -133,6 +135,9 @@ impl Saved {
 
 fn differs(then: &Change, now: &Change) -> Option<String> {
     let address = &then.address;
+    if then.takes_up != now.takes_up {
+        return Some(format!("what goes on of `{address}` is another matter now"));
+    }
     if then.action != now.action {
         return Some(format!("`{address}` was to be {:?}, now {:?}", then.action, now.action));
     }

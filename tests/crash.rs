@@ -1,6 +1,8 @@
 //! `kill -9` at every record of the journal, before and after it is durable, and in the middle of long work: the next
 //! apply comes to the same end, and nothing is left twice.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
 mod stage;
 
 use std::collections::VecDeque;

@@ -1,5 +1,7 @@
 //! What goes wrong on the way is told, stops what builds on it, and is put right by the next apply.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
 mod stage;
 
 use serde_json::json;

@@ -1,5 +1,7 @@
 //! Ctrl-C: what runs at the provider goes on, what it needs stays open, and the next apply takes it up.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
 mod stage;
 
 use rustix::process::Signal;

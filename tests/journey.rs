@@ -2,6 +2,8 @@
 //!
 //! Tried on the built binary against a sandbox: real servers, a real dump, a real restore.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
 mod stage;
 
 use reqwest::Method;

@@ -1,5 +1,7 @@
 //! An apply of a large database needs no more memory than one of a small.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
 mod stage;
 
 use std::fs;

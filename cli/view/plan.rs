@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use pgferry_engine::address::Address;
 use pgferry_engine::finding::{Finding, Severity};
+use pgferry_engine::info::OnRemove;
 use pgferry_engine::plan::{Action, Change, FieldChange, Plan, ScopeAction};
 use pgferry_engine::tree::KNOWN_AFTER_APPLY;
 use serde_json::Value as Json;
@@ -30,8 +31,20 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
         legend(&mut out, &shown);
         out.push_str("pgferry will perform the following actions:\n");
     }
+    for (to, from) in &plan.moved {
+        if plan.changes.get(to).is_none_or(|change| change.action == Action::NoOp) {
+            line(&mut out, &format!("\n  # {from} has moved to {to}"));
+        }
+    }
+    for (address, keeping) in &plan.keeping {
+        let destroy = keeping.on_remove == OnRemove::Destroy;
+        let on_remove = if destroy { "destroy" } else { "keep" };
+        line(&mut out, &format!("\n  # {address} stays as it is; to be remembered of it:"));
+        line(&mut out, &format!("        prevent_destroy = {}", keeping.prevent_destroy));
+        line(&mut out, &format!("        on_remove       = \"{on_remove}\""));
+    }
     for change in shown {
-        resource(&mut out, change);
+        resource(&mut out, change, plan.moved.get(&change.address));
     }
     if !plan.scopes.is_empty() {
         scopes(&mut out, plan);
@@ -105,7 +118,7 @@ fn legend(out: &mut String, shown: &[&Change]) {
     out.push('\n');
 }
 
-fn resource(out: &mut String, change: &Change) {
+fn resource(out: &mut String, change: &Change, moved_from: Option<&Address>) {
     let address = &change.address;
     let what = match change.action {
         Action::Create => "will be created",
@@ -120,6 +133,9 @@ fn resource(out: &mut String, change: &Change) {
         Action::NoOp => "stays as it is",
     };
     line(out, &format!("\n  # {address} {what}"));
+    if let Some(from) = moved_from {
+        line(out, &format!("  # (moved from {from})"));
+    }
     for reason in &change.reasons {
         line(out, &format!("  # ({reason})"));
     }

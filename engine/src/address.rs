@@ -29,6 +29,11 @@ impl Address {
         self.0.split('[').next().unwrap_or(&self.0)
     }
 
+    /// The instance key, if it is one of several.
+    pub fn key(&self) -> Option<&str> {
+        self.0[self.name().len()..].strip_prefix("[\"")?.strip_suffix("\"]")
+    }
+
     /// The whole address as text.
     pub fn as_str(&self) -> &str {
         &self.0

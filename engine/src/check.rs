@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use crate::address::Address;
 use crate::diag::{Diagnostic, Span};
 use crate::source::{Node, Value};
+use crate::spec::for_each::Each;
 use crate::spec::interpolate::References;
 use crate::spec::scope::Scope;
 use crate::template::Template;
@@ -36,6 +37,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) suspects: Vec<(Address, Diagnostic)>,
     /// Places of passwords in clear.
     pub(crate) masked: Vec<Span>,
+    /// Of the instance whose block is being read.
+    pub(crate) each: Option<Each>,
     /// Compiled once each; `None`: a pattern that this build cannot read checks nothing.
     patterns: HashMap<&'a str, Option<Regex>>,
 }
@@ -47,6 +50,7 @@ impl<'a> Checker<'a> {
             mistakes: Vec::new(),
             suspects: Vec::new(),
             masked: Vec::new(),
+            each: None,
             patterns: HashMap::new(),
         }
     }
@@ -72,7 +76,11 @@ impl<'a> Checker<'a> {
                 }
                 Template::Value(Tree::Null)
             }
-            Value::Str(text) => self.text(text, node.span, &shape, place),
+            Value::Str(text) => match self.each.as_ref().and_then(|each| each.written(text)) {
+                // Lists and maps of a `for_each` are read as if they stood here.
+                Some(node) => self.value(&node, schema, place),
+                None => self.text(text, node.span, &shape, place),
+            },
             Value::Bool(value) => {
                 self.plain(node, Tree::Bool(*value), Kinds::BOOLEAN, &shape, place)
             }

@@ -124,7 +124,8 @@ pub const CODES: &[Code] = &[
     (
         "PGF0112",
         "a reference to a resource that is not there",
-        "No block under `resources:` has this name.",
+        "No block under `resources:` has this name. Of a block with `for_each`, one instance is referred to, by a key \
+         that it has: `${dump[\"eu\"].object}`, or `${dump[each.key].object}` in a block with the same keys.",
     ),
     (
         "PGF0113",
@@ -237,6 +238,19 @@ pub const CODES: &[Code] = &[
          block of the spec has any more, and that only one block claims.",
     ),
     (
+        "PGF0133",
+        "a bad `for_each`",
+        "`for_each` takes a list of texts and numbers, each there once, or a map. What is listed, or the keys of the \
+         map, name the instances: `dump[\"eu\"]`. They are written as they are, or put in by variables; nothing that \
+         an apply brings about can decide how many resources there are.",
+    ),
+    (
+        "PGF0134",
+        "`each` outside of a `for_each`",
+        "`${each.key}` and `${each.value}` are what differs between the instances of a block with `for_each`. Anywhere \
+         else there is nothing that they could stand for.",
+    ),
+    (
         "PGF0201",
         "looking at it failed",
         "A plan compares the spec with what is really there, and what is there could not be read: no answer, an answer \
@@ -297,6 +311,14 @@ pub const CODES: &[Code] = &[
          With both names in the state, one of them is another thing: leave `renamed_from` out, or forget the one that \
          is wrong with `pgferry state rm ADDRESS`. A thing of another type is never the same thing: leave \
          `renamed_from` out.",
+    ),
+    (
+        "PGF0209",
+        "what was begun has no block any more",
+        "An act was cut short, or goes on elsewhere, and the spec no longer has the block that stands for it. Passing \
+         over it could leave a restore running into the target, or something half made that nobody remembers. Put the \
+         block back and apply, which settles it; or say under which name it goes on with `renamed_from:`. If you know \
+         that nothing of it can be going on, `pgferry state rm ADDRESS` forgets it.",
     ),
 ];
 

@@ -17,13 +17,22 @@ pub enum Piece {
     Expression(Expression),
 }
 
+/// Which instance of a block with `for_each`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// `["eu"]`.
+    Text(String),
+    /// `[each.key]`: what follows `each`.
+    Each(Vec<Step>),
+}
+
 /// `root["key"].path[0]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expression {
     /// `var`, `env`, `each`, or the name of a resource.
     pub root: String,
     /// The key of one instance of a block with `for_each`.
-    pub key: Option<String>,
+    pub key: Option<Key>,
     pub path: Vec<Step>,
     /// Bytes of the text, `${` and `}` included.
     pub range: Range<usize>,
@@ -129,10 +138,12 @@ fn expression(text: &str, start: usize, end: usize) -> Result<Expression, Malfor
                 if at
                     == found.range.start + 2 + (inner.len() - inner.trim_start().len()) + root.len()
                 {
-                    found.key = Some(key.to_owned());
+                    found.key = Some(Key::Text(key.to_owned()));
                 } else {
                     found.path.push(Step::Member(key.to_owned()));
                 }
+            } else if let Some(each) = each(content).filter(|_| found.path.is_empty()) {
+                found.key = Some(Key::Each(each));
             } else if let Ok(index) = content.parse() {
                 found.path.push(Step::Index(index));
             } else {
@@ -149,6 +160,12 @@ fn expression(text: &str, start: usize, end: usize) -> Result<Expression, Malfor
         }
     }
     Ok(found)
+}
+
+/// The path in `each.key`, `each.value.region`.
+fn each(content: &str) -> Option<Vec<Step>> {
+    let names = content.strip_prefix("each.")?.split('.');
+    names.map(|name| is_name(name).then(|| Step::Member(name.to_owned()))).collect()
 }
 
 /// The length of `[…]` at the start of `text`; brackets inside quotes do not count.
@@ -226,7 +243,13 @@ mod tests {
                 "x-${a.b[0].c}-y",
                 r#""x-" <a None [Member("b"), Index(0), Member("c")] @2..13> "-y""#,
             ),
-            (r#"${dump["eu"].object}"#, r#"<dump Some("eu") [Member("object")] @0..20>"#),
+            (r#"${dump["eu"].object}"#, r#"<dump Some(Text("eu")) [Member("object")] @0..20>"#),
+            ("${a[each.key].b}", r#"<a Some(Each([Member("key")])) [Member("b")] @0..16>"#),
+            (
+                "${a[ each.value.x ]}",
+                r#"<a Some(Each([Member("value"), Member("x")])) [] @0..20>"#,
+            ),
+            ("${a[each]}", "!what is in brackets is neither a number nor a quoted key @3..9"),
             (r#"${a.m["k}"]}"#, r#"<a None [Member("m"), Member("k}")] @0..12>"#),
             ("a$${b}${c}", r#""a${b}" <c None [] @6..10>"#),
             ("${a", "!this `${` is never closed @0..3"),

@@ -58,7 +58,7 @@ impl Fault {
     /// Adds what to do next.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(crate::secret::redact(&help.into()).into_owned());
         self
     }
 

@@ -130,6 +130,7 @@ fn block(info: &TypeInfo) -> Json {
                 "description": "Names of resources that come first though nothing here refers to them.",
             }),
         );
+        common(properties, "for_each", crate::spec::for_each::schema);
         common(properties, "renamed_from", || {
             json!({
                 "type": ["string", "null"],

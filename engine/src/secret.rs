@@ -38,6 +38,13 @@ impl Secret {
             let mut known = KNOWN.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             if !known.iter().any(|other| **other == *value) {
                 known.push(Arc::clone(&value));
+                for form in forms(&value) {
+                    if form.len() >= SHORTEST_REDACTED && !known.iter().any(|k| **k == form) {
+                        known.push(Arc::new(form));
+                    }
+                }
+                // The longest first, or a part of it would hide the whole.
+                known.sort_by_key(|known| std::cmp::Reverse(known.len()));
             }
         }
         Self(value)
@@ -47,6 +54,57 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// How else `secret` may stand in foreign text: escaped as in a URL or in JSON; and of a URL, the password in it.
+fn forms(secret: &str) -> Vec<Zeroizing<String>> {
+    let mut forms = vec![Zeroizing::new(encoded(secret))];
+    if let Ok(quoted) = serde_json::to_string(secret).map(Zeroizing::new) {
+        forms.push(Zeroizing::new(quoted[1..quoted.len() - 1].to_owned()));
+    }
+    let authority = secret.split_once("://").map(|(_, rest)| rest);
+    let authority = authority.and_then(|rest| rest.split(['/', '?', '#']).next());
+    let password = authority
+        .and_then(|authority| authority.rsplit_once('@'))
+        .and_then(|(user, _)| user.split_once(':'))
+        .map(|(_, password)| password);
+    if let Some(password) = password {
+        let plain = decoded(password);
+        forms.push(Zeroizing::new(encoded(&plain)));
+        forms.push(plain);
+        forms.push(Zeroizing::new(password.to_owned()));
+    }
+    forms
+}
+
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+fn decoded(text: &str) -> Zeroizing<String> {
+    let (bytes, mut out, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
+    while let Some(byte) = bytes.get(at) {
+        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.filter(|_| *byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(escaped) => {
+                out.push(escaped);
+                at += 3;
+            }
+            None => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    Zeroizing::new(String::from_utf8_lossy(&out).into_owned())
 }
 
 /// `text` with every known secret replaced by `(sensitive)`.
@@ -138,5 +196,17 @@ mod tests {
         assert_eq!(format!("{secret} {secret:?}"), "(sensitive) (sensitive)");
         assert_eq!(serde_json::to_string(&secret).expect("serialises"), r#""(sensitive)""#);
         assert_eq!(redact("at postgres://u:hunter2-hunter2@h"), "at postgres://u:(sensitive)@h");
+    }
+
+    #[test]
+    fn no_form_of_it_passes() {
+        let _url = Secret::new("postgres://u:tr%40p%2Fdoor-9@h.example:5/db");
+        for text in ["tr@p/door-9", "tr%40p%2Fdoor-9", "postgres://u:tr%40p%2Fdoor-9@h.example:5/db"] {
+            assert_eq!(redact(&format!("at {text}")), "at (sensitive)");
+        }
+        let _odd = Secret::new("o\"dd\\se cret");
+        for text in ["o\"dd\\se cret", r#"o\"dd\\se cret"#, "o%22dd%5Cse%20cret"] {
+            assert_eq!(redact(text), "(sensitive)", "{text}");
+        }
     }
 }

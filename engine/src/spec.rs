@@ -15,6 +15,7 @@ use crate::tree::Tree;
 
 mod blocks;
 mod edges;
+pub(crate) mod for_each;
 pub(crate) mod interpolate;
 mod lifecycle;
 mod read;
@@ -31,7 +32,7 @@ pub(crate) use variables::DECLARATION;
 
 /// What every resource takes besides its type's own fields.
 pub(crate) const COMMON_FIELDS: &[&str] =
-    &["type", "depends_on", "on_remove", "lifecycle", "on_exists", "renamed_from"];
+    &["type", "for_each", "depends_on", "on_remove", "lifecycle", "on_exists", "renamed_from"];
 
 /// Names that begin references of their own.
 pub(crate) const RESERVED_NAMES: &[&str] = &["var", "env", "each"];

@@ -18,6 +18,7 @@ use crate::resource::{Intent, Remembered, Verb};
 
 pub mod file;
 pub mod journal;
+mod redacted;
 pub(crate) mod rename;
 
 /// The format this build writes. Older ones load for ever; newer ones are refused.
@@ -100,6 +101,9 @@ pub struct Scope {
     /// Why the last attempt to close it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close_failed: Option<String>,
+    /// Held although everything under it was done; releasing it breaks no epoch.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub complete: bool,
     /// Epochs that were released before everything under them had succeeded, and when.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<u64, String>")]
@@ -138,6 +142,9 @@ pub struct Operation {
     /// The `run` label and epochs it was begun under.
     pub under: DoneUnder,
     pub outcome: Outcome,
+    /// All its notes are an earlier attempt's: of use for cleaning up, but no proof of anything done since.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub carried: bool,
 }
 
 /// What is known of an act that has not succeeded.
@@ -178,8 +185,12 @@ pub enum Record {
     NotOpened { address: Address, message: String },
     /// After a scope was closed.
     Released { address: Address, at: Timestamp, complete: bool },
-    /// A scope was left open on purpose.
-    Held { address: Address },
+    /// A scope was left open on purpose; `complete` if everything under it had succeeded by then.
+    Held {
+        address: Address,
+        #[serde(default)]
+        complete: bool,
+    },
     /// A scope could not be closed.
     CloseFailed { address: Address, message: String },
 }
@@ -223,7 +234,10 @@ impl State {
             Record::Note { address, note } => {
                 let open = self.scopes.get_mut(address);
                 let open = open.filter(|s| s.is_open()).map(|s| &mut s.intent);
-                let intent = open.or(self.operations.get_mut(address).map(|o| &mut o.intent));
+                let intent = open.or(self.operations.get_mut(address).map(|operation| {
+                    operation.carried = false;
+                    &mut operation.intent
+                }));
                 merge(&mut intent.ok_or_else(|| illegal("note", address))?.notes, note);
             }
             Record::Succeeded { address, entry } => {
@@ -258,6 +272,7 @@ impl State {
                     intent: (**intent).clone(),
                     status: ScopeStatus::Open,
                     close_failed: None,
+                    complete: false,
                 };
                 self.scopes.insert(address.clone(), scope);
             }
@@ -273,9 +288,10 @@ impl State {
                 }
                 scope.close_failed = None;
             }
-            Record::Held { address } => {
+            Record::Held { address, complete } => {
                 let scope = self.scopes.get_mut(address);
-                scope.ok_or_else(|| illegal("held", address))?.status = ScopeStatus::Held;
+                let scope = scope.ok_or_else(|| illegal("held", address))?;
+                (scope.status, scope.complete) = (ScopeStatus::Held, *complete);
             }
             Record::CloseFailed { address, message } => {
                 let scope = self.scopes.get_mut(address);
@@ -284,6 +300,13 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Whether an act on `address` was begun and may still be going on, as far as is known here.
+    pub fn may_be_running(&self, address: &Address) -> bool {
+        self.operations
+            .get(address)
+            .is_some_and(|operation| !matches!(operation.outcome, Outcome::Failed { .. }))
     }
 
     /// What `address` was begun with: an act that has not succeeded, or a scope that is open.

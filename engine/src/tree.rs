@@ -107,6 +107,18 @@ impl Tree {
         }
     }
 
+    /// What a stored JSON value says: what was blanked out because it was secret is unknown.
+    pub fn recalled(json: &Json) -> Self {
+        match json {
+            Json::String(text) if text.contains(MASK) => Self::Unknown,
+            Json::Array(items) => Self::List(items.iter().map(Self::recalled).collect()),
+            Json::Object(map) => {
+                Self::Map(map.iter().map(|(k, v)| (k.clone(), Self::recalled(v))).collect())
+            }
+            plain => Self::from_json(plain),
+        }
+    }
+
     /// Carries a typed value over, secrets and all.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "shared with tests that begin with blocks, not with text")]
 mod memory;
 
 use std::sync::Arc;
@@ -287,4 +288,60 @@ async fn a_rename_onto_something_known_is_refused() {
             "PGF0208 d: `c` is a `mem.job`, so it cannot have become `d`, a `mem.thing`",
         ]
     );
+}
+
+fn several(keys: &str) -> String {
+    format!(
+        "  db: {{ type: mem.thing, for_each: {keys}, name: \"db-${{each.key}}\", on_remove: destroy }}\n  dump: {{ type: mem.job, for_each: {keys}, input: \"${{db[each.key].id}}\" }}\n  done: {{ type: mem.job, depends_on: [dump] }}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_block_for_each_key() {
+    let mut project = with(&several("[eu, us]"));
+    assert!(project.applied().await.is_success());
+    let mut log = project.log();
+    assert_eq!(log.pop().as_deref(), Some("run done"));
+    log.sort();
+    assert_eq!(
+        log,
+        [r#"make db["eu"]"#, r#"make db["us"]"#, r#"run dump["eu"]"#, r#"run dump["us"]"#]
+    );
+    assert!(!planned(&project).await.has_changes());
+    // Another key is another resource, and the others stay as they are.
+    says(&mut project, &several("[asia, us, eu]"));
+    let plan = planned(&project).await;
+    assert_eq!(work(&plan), [r#"db["asia"] Create"#, "done Run", r#"dump["asia"] Run"#]);
+    assert!(project.applied().await.is_success());
+    project.log();
+    // A key that is gone goes like a block that is gone.
+    says(&mut project, &several("[us, eu]"));
+    let options = confirmed(r#"db["asia"]"#, "db-asia");
+    let plan = project.plan(&options).await;
+    assert_eq!(work(&plan), [r#"db["asia"] Delete"#, r#"dump["asia"] Forget"#]);
+    project.apply(&options, None, CancellationToken::new()).await.unwrap();
+    assert_eq!(project.log(), [r#"delete db["asia"]"#]);
+    assert!(!planned(&project).await.has_changes());
+}
+
+#[tokio::test]
+async fn one_becomes_several_and_keeps_its_own() {
+    let mut project = with("  db: { type: mem.thing, name: db }\n");
+    assert!(project.applied().await.is_success());
+    project.log();
+    let spec = "  db:\n    type: mem.thing\n    for_each: { eu: { name: db, was: db }, us: { name: two, was: null } }\n    name: ${each.value.name}\n    renamed_from: ${each.value.was}\n";
+    says(&mut project, spec);
+    let plan = planned(&project).await;
+    assert_eq!(moved(&plan), [r#"db -> db["eu"]"#]);
+    assert_eq!(work(&plan), [r#"db["us"] Create"#]);
+    assert!(project.applied().await.is_success());
+    assert_eq!(project.log(), [r#"make db["us"]"#]);
+    // A whole block under another name.
+    let spec = spec.replace("  db:\n", "  base:\n").replace("${each.value.was}", "db[each.key]");
+    says(&mut project, &spec);
+    let plan = planned(&project).await;
+    assert_eq!(moved(&plan), [r#"db["eu"] -> base["eu"]"#, r#"db["us"] -> base["us"]"#]);
+    assert_eq!(work(&plan), Vec::<String>::new());
+    assert!(project.applied().await.is_success());
+    assert_eq!(project.log(), Vec::<String>::new());
 }

@@ -248,3 +248,19 @@ async fn a_destroy_deletes_only_what_was_named_today() {
     assert_eq!(destroyed, ["app Delete"]);
     assert_eq!(errors, ["target"]);
 }
+
+#[tokio::test]
+async fn a_window_that_did_not_open_is_no_broken_promise_later() {
+    let project = project(vec![
+        block("window", "mem.window", &[("name", "w")], &[]),
+        block("job", "mem.job", &[], &["window"]),
+    ]);
+    project.cloud.lock().unwrap().failing.insert("window".into());
+    let outcome = project.applied().await;
+    assert_eq!(outcome.failed.len(), 1);
+    assert!(project.cloud.lock().unwrap().open.is_empty());
+    let outcome = project.applied().await;
+    assert!(outcome.is_success(), "{outcome:?}");
+    let plan = project.plan(&Options::default()).await;
+    assert!(!plan.has_changes(), "{:?}", plan.changes);
+}

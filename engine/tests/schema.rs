@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use jsonschema::Validator;
 use pgferry_engine::address::Address;
-use pgferry_engine::info::{Kind, OnRemove};
 use pgferry_engine::resource::{Intent, Remembered, Verb};
 use pgferry_engine::state::file::StateFile;
 use pgferry_engine::state::{DoneUnder, Entry, Operation, Outcome, Record, State};
@@ -66,8 +65,8 @@ fn specs(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn every_example_is_valid() {
     let schema = schema("pgferry.schema.json");
-    let examples = specs(&root().join("examples"));
-    assert!(!examples.is_empty());
+    let examples = [specs(&root().join("examples")), specs(&root().join("tests/good"))].concat();
+    assert!(examples.len() > 3);
     for path in examples {
         let text = std::fs::read_to_string(&path).expect("is readable");
         let spec: Json = serde_yaml::from_str(&text).expect("is YAML");
@@ -105,22 +104,21 @@ fn full_state() -> State {
     };
     let under =
         DoneUnder { run: "night-1".to_owned(), at: now, epochs: [(address("window"), 2)].into() };
-    let entry = |kind, done| Entry {
-        type_name: "core.value".to_owned(),
-        kind,
-        remembered: Remembered {
-            id: "x".to_owned(),
-            inputs: json!({"input": [1, "two", null]}),
-            attrs: json!({"output": {"a": true}}),
-            memory: Json::Null,
-        },
-        dependencies: vec![address("window")],
-        on_remove: OnRemove::Destroy,
-        expanded: Some(pgferry_engine::state::Expanded {
-            run: "night-1".to_owned(),
-            fields: [("names".to_owned(), json!(["tablefunc"]))].into_iter().collect(),
-        }),
-        done,
+    let entry = |kind: &str, done: Option<&DoneUnder>| -> Box<Entry> {
+        let entry = json!({
+            "type": "core.value",
+            "kind": kind,
+            "id": "x",
+            "inputs": {"input": [1, "two", null]},
+            "attrs": {"output": {"a": true}},
+            "memory": null,
+            "dependencies": ["window"],
+            "on_remove": "destroy",
+            "prevent_destroy": true,
+            "expanded": {"run": "night-1", "fields": {"names": ["tablefunc"]}},
+            "done": done,
+        });
+        Box::new(serde_json::from_value(entry).expect("an entry"))
     };
     let opening = |name: &str, epoch| Record::Opening {
         address: address(name),
@@ -133,9 +131,12 @@ fn full_state() -> State {
         intent: intent(verb),
         under: under.clone(),
         outcome: Outcome::Begun,
+        carried: true,
     };
-    let begun =
-        |name: &str| Record::Intent { address: address(name), operation: Box::new(operation(Verb::Run)) };
+    let begun = |name: &str| Record::Intent {
+        address: address(name),
+        operation: Box::new(operation(Verb::Run)),
+    };
     let message = "the server closed the connection".to_owned();
     let mut state = State::new("acme", "3f1c".to_owned());
     for record in [
@@ -143,21 +144,15 @@ fn full_state() -> State {
         Record::Released { address: address("window"), at: now, complete: false },
         opening("window", 2),
         opening("held", 1),
-        Record::Held { address: address("held") },
+        Record::Held { address: address("held"), complete: true },
         Record::CloseFailed { address: address("held"), message: message.clone() },
         begun("begun"),
         begun("unknown"),
         Record::Unknown { address: address("unknown"), message: message.clone() },
         begun("failed"),
         Record::Failed { address: address("failed"), message },
-        Record::Succeeded {
-            address: address("dump[\"eu\"]"),
-            entry: Box::new(entry(Kind::Run, Some(under.clone()))),
-        },
-        Record::Succeeded {
-            address: address("value"),
-            entry: Box::new(entry(Kind::Managed, None)),
-        },
+        Record::Succeeded { address: address("dump[\"eu\"]"), entry: entry("run", Some(&under)) },
+        Record::Succeeded { address: address("value"), entry: entry("managed", None) },
     ] {
         state.fold(&record).expect("follows from what was before");
     }

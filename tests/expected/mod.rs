@@ -43,8 +43,9 @@ impl Expected {
             return;
         }
         if std::env::var_os("UPDATE").is_some() {
-            std::fs::create_dir_all(whole.parent().expect("a file is in a folder")).unwrap();
-            std::fs::write(&whole, said).unwrap();
+            std::fs::create_dir_all(whole.parent().expect("a file is in a folder"))
+                .expect("the folder can be made");
+            std::fs::write(&whole, said).expect("the file can be written");
             return;
         }
         let diff = similar::TextDiff::from_lines(wanted.as_str(), said);
@@ -56,7 +57,7 @@ impl Expected {
     pub(crate) fn nothing_else(&mut self, folder: &str, extension: &str, wanted: &[PathBuf]) {
         for path in files(folder, extension).iter().filter(|path| !wanted.contains(path)) {
             if std::env::var_os("UPDATE").is_some() {
-                std::fs::remove_file(root().join(path)).unwrap();
+                std::fs::remove_file(root().join(path)).expect("the file can be removed");
                 continue;
             }
             self.differences.push(format!("{}: belongs to nothing\n", path.display()));
@@ -91,8 +92,8 @@ pub(crate) fn below(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::from(folder)];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(root().join(&folder)).unwrap() {
-            let path = folder.join(entry.unwrap().file_name());
+        for entry in std::fs::read_dir(root().join(&folder)).expect("the folder is there") {
+            let path = folder.join(entry.expect("the folder can be read").file_name());
             if root().join(&path).is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|own| own == extension) {

@@ -4,6 +4,7 @@
 //! programs on the `PATH`, [`tap`] what goes over the wire. Nothing outlives a [`Stage`], also when a test panics.
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -173,10 +174,8 @@ impl Stage {
     /// The example's bucket, through an unlimited key.
     fn bucket(&self) -> Bucket {
         let endpoint = Endpoint::from_url(&self.value("AWS_ENDPOINT_URL_S3"), "us-ord").unwrap();
-        let credentials = Credentials::new(
-            &self.value("AWS_ACCESS_KEY_ID"),
-            &self.value("AWS_SECRET_ACCESS_KEY"),
-        );
+        let credentials =
+            Credentials::new(self.value("AWS_ACCESS_KEY_ID"), self.value("AWS_SECRET_ACCESS_KEY"));
         Bucket::open(&endpoint, BUCKET, credentials).unwrap()
     }
 

@@ -272,22 +272,25 @@ impl Acting {
         }
         let operation =
             self.applying.journal.with_state(|state| state.operations.get(&self.address).cloned());
+        let operation = operation.filter(|operation| operation.type_name == change.type_name);
         let prior = operation.as_ref().map(|operation| operation.intent.clone());
         let before = self.before(change);
-        let under = match &operation {
-            Some(operation) if change.takes_up => operation.under.clone(),
-            _ => self.under(&cx),
+        // What is taken up was begun back then, and under what was so back then.
+        let (under, begun) = match &operation {
+            Some(operation) if change.takes_up => (operation.under.clone(), operation.intent.at),
+            _ => (self.under(&cx), cx.now()),
         };
         let intent = Intent {
             verb,
             inputs: want.storable(),
-            at: cx.now(),
+            at: begun,
             notes: prior.as_ref().map_or(Json::Null, |prior| prior.notes.clone()),
             before: before.clone(),
         };
+        let carried = !change.takes_up && !intent.notes.is_null();
         let type_name = change.type_name.clone();
         let operation =
-            Operation { type_name, intent, under: under.clone(), outcome: Outcome::Begun };
+            Operation { type_name, intent, under: under.clone(), outcome: Outcome::Begun, carried };
         let operation = Box::new(operation);
         self.append(&Record::Intent { address: self.address.clone(), operation })?;
         self.started(&cx, before.as_ref().map(|b| b.id.as_str()));
@@ -358,7 +361,9 @@ impl Acting {
                 "`{}` exists already, as `{}`, and its `on_exists` is `fail`",
                 self.address, found.id
             ))
-            .help("give it another name; or, if this is the one that is meant, leave `on_exists` out")),
+            .help(
+                "give it another name; or, if this is the one that is meant, leave `on_exists` out",
+            )),
         }
     }
 
@@ -425,7 +430,11 @@ impl Acting {
     /// The run label and the epochs of the windows above, as of now.
     fn under(&self, cx: &Cx) -> DoneUnder {
         let epochs = self.applying.journal.with_state(|state| {
-            let epoch = |window: &Address| Some((window.clone(), state.scopes.get(window)?.epoch));
+            // One that is not open, because nothing directly under it has work, vouches for nothing.
+            let epoch = |window: &Address| {
+                let scope = state.scopes.get(window).filter(|scope| scope.is_open())?;
+                Some((window.clone(), scope.epoch))
+            };
             self.around.windows.iter().filter_map(epoch).collect()
         });
         DoneUnder { run: self.applying.spec.run.clone(), at: cx.now(), epochs }
@@ -569,7 +578,8 @@ impl Acting {
             before: Some(remembered.clone()),
         };
         let under = self.under(&cx);
-        let operation = Operation { type_name, intent, under, outcome: Outcome::Begun };
+        let operation =
+            Operation { type_name, intent, under, outcome: Outcome::Begun, carried: false };
         let operation = Box::new(operation);
         self.append(&Record::Intent { address: self.address.clone(), operation })?;
         self.started(&cx, Some(&remembered.id));

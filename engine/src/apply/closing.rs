@@ -1,5 +1,6 @@
 //! Whether and how a scope is closed, in an apply and by `release`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::walk::Walk;
@@ -8,13 +9,15 @@ use crate::address::Address;
 use crate::cx::{Cx, World};
 use crate::event::Event;
 use crate::fault::{Class, Fault};
+use crate::graph::Graph;
 use crate::info::{Catalog, Kind};
 use crate::plan::ScopeAction;
 use crate::refresh::Resources;
 use crate::resource::AnyResource;
+use crate::spec::Spec;
 use crate::state::file::StateError;
 use crate::state::journal::{Durability, Journal};
-use crate::state::{Record, Scope};
+use crate::state::{DoneUnder, Record, Scope, State};
 
 pub(super) enum Stop {
     Fault(Fault),
@@ -27,23 +30,11 @@ impl Walk {
     /// Whether everything that the spec puts under `scope`, direct or not, is done: in this apply, or before. What was
     /// left out on purpose is not done.
     pub(super) fn everything_under_is_done(&self, scope: &Address) -> bool {
-        let failed = |address: &Address| {
-            self.outcome.failed.iter().any(|failure| failure.address == *address)
-        };
-        let acts = |address: &Address| {
-            let block = self.applying.spec.resources.get(address);
-            let info = block.and_then(|block| self.applying.catalog.get(&block.type_name));
-            info.is_some_and(|info| matches!(info.kind, Kind::Managed | Kind::Run))
-        };
-        let below = self.applying.graph.descendants(scope);
-        self.applying.journal.with_state(|state| {
-            below.iter().filter(|address| acts(address)).all(|address| {
-                state.resources.contains_key(address)
-                    && !state.operations.contains_key(address)
-                    && !failed(address)
-                    && !self.outcome.skipped.contains(address)
-            })
-        })
+        let Applying { spec, graph, catalog, journal, .. } = &*self.applying;
+        let below = journal.with_state(|state| under(scope, graph, state));
+        let failed = self.outcome.failed.iter().any(|failure| below.contains(&failure.address));
+        let skipped = self.outcome.skipped.iter().any(|address| below.contains(address));
+        !failed && !skipped && journal.with_state(|state| all_done(&below, spec, catalog, state))
     }
 
     /// Whether the scope of closing step `index` is to be closed now. If not, says why and writes it down.
@@ -52,9 +43,6 @@ impl Walk {
         let scope = self.applying.journal.with_state(|state| state.scopes.get(&address).cloned());
         let Some(scope) = scope.filter(Scope::is_open) else { return Ok(false) };
         let planned = self.applying.plan.scopes.get(&address).map(|change| change.what);
-        if planned == Some(ScopeAction::Close) {
-            return Ok(true);
-        }
         let below = self.applying.graph.descendants(&address);
         if let Some(running) = self.elsewhere.iter().find(|running| below.contains(*running)) {
             let why = format!("`{running}` may still be running elsewhere and needs it");
@@ -63,19 +51,54 @@ impl Walk {
             self.outcome.held.push((address, why));
             return Ok(false);
         }
+        if planned == Some(ScopeAction::Close) {
+            return Ok(true);
+        }
         let complete = self.everything_under_is_done(&address);
         let policy = if complete { "on_success" } else { "on_failure" };
         let said = scope.intent.inputs.get(policy).and_then(serde_json::Value::as_str);
         if said == Some("hold") {
             self.applying
                 .journal
-                .append(&Record::Held { address: address.clone() }, Durability::Synced)?;
+                .append(&Record::Held { address: address.clone(), complete }, Durability::Synced)?;
             let why = format!("`{policy}` is `hold`; `pgferry release` closes it");
             self.outcome.held.push((address, why));
             return Ok(false);
         }
         Ok(true)
     }
+}
+
+/// What the spec puts under `scope`, and what was done under its present epoch, wherever the spec puts that now.
+fn under(scope: &Address, graph: &Graph, state: &State) -> BTreeSet<Address> {
+    let mut below = graph.descendants(scope);
+    let Some(epoch) = state.scopes.get(scope).map(|scope| scope.epoch) else { return below };
+    for (address, entry) in &state.resources {
+        let here = entry.done.as_ref().is_some_and(|d| d.epochs.get(scope) == Some(&epoch));
+        if here && !below.contains(address) {
+            below.extend(graph.descendants(address));
+            below.insert(address.clone());
+        }
+    }
+    below
+}
+
+/// Whether all that acts among `below` is finished and will stay so: what was left out, of an earlier `run` or of a
+/// broken epoch, will be done again.
+fn all_done(below: &BTreeSet<Address>, spec: &Spec, catalog: &Catalog, state: &State) -> bool {
+    let acts = |address: &Address| {
+        let info = spec.resources.get(address).and_then(|block| catalog.get(&block.type_name));
+        info.is_some_and(|info| matches!(info.kind, Kind::Managed | Kind::Run))
+    };
+    let broken = |(scope, epoch): (&Address, &u64)| {
+        state.scopes.get(scope).is_some_and(|scope| scope.broken.contains_key(epoch))
+    };
+    let good = |done: &DoneUnder| done.run == spec.run && !done.epochs.iter().any(broken);
+    below.iter().filter(|address| acts(address)).all(|address| {
+        let entry = state.resources.get(address);
+        entry.is_some_and(|entry| entry.done.as_ref().is_none_or(good))
+            && !state.operations.contains_key(address)
+    })
 }
 
 /// Closes one scope and writes it down. Not stopped by Ctrl-C: a window left open helps nobody.
@@ -147,13 +170,16 @@ async fn close_one(
     }
 }
 
-/// Closes every open scope, without a plan and without the spec: the notes hold all that is needed.
+/// Closes every open scope, without a plan: the notes hold all that is needed.
 ///
-/// Scopes are closed in reverse address order. What was done under them in this epoch counts as incomplete.
+/// Scopes are closed in reverse address order. What was done under them in this epoch counts as incomplete, unless it
+/// was held after all of it had succeeded, or all that the spec puts there is done.
 ///
 /// # Errors
 /// The journal or the state cannot be written. A scope that cannot be closed is in the outcome.
 pub async fn release(
+    spec: &Spec,
+    graph: &Graph,
     catalog: &Catalog,
     resources: &Resources,
     world: &World,
@@ -176,7 +202,9 @@ pub async fn release(
             outcome.failed.push(failed(message, None));
             continue;
         };
-        match close_one(&journal, &cx, resource.as_ref(), &scope, false).await {
+        let complete =
+            scope.complete || all_done(&under(&address, graph, &state), spec, catalog, &state);
+        match close_one(&journal, &cx, resource.as_ref(), &scope, complete).await {
             Ok(()) => outcome.done.push((address, crate::plan::Action::Delete)),
             Err(Stop::Journal(cause)) => return Err(cause),
             Err(Stop::Fault(fault)) => {

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::info::Kind;
 use crate::plan::{Action, Keeping, StepKind};
 use crate::plan::{Answer, Ask};
-use crate::resource::Remembered;
+use crate::resource::{Remembered, Verb};
 use crate::state::file::StateError;
 use crate::state::journal::{Durability, Journal};
 use crate::state::{Entry, Expanded, Record};
@@ -54,9 +54,8 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
     applying.world.notes = Arc::new(journal.clone());
     applying.world.remembered = recall(&applying);
     let intents = journal.clone();
-    applying.world.intent = Arc::new(move |address| {
-        intents.with_state(|state| state.begun(address).cloned())
-    });
+    applying.world.intent =
+        Arc::new(move |address| intents.with_state(|state| state.begun(address).cloned()));
     let steps = &applying.plan.steps;
     let mut next = vec![Vec::new(); steps.len()];
     for (index, step) in steps.iter().enumerate() {
@@ -70,7 +69,7 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
         windows,
         status: vec![Status::Waiting; steps.len()],
         handles,
-        elsewhere: BTreeSet::new(),
+        elsewhere: elsewhere(&applying),
         outcome: Outcome::default(),
         ready: BTreeSet::new(),
         lingering: BTreeSet::new(),
@@ -108,9 +107,13 @@ impl Walk {
                 });
                 self.ended(index, ended)?;
             } else if self.ready.is_empty() {
-                // Only openings none of whose dependents can come are left.
-                let Some(index) = self.lingering.pop_first() else { return Ok(()) };
-                self.over(index, Status::Skipped);
+                // What was just started and over at once may have made an opening ready.
+                self.linger();
+                if self.ready.is_empty() {
+                    // Only openings none of whose dependents can come are left.
+                    let Some(index) = self.lingering.pop_first() else { return Ok(()) };
+                    self.over(index, Status::Skipped);
+                }
             }
         }
     }
@@ -166,11 +169,14 @@ impl Walk {
 
     fn ended(&mut self, index: usize, ended: Ended) -> Result<(), StateError> {
         let step = &self.applying.plan.steps[index];
-        let address = step.address.clone();
+        let (address, what) = (step.address.clone(), step.what);
         match ended {
             Ended::Done { handle, action } => {
                 if let Some(handle) = handle {
                     self.handles.insert(address.clone(), handle);
+                }
+                if what == StepKind::Act {
+                    self.elsewhere.remove(&address);
                 }
                 if let Some(action) = action {
                     self.count(&address, action);
@@ -182,8 +188,13 @@ impl Walk {
                 if let Some(handle) = handle {
                     self.handles.insert(address.clone(), handle);
                 }
+                let journal = &self.applying.journal;
                 if elsewhere {
                     self.elsewhere.insert(address);
+                } else if what == StepKind::Act
+                    && !journal.with_state(|state| state.may_be_running(&address))
+                {
+                    self.elsewhere.remove(&address);
                 }
                 self.outcome.failed.push(failure);
                 self.over(index, Status::Failed);
@@ -261,6 +272,18 @@ impl Walk {
     }
 }
 
+/// What goes on elsewhere from before: what this plan takes up, and what it leaves out without having asked.
+fn elsewhere(applying: &Applying) -> BTreeSet<Address> {
+    let changes = &applying.plan.changes;
+    applying.journal.with_state(|state| {
+        let running = state.operations.keys().filter(|address| state.may_be_running(address));
+        running
+            .filter(|address| changes.get(*address).is_none_or(|change| change.takes_up))
+            .cloned()
+            .collect()
+    })
+}
+
 fn windows(applying: &Applying) -> Vec<(Address, BTreeSet<Address>)> {
     let blocks = applying.spec.resources.iter();
     let scopes = blocks.filter(|(_, block)| {
@@ -327,6 +350,25 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
             let record = Record::Succeeded { address: address.clone(), entry: Box::new(entry) };
             applying.journal.append(&record, Durability::Batched)?;
         }
+    }
+    looked_at(applying)
+}
+
+/// An act on what is managed that got no answer is settled by looking: there is nothing left to change.
+fn looked_at(applying: &Applying) -> Result<(), StateError> {
+    let idle = |address: &Address| {
+        let change = applying.plan.changes.get(address);
+        change.is_some_and(|c| c.kind == Kind::Managed && c.action == Action::NoOp)
+    };
+    let settled: Vec<(Address, Entry)> = applying.journal.with_state(|state| {
+        let begun = state.operations.iter().filter(|(address, operation)| {
+            matches!(operation.intent.verb, Verb::Update | Verb::Delete) && idle(address)
+        });
+        begun.filter_map(|(a, _)| Some((a.clone(), state.resources.get(a)?.clone()))).collect()
+    });
+    for (address, entry) in settled {
+        let record = Record::Succeeded { address, entry: Box::new(entry) };
+        applying.journal.append(&record, Durability::Batched)?;
     }
     Ok(())
 }

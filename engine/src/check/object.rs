@@ -67,13 +67,18 @@ impl<'a> Checker<'a> {
         place: &Place<'_, 'a>,
     ) {
         let common = place.is_resource().then_some(crate::spec::COMMON_FIELDS);
-        let known = known.chain(common.into_iter().flatten().copied());
+        let common = common.into_iter().flatten().copied();
+        // What every resource takes is a guess like any other, but no news in a list.
+        let help = match did_you_mean(&entry.key, known.clone().chain(common)) {
+            Some(meant) => Some(format!("did you mean `{meant}`?")),
+            None => suggestion(&entry.key, known, "the fields are"),
+        };
         let message = format!("unknown field `{}` in {place}", entry.key);
         self.mistakes.push(
             Diagnostic::error("PGF0104", message)
                 .at(entry.key_span, "no such field")
                 .context(place.owner.span, place.owner.said)
-                .maybe_help(suggestion(&entry.key, known, "the fields are")),
+                .maybe_help(help),
         );
     }
 

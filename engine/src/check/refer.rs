@@ -23,7 +23,7 @@ impl<'a> Checker<'a> {
             return Template::Reference(reference);
         }
         if shape.only_reference() {
-            let name = reference.address.name();
+            let name = reference.address.as_str();
             self.whole_resource_wanted(
                 reference.span,
                 shape,
@@ -108,7 +108,7 @@ impl<'a> Checker<'a> {
         if lacking.is_empty() {
             return;
         }
-        let name = reference.address.name();
+        let name = reference.address.as_str();
         let message = format!(
             "{place} needs a resource with {}, which `{name}` does not have",
             listed(&lacking)
@@ -122,7 +122,7 @@ impl<'a> Checker<'a> {
 
     /// A whole resource where a value is wanted.
     fn value_wanted(&mut self, reference: &Reference, place: &Place<'_, 'a>) {
-        let name = reference.address.name();
+        let name = reference.address.as_str();
         let help = self.scope.info(reference).map(|info| {
             let known: Vec<&str> = info.attributes().collect();
             match likely(info, &place.path()) {

@@ -24,7 +24,8 @@ impl<'a> Checker<'a> {
             return Template::Value(Tree::Unknown);
         }
         let references = Self::references(place.owner);
-        let written = self.scope.interpolate(text, span, references, &mut self.mistakes);
+        let (each, mistakes) = (self.each.as_ref(), &mut self.mistakes);
+        let written = self.scope.interpolate(text, span, references, each, mistakes);
         let Some(written) = written else { return Template::Value(Tree::Unknown) };
         match written.template {
             Template::Reference(reference) => self.reference(reference, shape, place),

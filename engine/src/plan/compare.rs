@@ -60,6 +60,8 @@ fn same(a: &Json, b: &Json, as_set: bool) -> bool {
                 .all(|key| same(a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null), false))
         }
         (Json::Number(a), Json::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        // What was blanked out when it was stored cannot be compared any more.
+        (Json::String(_), Json::String(there)) if there.contains(crate::secret::MASK) => true,
         _ => a == b,
     }
 }

@@ -259,15 +259,20 @@ impl<'a> Drafting<'a> {
         None
     }
 
-    /// Asks to read the lookups that `address` refers to. False while one is still unread.
+    /// Asks to read the lookups that `address` refers to, itself or through values that follow from them. False while
+    /// one is still unread.
     fn lookups_read(&mut self, address: &Address) -> bool {
-        let mut all = true;
-        for dep in self.dependencies(address) {
-            if self.kind(dep) != Some(Kind::Lookup) {
-                continue;
-            }
+        let (mut all, mut seen) = (true, BTreeSet::new());
+        let mut next = self.dependencies(address);
+        while let Some(dep) = next.pop() {
             let Some(block) = self.input.spec.resources.get(dep) else { continue };
             let Some(info) = self.input.catalog.get(&block.type_name) else { continue };
+            if info.traits.internal && seen.insert(dep) {
+                next.extend(self.dependencies(dep));
+            }
+            if info.kind != Kind::Lookup {
+                continue;
+            }
             let wanted = self.wanted(block, info);
             if !wanted.tree.has_unknown() {
                 all &= self.ask(dep, &block.type_name, Ask::Read, &wanted.tree).is_some();
@@ -366,7 +371,7 @@ impl<'a> Drafting<'a> {
 
     /// As it was when last seen; what is secret is unknown, because it is stored nowhere.
     fn set_remembered(&mut self, address: &Address, info: &TypeInfo, remembered: &Remembered) {
-        let mut attrs = match Tree::from_json(&remembered.attrs) {
+        let mut attrs = match Tree::recalled(&remembered.attrs) {
             Tree::Map(map) => map,
             _ => IndexMap::new(),
         };

@@ -33,13 +33,16 @@ impl Moves {
                 .or(scope.map(|scope| &scope.type_name))
                 .or(operation.map(|operation| &operation.type_name));
             let finding = if state.knows(to) {
-                let message = format!("`{from}` and `{to}` are both in the state, so one cannot have become the other");
+                let message = format!(
+                    "`{from}` and `{to}` are both in the state, so one cannot have become the other"
+                );
                 Finding::error("PGF0208", message).help(format!(
                     "leave `renamed_from` out, or forget the one that is wrong: `pgferry state rm '{to}'`"
                 ))
             } else if let Some(former) = former.filter(|former| **former != block.type_name) {
                 let now = &block.type_name;
-                let message = format!("`{from}` is a `{former}`, so it cannot have become `{to}`, a `{now}`");
+                let message =
+                    format!("`{from}` is a `{former}`, so it cannot have become `{to}`, a `{now}`");
                 Finding::error("PGF0208", message).help("leave `renamed_from` out")
             } else {
                 found.moves.insert(from.clone(), to.clone());

@@ -1,9 +1,12 @@
 //! `resources:`: each block's type, what every resource takes, and its type's own fields.
 
+use std::collections::{HashMap, HashSet};
+
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::edges::{Edge, How};
+use super::for_each::{self, Each, Instances};
 use super::interpolate::References;
 use super::lifecycle::{self, Rename};
 use super::{Block, COMMON_FIELDS, RESERVED_NAMES};
@@ -14,7 +17,10 @@ use crate::info::TypeInfo;
 use crate::source::{Entry, Node, Value};
 
 /// Part of the format, not of this version.
-const LATER_FIELDS: [&str; 2] = ["for_each", "timeouts"];
+const LATER_FIELDS: [&str; 1] = ["timeouts"];
+
+/// Edges that `depends_on` with the names of whole blocks may come to.
+const MOST_EDGES: usize = 1_000_000;
 
 /// All blocks, the edges of their `depends_on`, and their former names.
 #[derive(Default)]
@@ -52,7 +58,11 @@ pub(super) fn bad_name(entry: &Entry, what: &str) -> Option<Diagnostic> {
 }
 
 /// Reads every block; what is wrong goes to the checker.
-pub(super) fn read<'a>(checker: &mut Checker<'a>, entries: &[Entry]) -> Blocks {
+pub(super) fn read<'a>(
+    checker: &mut Checker<'a>,
+    entries: &[Entry],
+    mut each: HashMap<&str, Vec<Each>>,
+) -> Blocks {
     let mut blocks =
         Blocks { resources: IndexMap::with_capacity(entries.len()), ..Blocks::default() };
     for entry in entries {
@@ -82,17 +92,72 @@ pub(super) fn read<'a>(checker: &mut Checker<'a>, entries: &[Entry]) -> Blocks {
             );
             continue;
         };
-        let block = block(checker, entry, fields, &mut blocks);
-        blocks.resources.insert(block.address.clone(), block);
+        match each.remove(name) {
+            Some(each) => expanded(checker, entry, fields, each, &mut blocks),
+            None => {
+                let block = block(checker, entry, fields, Address::new(name), &mut blocks);
+                blocks.resources.insert(block.address.clone(), block);
+            }
+        }
     }
     lifecycle::renames(checker, &blocks);
     blocks
+}
+
+/// The instances of a block with `for_each`; if there are none, what is wrong with it whatever they are.
+fn expanded<'a>(
+    checker: &mut Checker<'a>,
+    entry: &Entry,
+    fields: &[Entry],
+    each: Vec<Each>,
+    blocks: &mut Blocks,
+) {
+    if each.is_empty() {
+        checker.each = Some(Each::unknown());
+        block(checker, entry, fields, Address::new(&entry.key), &mut Blocks::default());
+    }
+    blocks.resources.reserve(each.len());
+    let mut told = HashSet::new();
+    for one in each {
+        let Some(key) = &one.key else { continue };
+        let (address, key_span) = (for_each::address(&entry.key, key), one.key_span);
+        let (mistakes, suspects) = (checker.mistakes.len(), checker.suspects.len());
+        let masked = checker.masked.len();
+        checker.each = Some(one);
+        let block = block(checker, entry, fields, address, blocks);
+        blocks.resources.insert(block.address.clone(), block);
+        let mistakes = checker.mistakes.split_off(mistakes);
+        let suspects = checker.suspects.split_off(suspects);
+        if mistakes.is_empty() && suspects.is_empty() {
+            checker.masked.truncate(masked);
+            continue;
+        }
+        // What is wrong at one place is told once, of the first instance that it is wrong with.
+        let place = |mistake: &Diagnostic| {
+            (mistake.code, mistake.primary.as_ref().map(|label| (label.span.start, label.span.end)))
+        };
+        let source = checker.scope.source;
+        let of_it = |mistake: Diagnostic| {
+            let span = mistake.primary.as_ref().map(|label| label.span);
+            match span.filter(|at| *at != key_span && source.slice(*at).contains("each.")) {
+                Some(_) => mistake.context(key_span, "for this one"),
+                None => mistake,
+            }
+        };
+        let mistakes: Vec<_> =
+            mistakes.into_iter().filter(|mistake| !told.contains(&place(mistake))).collect();
+        told.extend(mistakes.iter().map(place));
+        checker.mistakes.extend(mistakes.into_iter().map(of_it));
+        checker.suspects.extend(suspects.into_iter().map(|(address, found)| (address, of_it(found))));
+    }
+    checker.each = None;
 }
 
 fn block<'a>(
     checker: &mut Checker<'a>,
     entry: &Entry,
     fields: &[Entry],
+    address: Address,
     blocks: &mut Blocks,
 ) -> Block {
     static ANYTHING: Json = Json::Bool(true);
@@ -143,17 +208,15 @@ fn block<'a>(
         find("on_exists").and_then(|field| lifecycle::on_exists(checker, field, info, &place));
     let lifecycle =
         find("lifecycle").map(|field| lifecycle::lifecycle(checker, field, info, &owner));
-    let address = Address::new(name);
     let renamed_from = find("renamed_from").and_then(|field| {
         let from = lifecycle::renamed_from(checker, field, &place)?;
         let rename = Rename { from: from.clone(), to: address.clone(), span: field.value.span };
         blocks.renames.push(rename);
         Some(from)
     });
-    let depends_on = find("depends_on")
-        .map_or_else(Vec::new, |field| {
-            depends_on(checker, &address, field, &place, &mut blocks.edges)
-        });
+    let depends_on = find("depends_on").map_or_else(Vec::new, |field| {
+        depends_on(checker, &address, field, &place, &mut blocks.edges)
+    });
     Block {
         address,
         type_name: type_name.unwrap_or_default(),
@@ -258,15 +321,12 @@ fn depends_on(
     };
     let mut addresses = Vec::with_capacity(items.len());
     for item in items {
-        match depended_on(checker, item, owner) {
-            Ok(to) => {
-                edges.push(Edge {
-                    from: from.clone(),
-                    to: to.clone(),
-                    span: item.span,
-                    how: How::Lists,
-                });
-                addresses.push(to);
+        match depended_on(checker, item, owner, edges.len()) {
+            Ok(found) => {
+                let (span, how) = (item.span, How::Lists);
+                let edge = |to: &Address| Edge { from: from.clone(), to: to.clone(), span, how };
+                edges.extend(found.iter().map(edge));
+                addresses.extend(found);
             }
             Err(mistake) => checker.mistakes.push(*mistake),
         }
@@ -278,7 +338,8 @@ fn depended_on(
     checker: &Checker<'_>,
     item: &Node,
     owner: &str,
-) -> Result<Address, Box<Diagnostic>> {
+    edges: usize,
+) -> Result<Vec<Address>, Box<Diagnostic>> {
     let Some(name) = item.as_str() else {
         let message = format!("`depends_on` of {owner} lists names of resources");
         return Err(Box::new(
@@ -300,8 +361,11 @@ fn depended_on(
         ));
     }
     let block = name.split('[').next().unwrap_or(name);
-    if !checker.scope.resources.contains_key(block) {
+    let Some(declared) = checker.scope.resources.get(block) else {
         return Err(Box::new(checker.scope.no_resource(name, item.span)));
+    };
+    if let Some(instances) = &declared.instances {
+        return depended_instances(checker, item, name, block, instances, edges);
     }
     if block != name {
         return Err(Box::new(
@@ -310,5 +374,41 @@ fn depended_on(
                 .help(format!("write `{block}`")),
         ));
     }
-    Ok(Address::new(name))
+    Ok(vec![Address::new(name)])
+}
+
+/// One instance of a block with `for_each`, or all of them.
+fn depended_instances(
+    checker: &Checker<'_>,
+    item: &Node,
+    name: &str,
+    block: &str,
+    instances: &Instances,
+    edges: usize,
+) -> Result<Vec<Address>, Box<Diagnostic>> {
+    if name == block {
+        if edges + instances.keys.len() > MOST_EDGES {
+            let message = format!("every instance waits for every instance of `{block}`");
+            return Err(Box::new(
+                Diagnostic::error("PGF0133", message)
+                    .at(item.span, format!("more than {MOST_EDGES} dependencies in all"))
+                    .help(format!("write `{block}[each.key]`")),
+            ));
+        }
+        return Ok(instances.keys.iter().map(|key| for_each::address(block, key)).collect());
+    }
+    let key = for_each::named(name).and_then(|found| found.key).ok_or_else(|| {
+        Box::new(
+            Diagnostic::error("PGF0111", "a malformed reference")
+                .at(item.span, "no name, and no name with a key")
+                .help(format!("write `{block}[\"key\"]` or `{block}[each.key]`")),
+        )
+    })?;
+    let Some(key) = for_each::key_text(&key, checker.each.as_ref(), item.span)? else {
+        return Ok(Vec::new());
+    };
+    match checker.scope.no_instance(block, &key, instances, item.span) {
+        Some(mistake) => Err(Box::new(mistake)),
+        None => Ok(vec![for_each::address(block, &key)]),
+    }
 }

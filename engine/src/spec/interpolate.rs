@@ -8,6 +8,8 @@ use crate::diag::line::url_passwords;
 use crate::diag::{Diagnostic, Span, did_you_mean, suggestion};
 use crate::expr::{self, Expression, Piece};
 use crate::secret::Secret;
+use crate::source::Node;
+use crate::spec::for_each::{self, Each};
 use crate::spec::scope::Scope;
 use crate::template::{Part, Reference, Template};
 use crate::tree::Tree;
@@ -53,6 +55,7 @@ impl Scope<'_> {
         text: &str,
         span: Span,
         references: References,
+        each: Option<&Each>,
         mistakes: &mut Vec<Diagnostic>,
     ) -> Option<Written> {
         if !text.contains("${") {
@@ -73,12 +76,12 @@ impl Scope<'_> {
         let before = mistakes.len();
         let alone = pieces.len() == 1;
         let mut parts = Vec::with_capacity(pieces.len());
-        let mut in_file = true;
+        let (mut in_file, mut unknown) = (true, false);
         for piece in pieces {
             match piece {
                 Piece::Text(text) => parts.push(Part::Text(text)),
                 Piece::Expression(expression) => {
-                    match self.put(&expression, place(&expression.range), references) {
+                    match self.put(&expression, place(&expression.range), references, each) {
                         Ok(Put::Reference(reference)) if alone => {
                             let template = Template::Reference(reference);
                             let written = Written { template, in_clear: None, substituted: true };
@@ -98,6 +101,15 @@ impl Scope<'_> {
                             in_file = false;
                             parts.push(Part::Secret(secret));
                         }
+                        Ok(Put::Value { tree: Tree::Unknown, .. }) => unknown = true,
+                        Ok(Put::Value { tree: tree @ (Tree::List(_) | Tree::Map(_)), .. }) => {
+                            let kind = if matches!(tree, Tree::Map(_)) { "a map" } else { "a list" };
+                            let message = format!("this is {kind} and has no form as text");
+                            mistakes.push(
+                                Diagnostic::error("PGF0121", message)
+                                    .at(place(&expression.range), "inside longer text"),
+                            );
+                        }
                         Ok(Put::Value { tree, default, .. }) => {
                             in_file &= default.is_some();
                             parts.push(Part::Text(tree.to_text().unwrap_or_default()));
@@ -109,6 +121,11 @@ impl Scope<'_> {
         }
         if !sound || mistakes.len() > before {
             return None;
+        }
+        if unknown {
+            // A part of it is not known for a reason that is told elsewhere, so nothing can be said of the whole.
+            let template = Template::Value(Tree::Unknown);
+            return Some(Written { template, in_clear: None, substituted: false });
         }
         Some(Written {
             template: fold(parts),
@@ -122,15 +139,17 @@ impl Scope<'_> {
         expression: &Expression,
         span: Span,
         references: References,
+        each: Option<&Each>,
     ) -> Result<Put, Box<Diagnostic>> {
         match expression.root.as_str() {
             "var" => self.variable(single(expression, span, "var")?, span),
             "env" => self.environment(single(expression, span, "env")?, span),
-            "each" => Err(Box::new(
-                Diagnostic::error("PGF0128", "`for_each` is not in this version yet")
-                    .at(span, "`each` belongs to it")
-                    .help("write a block for each of them"),
-            )),
+            "each" => {
+                let path = if expression.key.is_some() { &[] } else { expression.path.as_slice() };
+                let (tree, node) = for_each::follow(path, each, span)?;
+                let literal = |node: &Node| node.as_str().is_none_or(|text| !text.contains("${"));
+                Ok(Put::Value { tree, default: node.filter(literal).map(|node| node.span) })
+            }
             _ if references == References::Refused => Err(Box::new(
                 Diagnostic::error("PGF0127", "a resource cannot be referred to here")
                     .at(span, "needed before any resource is looked at")
@@ -138,7 +157,10 @@ impl Scope<'_> {
             )),
             root => {
                 let address = match &expression.key {
-                    Some(key) => Address::new(format!("{root}[\"{key}\"]")),
+                    Some(key) => match for_each::key_text(key, each, span)? {
+                        Some(key) => for_each::address(root, &key),
+                        None => return Ok(Put::Value { tree: Tree::Unknown, default: None }),
+                    },
                     None => Address::new(root),
                 };
                 let reference = Reference { address, path: expression.path.clone(), span };

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::blocks::Blocks;
 use super::interpolate::References;
-use super::{Lifecycle, OnExists};
+use super::{Lifecycle, OnExists, for_each};
 use crate::address::Address;
 use crate::check::{Checker, Owner, Place};
 use crate::diag::{Diagnostic, Span, suggestion};
@@ -51,12 +51,18 @@ pub(super) fn lifecycle(
     owner: &Owner<'_>,
 ) -> Lifecycle {
     let label = owner.label.clone();
-    let owner =
-        Owner { label, references: References::Refused, schema: &LIFECYCLE, ..*owner };
+    let owner = Owner { label, references: References::Refused, schema: &LIFECYCLE, ..*owner };
     let root = Place::root(&owner);
     only_managed(checker, field, info, &root);
     let place = root.field("lifecycle", field.key_span);
-    let Template::Value(said) = checker.value(&field.value, &LIFECYCLE, &place) else {
+    let mut value = field.value.clone();
+    if let Value::Map(entries) = &mut value.value {
+        let (later, now) = std::mem::take(entries).into_iter().partition(|e| e.key == "replace_when");
+        let later: Vec<Entry> = later;
+        checker.mistakes.extend(later.iter().map(super::blocks::not_yet));
+        *entries = now;
+    }
+    let Template::Value(said) = checker.value(&value, &LIFECYCLE, &place) else {
         return Lifecycle::default();
     };
     let items = match said.get("ignore_changes") {
@@ -185,13 +191,25 @@ pub(super) fn renamed_from(
     let Some(text) = field.value.as_str() else {
         let kind = field.value.kind();
         checker.mistakes.push(
-            Diagnostic::error("PGF0106", format!("`renamed_from` of {owner} wants text, not {kind}"))
-                .at(field.key_span, format!("its value is {kind}"))
-                .help("write the former name: `renamed_from: name`"),
+            Diagnostic::error(
+                "PGF0106",
+                format!("`renamed_from` of {owner} wants text, not {kind}"),
+            )
+            .at(field.key_span, format!("its value is {kind}"))
+            .help("write the former name: `renamed_from: name`"),
         );
         return None;
     };
-    let from = text.parse().ok();
+    let from = former(checker, text, field.value.span);
+    let from = match from {
+        Ok(None) => return None,
+        Ok(from) => from,
+        Err(mistakes) if mistakes.is_empty() => None,
+        Err(mistakes) => {
+            checker.mistakes.extend(mistakes);
+            return None;
+        }
+    };
     if from.is_none() {
         checker.mistakes.push(
             Diagnostic::error("PGF0132", format!("`renamed_from` of {owner} is no former name"))
@@ -200,6 +218,38 @@ pub(super) fn renamed_from(
         );
     }
     from
+}
+
+/// The address that `text` says; `None` if that is not known, or nothing.
+///
+/// # Errors
+/// What is wrong with it, as far as there is more to say than that it is none.
+fn former(
+    checker: &Checker<'_>,
+    text: &str,
+    span: Span,
+) -> Result<Option<Address>, Vec<Diagnostic>> {
+    let each = checker.each.as_ref();
+    let mut put = text.to_owned();
+    if text.contains("${") {
+        let mut mistakes = Vec::new();
+        let refused = References::Refused;
+        let written = checker.scope.interpolate(text, span, refused, each, &mut mistakes);
+        match written.map(|written| written.template) {
+            None => return Err(mistakes),
+            Some(Template::Value(Tree::Text(name))) => put = name,
+            Some(Template::Value(Tree::Null | Tree::Unknown)) => return Ok(None),
+            Some(_) => return Err(Vec::new()),
+        }
+    }
+    let found = for_each::named(&put).ok_or_else(Vec::new)?;
+    match &found.key {
+        None => Ok(Some(Address::new(found.root))),
+        Some(key) => {
+            let key = for_each::key_text(key, each, span).map_err(|mistake| vec![*mistake])?;
+            Ok(key.map(|key| for_each::address(&found.root, &key)))
+        }
+    }
 }
 
 /// Former names that are still in use, or claimed twice.
@@ -212,15 +262,21 @@ pub(super) fn renames(checker: &mut Checker<'_>, blocks: &Blocks) {
                 .at(*span, "this is its name now")
                 .help("write its former name, or leave `renamed_from` out")
         } else if let Some(block) = blocks.resources.get(from) {
-            Diagnostic::error("PGF0132", format!("`{to}` is renamed from `{from}`, which is still there"))
-                .at(*span, "the former name of this resource")
-                .context(block.span, "a block of that name")
-                .help("take that block away, or leave `renamed_from` out")
+            Diagnostic::error(
+                "PGF0132",
+                format!("`{to}` is renamed from `{from}`, which is still there"),
+            )
+            .at(*span, "the former name of this resource")
+            .context(block.span, "a block of that name")
+            .help("take that block away, or leave `renamed_from` out")
         } else if let Some(other) = claimed.insert(from, rename) {
-            Diagnostic::error("PGF0132", format!("`{}` and `{to}` are both renamed from `{from}`", other.to))
-                .at(*span, "the same former name")
-                .context(other.span, "claimed here already")
-                .help("leave one of them out")
+            Diagnostic::error(
+                "PGF0132",
+                format!("`{}` and `{to}` are both renamed from `{from}`", other.to),
+            )
+            .at(*span, "the same former name")
+            .context(other.span, "claimed here already")
+            .help("leave one of them out")
         } else {
             continue;
         };

@@ -3,7 +3,7 @@
 //! Offline and pure: the file, the variables given and the environment come in as values. Every mistake is collected;
 //! only what cannot be read as YAML at all ends the reading early.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use super::blocks::{self, Blocks};
 use super::interpolate::References;
 use super::scope::{Declared, PATIENCE, Scope};
-use super::{Spec, edges, secrecy, variables};
+use super::{Spec, edges, for_each, secrecy, variables};
 use crate::check::{Checker, Owner, Place};
 use crate::diag::{Diagnostic, Severity, Source, Span, suggestion};
 use crate::graph::Graph;
@@ -99,23 +99,32 @@ pub fn load(
     mistakes.append(&mut read.mistakes);
     let resources = section(entries, "resources", &mut mistakes);
     let types = catalog.types();
-    let declared = resources.iter().map(|entry| {
-        let info = blocks::type_entry(entry).and_then(|e| types.get(e.value.as_str()?).copied());
-        (entry.key.as_str(), Declared { info })
-    });
-    let scope = Scope {
+    let mut scope = Scope {
         source,
-        resources: declared.collect::<HashMap<_, _>>(),
+        resources: HashMap::new(),
         types,
         variables: read.variables,
         env: &inputs.env,
         patience: PATIENCE.into(),
     };
+    let for_each::Read { each, mut instances, mistakes: mut found, masked: mut spots } =
+        for_each::read(&scope, resources);
+    mistakes.append(&mut found);
+    read.masked.append(&mut spots);
+    scope.resources = resources
+        .iter()
+        .map(|entry| {
+            let name = entry.key.as_str();
+            let typed = blocks::type_entry(entry).and_then(|field| field.value.as_str());
+            let info = typed.and_then(|typed| scope.types.get(typed).copied());
+            (name, Declared { info, instances: instances.remove(name) })
+        })
+        .collect();
     let mut checker = Checker::new(&scope);
     let header = header(&mut checker, entries);
     let settings = section(entries, "providers", &mut checker.mistakes);
     let providers = providers(&mut checker, settings, catalog);
-    let Blocks { resources, mut edges, .. } = blocks::read(&mut checker, resources);
+    let Blocks { resources, mut edges, .. } = blocks::read(&mut checker, resources, each);
     let written = section(entries, "outputs", &mut checker.mistakes);
     let outputs = outputs(&mut checker, written);
     let Checker { mistakes: mut found, suspects, masked, .. } = checker;
@@ -131,7 +140,12 @@ pub fn load(
     });
     if !suspects.is_empty() {
         let secret = secrecy::handing_on(&graph, &resources, &scope);
-        let found = suspects.into_iter().filter(|(address, _)| secret.contains(address));
+        // Of several instances of one block, the first tells.
+        let mut told = HashSet::new();
+        let found = suspects.into_iter().filter(|(address, mistake)| {
+            let place = mistake.primary.as_ref().map(|label| (label.span.start, label.span.end));
+            secret.contains(address) && told.insert(place)
+        });
         mistakes.extend(found.map(|(_, mistake)| mistake));
     }
     if !mistakes.is_empty() {

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use crate::check::shape::{Kinds, Shape, flag, mentions_secret};
 use crate::diag::{Diagnostic, Source, Span, did_you_mean, listed, suggestion};
 use crate::info::TypeInfo;
+use crate::spec::for_each::Instances;
 use crate::template::{Reference, Step};
 use crate::tree::Tree;
 
@@ -25,6 +26,8 @@ pub(crate) struct Variable {
 pub(crate) struct Declared<'a> {
     /// `None`: its type is unknown, which is already reported.
     pub(crate) info: Option<&'a TypeInfo>,
+    /// Of a block with `for_each`.
+    pub(crate) instances: Option<Instances>,
 }
 
 /// The names of a spec.
@@ -67,11 +70,16 @@ impl<'a> Scope<'a> {
         self.resources.get(reference.address.name())?.info
     }
 
+    /// Whether a hint may still look at `number` names.
+    fn is_patient(&self, number: usize) -> bool {
+        let left = self.patience.get();
+        self.patience.set(left.saturating_sub(number));
+        left >= number
+    }
+
     /// Names of resources, in order, for a hint; none once there were too many hints.
     fn names(&self) -> Vec<&'a str> {
-        let left = self.patience.get();
-        self.patience.set(left.saturating_sub(self.resources.len()));
-        if left < self.resources.len() {
+        if !self.is_patient(self.resources.len()) {
             return Vec::new();
         }
         let mut names: Vec<&'a str> = self.resources.keys().copied().collect();
@@ -88,13 +96,10 @@ impl<'a> Scope<'a> {
         let Some(declared) = self.resources.get(name) else {
             return Err(Box::new(self.no_resource(name, reference.span)));
         };
-        if reference.address.as_str() != name {
-            return Err(Box::new(
-                Diagnostic::error("PGF0112", format!("`{name}` is one resource, not several"))
-                    .at(reference.span, "this asks for one of several")
-                    .help(format!("write `${{{name}.…}}`")),
-            ));
+        if let Some(mistake) = self.wrong_instance(name, reference, declared) {
+            return Err(Box::new(mistake));
         }
+        let name = reference.address.as_str();
         let Some(info) = declared.info else { return Ok(Target::UNKNOWN) };
         match reference.path.split_first() {
             None => Ok(Target::UNKNOWN),
@@ -111,6 +116,71 @@ impl<'a> Scope<'a> {
                 walk(schema, &info.attrs, rest, told, reference.span)
             }
         }
+    }
+
+    /// Of a block with `for_each` one instance is meant, of any other block no instance.
+    fn wrong_instance(
+        &self,
+        name: &str,
+        reference: &Reference,
+        declared: &Declared<'_>,
+    ) -> Option<Diagnostic> {
+        let span = reference.span;
+        let Some(instances) = &declared.instances else {
+            return reference.address.key().map(|_| {
+                Diagnostic::error("PGF0112", format!("`{name}` is one resource, not several"))
+                    .at(span, "this asks for one of several")
+                    .help(format!("write `${{{name}.…}}`"))
+            });
+        };
+        let Some(key) = reference.address.key() else {
+            if !instances.sound {
+                return None;
+            }
+            let index = match reference.path.first() {
+                Some(Step::Index(index)) => instances.keys.get(&index.to_string()),
+                _ => None,
+            };
+            let help = match index.or(instances.keys.first()) {
+                None => "its `for_each` is empty, so there is none to refer to".to_owned(),
+                Some(key) if instances.keys.len() == 1 || index.is_some() => {
+                    format!("write `${{{name}[\"{key}\"].…}}`")
+                }
+                Some(key) => {
+                    let shown = instances.keys.iter().take(12).collect::<Vec<_>>();
+                    let more = if instances.keys.len() > 12 { ", …" } else { "" };
+                    format!("write `${{{name}[\"{key}\"].…}}`; the keys are: {}{more}", listed(&shown))
+                }
+            };
+            let message = format!("`{name}` is several resources, one for each key");
+            let text = "which of them is not said";
+            return Some(Diagnostic::error("PGF0112", message).at(span, text).help(help));
+        };
+        self.no_instance(name, key, instances, span)
+    }
+
+    /// A key that the `for_each` of `name` does not have.
+    pub(crate) fn no_instance(
+        &self,
+        name: &str,
+        key: &str,
+        instances: &Instances,
+        span: Span,
+    ) -> Option<Diagnostic> {
+        if !instances.sound || instances.keys.contains(key) {
+            return None;
+        }
+        let help = match instances.keys.is_empty() {
+            true => Some(format!("the `for_each` of `{name}` is empty")),
+            false if !self.is_patient(instances.keys.len()) => None,
+            false => {
+                let known: Vec<&str> = instances.keys.iter().map(String::as_str).collect();
+                suggestion(key, known, "the keys are")
+            }
+        };
+        let message = format!("there is no resource `{name}[\"{key}\"]`");
+        let text = format!("the `for_each` of `{name}` has no such key");
+        Some(Diagnostic::error("PGF0112", message).at(span, text).maybe_help(help))
     }
 
     /// A name that no block has.
@@ -133,7 +203,13 @@ impl<'a> Scope<'a> {
                 let info = self.resources.get(name).and_then(|declared| declared.info);
                 info.is_some_and(|info| needs.iter().all(|need| info.attribute(need).is_some()))
             })
-            .map(|name| format!("${{{name}}}"))
+            .filter_map(|name| {
+                let instances = self.resources.get(name)?.instances.as_ref();
+                match instances.map(|instances| instances.keys.first()) {
+                    None => Some(format!("${{{name}}}")),
+                    Some(key) => key.map(|key| format!("${{{name}[\"{key}\"]}}")),
+                }
+            })
             .collect()
     }
 }

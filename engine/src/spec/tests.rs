@@ -12,8 +12,10 @@ use crate::reference::Endpoint;
 use crate::resource::{Resource, info};
 use crate::secret::Secret;
 
+mod for_each;
 mod good;
 mod head;
+mod lifecycle;
 mod references;
 mod secrets;
 mod values;

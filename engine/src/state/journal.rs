@@ -48,6 +48,8 @@ struct Inner {
     state: State,
     written: u64,
     watch: Option<Watch>,
+    /// A write failed: its line may be torn, and only a last line may be.
+    broken: bool,
 }
 
 /// Loads the state at `place`, with a journal that a crash left behind folded in. Changes no file.
@@ -84,7 +86,14 @@ pub fn recover(place: &StateFile) -> Result<Option<State>, StateError> {
         }
         // The state was written from this journal; only its removal was missed.
         Some(state) if state.serial > serial => return Ok(Some(state)),
+        Some(state) if state.serial < serial => {
+            let found = state.serial;
+            return Err(wrong(format!("it continues serial {serial}, the state has {found}")));
+        }
         Some(state) => state,
+        None if serial > 0 => {
+            return Err(wrong(format!("it continues serial {serial} of a state that is not there")));
+        }
         None => State::new(&name, lineage),
     };
     for record in records {
@@ -130,7 +139,7 @@ impl Journal {
             name: state.name.clone(),
             at,
         };
-        let inner = Inner { file, state, written: 0, watch: None };
+        let inner = Inner { file, state, written: 0, watch: None, broken: false };
         let journal = Self { inner: Arc::new(Mutex::new(inner)), place };
         journal.append(&begin, Durability::Synced)?;
         let mut inner = journal.lock();
@@ -152,20 +161,26 @@ impl Journal {
         let mut inner = self.lock();
         let path = || self.place.beside(".journal").display().to_string();
         let wrong = |why: String| StateError::Journal { path: path(), why };
+        if inner.broken {
+            return Err(wrong("an earlier line could not be written".to_owned()));
+        }
+        // Without secrets from here on, so that what is replayed is what was lived through.
+        let record = record.redacted();
         // Folded first: a record that does not follow must not reach the file.
-        inner.state.fold(record).map_err(|cause| wrong(cause.to_string()))?;
-        let mut line = serde_json::to_string(record).map_err(|cause| wrong(cause.to_string()))?;
-        line = crate::secret::redact(&line).into_owned();
+        inner.state.fold(&record).map_err(|cause| wrong(cause.to_string()))?;
+        let mut line = serde_json::to_string(&record).map_err(|cause| wrong(cause.to_string()))?;
         line.push('\n');
         let number = inner.written + 1;
         if let Some(watch) = &inner.watch {
             watch(Moment::Before, number);
         }
         let io = |source| StateError::Io { doing: "writing the journal", path: path(), source };
-        inner.file.write_all(line.as_bytes()).map_err(io)?;
+        let mut written = inner.file.write_all(line.as_bytes());
         if durability == Durability::Synced {
-            inner.file.sync_data().map_err(io)?;
+            written = written.and_then(|()| inner.file.sync_data());
         }
+        inner.broken = written.is_err();
+        written.map_err(io)?;
         inner.written = number;
         if let Some(watch) = &inner.watch {
             watch(Moment::After, number);

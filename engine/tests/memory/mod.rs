@@ -257,6 +257,9 @@ fn open(cloud: &Shared, cx: &Cx, name: &str) -> Result<Done<ScopeAttrs>, Fault> 
 
 fn close(cloud: &Shared, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
     let mut cloud = cloud.lock().unwrap();
+    if cloud.failing.remove(&format!("close {}", cx.address)) {
+        return Err(Fault::failed(format!("closing `{}` was made to fail", cx.address)));
+    }
     if let Some(name) = intent.notes["name"].as_str() {
         cloud.open.remove(name);
     }

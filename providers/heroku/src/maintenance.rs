@@ -243,17 +243,32 @@ impl Resource for Maintenance {
         let Some(former) = Former::noted(intent) else { return Ok(()) };
         let app = &former.app;
         let during = || format!("taking app `{app}` out of maintenance");
-        let back: Vec<(String, u32)> = former
+        let mut back: Vec<(String, u32)> = former
             .quantities
             .iter()
             .filter(|(_, quantity)| **quantity > 0)
             .map(|(kind, quantity)| (kind.clone(), *quantity))
             .collect();
         if !back.is_empty() {
-            match self.api.scale(cx, app, &back).await {
-                Err(error) if error.is_absent() => return Ok(()),
-                other => other.map_err(|error| error.during(during()))?,
+            let found = self.api.app(cx, app).await.map_err(|error| error.during(during()))?;
+            if found.is_none() {
+                return Ok(());
             }
+            // A release in the meantime may have taken a process type away; the others must come back all the same.
+            let formation =
+                self.api.formation(cx, app).await.map_err(|error| error.during(during()))?;
+            back.retain(|(kind, quantity)| {
+                let known = formation.iter().any(|process| process.kind == *kind);
+                if !known {
+                    cx.warn(format!(
+                        "app `{app}` no longer has the process type `{kind}`, of which {quantity} ran before"
+                    ));
+                }
+                known
+            });
+        }
+        if !back.is_empty() {
+            self.api.scale(cx, app, &back).await.map_err(|error| error.during(during()))?;
         }
         if former.maintenance {
             return Ok(());

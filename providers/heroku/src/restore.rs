@@ -154,7 +154,7 @@ impl Restore {
         let id = transfer.display();
         let log = Log::read(&transfer.logs);
         let complete = match transfer.stage() {
-            Stage::Succeeded => log.unclassed.is_empty(),
+            Stage::Succeeded => log.agrees(),
             Stage::Failed => log.is_complete(),
             Stage::Pending | Stage::Running | Stage::Cancelled => false,
         };
@@ -198,6 +198,9 @@ fn failure(target: &Target, object: &str, transfer: &Transfer, log: &Log) -> Fau
     let (id, name) = (transfer.display(), &target.name);
     let (how, causes) = match transfer.stage() {
         Stage::Cancelled => ("was cancelled", Vec::new()),
+        Stage::Succeeded if log.download_failed => {
+            ("is called a success, but its download failed", transfer::causes(&transfer.logs))
+        }
         Stage::Succeeded if log.unclassed.is_empty() => {
             ("ended with warnings that its log does not tell", Vec::new())
         }

@@ -88,6 +88,8 @@ impl Log {
                 continue;
             }
             let said = line.strip_prefix("pg_restore: ");
+            // So spoke `pg_restore` before Postgres 12, of errors and warnings alike.
+            let old = said.is_some_and(|said| said.starts_with('['));
             if said.is_some() || line.starts_with("waiting for ") {
                 log.class(pending.take());
             }
@@ -103,7 +105,11 @@ impl Log {
             {
                 log.summaries += 1;
                 log.ignored = count.trim().parse().ok();
-            } else if let Some(text) = warning.or_else(|| line.strip_prefix("WARNING: ")) {
+            } else if let Some(text) = warning
+                .or_else(|| line.strip_prefix("WARNING: "))
+                .or_else(|| said.filter(|_| old))
+                .or_else(|| line.strip_prefix("FATAL: ").or_else(|| line.strip_prefix("PANIC: ")))
+            {
                 pending = Some(Complaint { text: text.trim().to_owned(), command: None });
             }
         }
@@ -118,6 +124,14 @@ impl Log {
             Some(why) => self.harmless.push(format!("{told} ({why})")),
             None => self.unclassed.push(told),
         }
+    }
+
+    /// Whether a transfer that is called a success has a log that agrees: nothing unclassed, fetched to the end, and no
+    /// more errors counted than told. A failed restore has been called a success before (heroku/legacy-cli#1901).
+    pub(crate) fn agrees(&self) -> bool {
+        self.unclassed.is_empty()
+            && !self.download_failed
+            && self.ignored.is_none_or(|counted| counted <= self.errors)
     }
 
     /// Whether a transfer that is called failed restored everything nevertheless: the archive was read to its end, and
@@ -308,6 +322,16 @@ mod tests {
         let causes = causes(&lines);
         assert_eq!(causes.len(), 2);
         assert!(remedy(&causes).is_some());
+    }
+
+    #[test]
+    fn a_success_that_its_log_denies_is_none() {
+        let agrees = |text: &str| Log::read(&log(text)).agrees();
+        assert!(agrees("pg_restore: creating TABLE \"a.t\"\nrestore done\ndownload done"));
+        assert!(!agrees("waiting for download to complete\ndownload finished with errors"));
+        assert!(!agrees("pg_restore: warning: errors ignored on restore: 2"));
+        assert!(!agrees("pg_restore: [archiver (db)] could not execute query: ERROR:  boom"));
+        assert!(!agrees("FATAL:  terminating connection due to administrator command"));
     }
 
     #[test]

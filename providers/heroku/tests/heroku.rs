@@ -141,6 +141,13 @@ async fn a_window_puts_back_what_was_before() {
     resource.close(&cx, &intent).await.unwrap();
     resource.close(&cx, &intent).await.unwrap();
     assert_eq!(quiet(&stage).await, before);
+
+    // A release meanwhile took away a process type that ran before: all else is put back.
+    resource.open(&cx, &asked, Some(&prior)).await.unwrap();
+    let mut intent = stage.intent("window", Verb::Create, &asked);
+    intent.notes["former"]["quantities"]["clock"] = json!(1);
+    resource.close(&cx, &intent).await.unwrap();
+    assert_eq!(quiet(&stage).await, before);
     stage.sandbox.stop().await.unwrap();
 }
 

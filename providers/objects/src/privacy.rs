@@ -2,7 +2,10 @@
 //!
 //! Tested in `tests/bucket.rs`.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
+use reqwest::header::RANGE;
 use serde::Deserialize;
 
 use crate::bucket::Bucket;
@@ -85,6 +88,29 @@ impl Bucket {
             return Ok(Privacy::Exposed { reason: "its policy makes it public".to_owned() });
         }
         self.ask_as_stranger(&attempt).await
+    }
+
+    /// Whether somebody without any key may read the object `key`, found out by trying. Objects have access lists of
+    /// their own, and a bucket's policy may open them one by one, so that a look at the bucket does not tell.
+    ///
+    /// # Errors
+    /// `Transient` where no clear answer came; may be repeated. `Rejected` for a key that cannot be.
+    pub async fn is_open_to_strangers(&self, key: &str) -> Result<bool, ObjectError> {
+        let attempt = format!("reading `{key}` in `{}` without a key", self.name);
+        let signed = self.signed_get(key, Duration::from_secs(1)).await?;
+        let address = signed.expose().split('?').next().unwrap_or_default().to_owned();
+        let response = self
+            .http
+            .get(address)
+            .header(RANGE, "bytes=0-0")
+            .send()
+            .await
+            .map_err(|error| ObjectError::from_transport(&attempt, &error))?;
+        match response.status() {
+            status if status.is_success() => Ok(true),
+            status if status.is_client_error() || status.is_redirection() => Ok(false),
+            status => Err(ObjectError::from_answer(&attempt, status.as_u16(), "")),
+        }
     }
 
     // Not every store knows policies; where there are none, none makes it public.

@@ -99,7 +99,8 @@ impl Bucket {
     }
 }
 
-type Sent = Result<(usize, PartId, u64), ObjectError>;
+/// Which part, the store's word for it, and its content for its memory to be used again.
+type Sent = Result<(usize, PartId, Bytes), ObjectError>;
 
 /// Sends a stream into an upload that was begun. Dropping it stops sending and leaves the upload open.
 #[derive(Debug)]
@@ -112,6 +113,8 @@ pub struct Uploader {
     part_size: usize,
     in_flight: usize,
     buffer: BytesMut,
+    /// Memory of parts that were sent. Allocators keep what is freed in pieces of this size, and grow.
+    spare: Vec<BytesMut>,
     sending: JoinSet<Sent>,
     parts: Vec<Option<PartId>>,
     sha256: Sha256,
@@ -150,6 +153,7 @@ impl Uploader {
             part_size,
             in_flight,
             buffer: BytesMut::new(),
+            spare: Vec::new(),
             sending: JoinSet::new(),
             parts: Vec::new(),
             sha256: Sha256::new(),
@@ -181,7 +185,8 @@ impl Uploader {
         }
         while !bytes.is_empty() {
             if self.buffer.capacity() == 0 {
-                self.buffer = BytesMut::with_capacity(self.part_size);
+                let spare = self.spare.pop();
+                self.buffer = spare.unwrap_or_else(|| BytesMut::with_capacity(self.part_size));
             }
             let taken = bytes.split_to(bytes.len().min(self.part_size - self.buffer.len()));
             self.sha256.update(&taken);
@@ -300,9 +305,14 @@ impl Uploader {
             .map_err(|error| ObjectError::rejected(&self.attempt, error.to_string()))
             .and_then(|sent| sent);
         match sent {
-            Ok((index, id, size)) => {
+            Ok((index, id, content)) => {
                 self.parts[index] = Some(id);
-                self.acknowledged += size;
+                self.acknowledged += content.len() as u64;
+                // Nobody else holds it any more, as a rule.
+                if let Ok(mut memory) = content.try_into_mut() {
+                    memory.clear();
+                    self.spare.push(memory);
+                }
                 Ok(())
             }
             Err(error) => {
@@ -324,14 +334,13 @@ impl PartSender {
     // The library repeats a request as it is; from here it is signed anew, so that an outage may last longer than a
     // signature is good for.
     async fn send(&self, index: usize, content: Bytes) -> Sent {
-        let size = content.len() as u64;
         let mut pauses = [1, 2, 4, 8, 15, 30, 30].map(Duration::from_secs).into_iter();
         loop {
             let payload = PutPayload::from_bytes(content.clone());
             let sent =
                 self.bucket.store.put_part(&self.path, &self.upload_id, index, payload).await;
             let error = match sent {
-                Ok(id) => return Ok((index, id, size)),
+                Ok(id) => return Ok((index, id, content)),
                 Err(error) => ObjectError::from_store(&self.attempt, &error),
             };
             match pauses.next() {

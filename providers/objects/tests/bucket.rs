@@ -223,6 +223,25 @@ async fn privacy_is_also_tried() {
 }
 
 #[tokio::test]
+async fn objects_are_tried_without_a_key() {
+    let stage = Stage::new().await;
+    let bucket = stage.bucket();
+    bucket.put_if_absent("a b/ü", Bytes::from_static(b"x")).await.expect("put");
+    assert_eq!(bucket.is_open_to_strangers("a b/ü").await, Ok(false));
+    assert_eq!(bucket.is_open_to_strangers("absent").await, Ok(false));
+    stage.interpose(|request, next| {
+        Box::pin(async move {
+            if request.headers().contains_key("authorization") {
+                next.run(request).await
+            } else {
+                axum::response::Response::default()
+            }
+        })
+    });
+    assert_eq!(bucket.is_open_to_strangers("a b/ü").await, Ok(true));
+}
+
+#[tokio::test]
 async fn only_an_echo_counts_as_encryption() {
     let stage = Stage::new().await;
     let bucket = stage.bucket();

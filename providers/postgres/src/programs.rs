@@ -94,20 +94,34 @@ fn version_in(text: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Our environment without what would steer a client program (`PG*`) and without the keys of providers, of which it
-/// must know nothing. Messages are asked for in English, so that they can be read by programs too.
+/// Our environment without what would steer a client program (`PG*`) and without keys and connection strings, of which
+/// it must know nothing. Messages are asked for in English, so that they can be read by programs too.
 pub(crate) fn environment(cx: &Cx) -> impl Iterator<Item = (String, String)> + '_ {
-    const KEYS: [&str; 2] = ["LINODE_TOKEN", "HEROKU_API_KEY"];
     cx.world
         .env
         .iter()
-        .filter(|(name, _)| {
+        .filter(|(name, value)| {
             let libpq = name.starts_with("PG") && !name.starts_with("PGFERRY");
-            let key = KEYS.contains(&name.as_str()) || name.starts_with("AWS_");
-            !libpq && !key && !name.ends_with("DATABASE_URL") && !name.starts_with("LC_")
+            !libpq && !name.starts_with("LC_") && !is_secret(name, value)
         })
         .map(|(name, value)| (name.clone(), value.clone()))
         .chain([("LC_ALL".to_owned(), "C".to_owned())])
+}
+
+/// Whether a variable looks like a key, or a URL with a password.
+fn is_secret(name: &str, value: &str) -> bool {
+    const NAMES: [&str; 6] =
+        ["TOKEN", "SECRET", "PASSWORD", "API_KEY", "ACCESS_KEY", "DATABASE_URL"];
+    let name = name.to_ascii_uppercase();
+    let with_password = value.split_once("://").is_some_and(|(_, rest)| {
+        let place = rest.split(['/', '?']).next().unwrap_or_default();
+        place.split_once('@').is_some_and(|(login, _)| login.contains(':'))
+    });
+    name.starts_with("AWS_")
+        || NAMES.iter().any(|part| name.contains(part))
+        || value.starts_with("postgres://")
+        || value.starts_with("postgresql://")
+        || with_password
 }
 
 /// The format of archives that `pg_dump` or `pg_restore` of a major version writes or reads at most.

@@ -23,6 +23,9 @@ pub struct Occupancy {
     /// How many there are in all, sequences included.
     pub relation_count: u64,
     pub large_objects: u64,
+    /// Functions, procedures and types without a table.
+    #[serde(default)]
+    pub others: u64,
     /// An upper bound of the rows, as the server's counters have it.
     pub rows: u64,
     /// Changes whenever relations or rows do, see [`occupancy`].
@@ -32,7 +35,7 @@ pub struct Occupancy {
 impl Occupancy {
     /// Whether there is nothing to lose.
     pub fn is_empty(&self) -> bool {
-        self.relation_count == 0 && self.large_objects == 0
+        self.relation_count == 0 && self.large_objects == 0 && self.others == 0
     }
 }
 
@@ -45,10 +48,28 @@ from user_relations c left join pg_stat_all_tables s on s.relid = c.oid
 order by c.oid";
 
 const ROUTINES: &str = "
-select coalesce(md5(string_agg(p.oid || ' ' || p.proname || ' ' || md5(p.prosrc), ',' order by p.oid)), '')
+select coalesce(md5(string_agg(p.oid || ' ' || p.proname || ' ' || md5(p.prosrc), ',' order by p.oid)), ''), count(*)
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
 where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
-  and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')";
+  and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')
+  and pg_get_function_result(p.oid) is distinct from 'event_trigger'";
+
+// Enums, domains, ranges and composite types; labels of enums count, since one more of them is no new type.
+const TYPES: &str = "
+select coalesce(md5(string_agg(t.oid || ' ' || t.typname || ' ' || coalesce((select string_agg(e.enumlabel, ',' order by e.oid)
+         from pg_enum e where e.enumtypid = t.oid), ''), ',' order by t.oid)), ''), count(*)
+from pg_type t join pg_namespace n on n.oid = t.typnamespace left join pg_class c on c.oid = t.typrelid
+where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
+  and (t.typtype in ('e', 'd', 'r') or (t.typtype = 'c' and c.relkind = 'c'))
+  and not exists (select from pg_depend e where e.classid = 'pg_type'::regclass and e.objid = t.oid and e.deptype = 'e')";
+
+// Columns and the queries of views: what changes without a new file or a counter.
+const SHAPES: &str = "
+select coalesce(md5(string_agg(concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull,
+         a.attisdropped), ',' order by a.attrelid, a.attnum)), ''),
+       (select coalesce(md5(string_agg(c.oid || pg_get_viewdef(c.oid), ',' order by c.oid)), '')
+        from user_relations c where c.relkind in ('v', 'm'))
+from pg_attribute a where a.attnum > 0 and a.attrelid in (select oid from user_relations)";
 
 const LARGE_OBJECTS: &str = "
 select count(*), coalesce(sum(m.oid::int8), 0)::text,
@@ -59,7 +80,7 @@ from pg_largeobject_metadata m";
 /// Looks at the database of `endpoint`.
 ///
 /// The fingerprint is a digest over every relation (number, name, file, rows ever inserted, updated and deleted),
-/// the values of sequences, the routines and the large objects. `ANALYZE`, `VACUUM`, `GRANT` and
+/// their columns and queries, the values of sequences, the routines, types and large objects. `ANALYZE`, `VACUUM`, `GRANT` and
 /// `ALTER DATABASE … SET` leave it as it is. Rows written by a session that is still connected appear in the server's
 /// counters up to a second after its commit; those of a session that has ended are there at once. A crash of the
 /// server resets the counters, which changes the fingerprint: it errs on the side of asking a person.
@@ -94,10 +115,17 @@ async fn read(session: &Session) -> Result<Occupancy, tokio_postgres::Error> {
     for values in crate::sequences::values(session, &sequences).await? {
         digest.update(format!("{} {}\n", values.last_value, values.is_called));
     }
-    let routines: String = session.query_one(ROUTINES, &[]).await?.get(0);
+    let mut others = 0;
+    for statement in [ROUTINES, TYPES] {
+        let row = session.query_one(statement, &[]).await?;
+        digest.update(format!("{}\n", row.get::<_, &str>(0)));
+        others += row.get::<_, i64>(1).unsigned_abs();
+    }
+    let shapes = session.query_one(&format!("with {USER_RELATIONS} {SHAPES}"), &[]).await?;
+    digest.update(format!("{} {}\n", shapes.get::<_, &str>(0), shapes.get::<_, &str>(1)));
     let objects = session.query_one(LARGE_OBJECTS, &[]).await?;
     let (count, sum, writes): (i64, String, i64) = (objects.get(0), objects.get(1), objects.get(2));
-    digest.update(format!("{routines}\n{count} {sum} {writes}\n"));
+    digest.update(format!("{count} {sum} {writes}\n"));
     relations.sort();
     relations.truncate(100);
     let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -105,6 +133,7 @@ async fn read(session: &Session) -> Result<Occupancy, tokio_postgres::Error> {
         relations,
         relation_count: rows.len() as u64,
         large_objects: count.unsigned_abs(),
+        others,
         rows: live.unsigned_abs(),
         fingerprint: json!({ "sha256": hex }),
     })
@@ -159,6 +188,9 @@ fn contents(occupancy: &Occupancy) -> String {
     if occupancy.large_objects > 0 {
         named.push(format!("{} large objects", occupancy.large_objects));
     }
+    if occupancy.others > 0 && occupancy.relation_count == 0 {
+        named.push(format!("{} functions and types", occupancy.others));
+    }
     let rows = if occupancy.rows > 0 {
         format!(" (about {} rows)", occupancy.rows)
     } else {
@@ -176,6 +208,7 @@ mod tests {
             relations: (1..=7).map(|n| format!("public.t{n}")).collect(),
             relation_count: 9,
             large_objects: 2,
+            others: 0,
             rows: 40,
             fingerprint: json!({ "sha256": "aa" }),
         }

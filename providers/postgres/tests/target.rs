@@ -27,6 +27,12 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
     assert!(empty.is_empty());
     assert_eq!(judge_occupancy(&empty, None, ("target", &["db"]), &[]), None);
 
+    let routine = run("create function only_this() returns int language sql as 'select 1'").await;
+    assert!(!routine.is_empty());
+    let finding = judge_occupancy(&routine, None, ("target", &["db"]), &[]).unwrap();
+    assert!(finding.message.contains("it holds 1 functions and types"), "{}", finding.message);
+    assert!(run("drop function only_this").await.is_empty());
+
     let made = run(
         "create table t (id serial primary key, v text); insert into t (v) values ('a'), ('b')",
     )
@@ -52,6 +58,11 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
         "delete from t where id = 1",
         "truncate t",
         "create table u ()",
+        "alter table u add column w int",
+        "create view l as select 1 as one",
+        "create or replace view l as select 2 as one",
+        "create type mood as enum ('sad')",
+        "alter type mood add value 'ok'",
         "select nextval('t_id_seq')",
         "select lo_create(0)",
         "create function f() returns int language sql as 'select 1'",

@@ -35,7 +35,7 @@ impl Drafting<'_> {
         let live: Option<&Live<Tree>> = if let (true, Some(entry)) = (by_heart, entry) {
             remembered_live = Live {
                 id: entry.remembered.id.clone(),
-                attrs: Tree::from_json(&entry.remembered.attrs),
+                attrs: Tree::recalled(&entry.remembered.attrs),
                 fields: IndexMap::new(),
             };
             Some(&remembered_live)
@@ -162,7 +162,7 @@ impl Drafting<'_> {
     }
 
     /// Whether every run that depends on `address` is done and stays done.
-    fn purpose_is_served(&self, address: &Address) -> bool {
+    pub(super) fn purpose_is_served(&self, address: &Address) -> bool {
         let state = self.input.state;
         self.input.graph.descendants(address).iter().all(|dependent| {
             self.kind(dependent) != Some(Kind::Run)

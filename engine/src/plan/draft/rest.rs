@@ -1,6 +1,6 @@
 //! What follows once every resource is decided: blocks that left, scopes, and data that went with its target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Action, Change, Keeping, ScopeAction, ScopeChange, steps};
 use super::{Drafting, mentions};
@@ -12,6 +12,7 @@ use crate::state::{Entry, Scope, ScopeStatus};
 impl Drafting<'_> {
     /// Resources of the state whose block is no longer in the spec.
     pub(super) fn removed_blocks(&mut self) {
+        self.cut_short_and_removed();
         for (address, entry) in &self.input.state.resources {
             let left_out = self.left_out.contains(address);
             if left_out || self.input.spec.resources.contains_key(address) {
@@ -42,6 +43,31 @@ impl Drafting<'_> {
                 self.require_confirmation(address);
             }
             self.changes.insert(address.clone(), change);
+        }
+    }
+
+    /// What was begun, whose end nobody has seen, and which no block stands for any more: it may still be running.
+    fn cut_short_and_removed(&mut self) {
+        let input = self.input;
+        for (address, operation) in &input.state.operations {
+            let block = input.spec.resources.get(address);
+            let there = block.is_some_and(|block| block.type_name == operation.type_name);
+            let run =
+                input.catalog.get(&operation.type_name).is_none_or(|info| info.kind == Kind::Run);
+            let remembered = input.state.resources.contains_key(address) && !run;
+            if there
+                || remembered
+                || self.left_out.contains(address)
+                || !input.state.may_be_running(address)
+            {
+                continue;
+            }
+            let message =
+                format!("`{address}` was begun and its end is not known, but its block is gone");
+            let finding = Finding::error("PGF0209", message).help(format!(
+                "put the block back and apply, or give its new one `renamed_from: {address}`; if nothing of it can be going on: `pgferry state rm '{address}'`"
+            ));
+            self.find(address, finding);
         }
     }
 
@@ -82,8 +108,11 @@ impl Drafting<'_> {
             // What is open already also serves what is only indirectly under it.
             let epochs = input.catalog.get(&scope.type_name).is_some_and(|info| info.traits.epoch);
             let below = if epochs { input.graph.descendants(address) } else { Default::default() };
-            let work = self.has_direct_work(address)
+            let work = self.has_first_work(address, epochs)
                 || below.iter().any(|dependent| self.has_work(dependent));
+            if !work && self.needed_elsewhere(address) {
+                continue;
+            }
             if scope.is_open() && (work || scope.status == ScopeStatus::Open) {
                 let what = if work { ScopeAction::TakeOver } else { ScopeAction::Close };
                 let type_name = scope.type_name.clone();
@@ -100,7 +129,7 @@ impl Drafting<'_> {
             {
                 continue;
             }
-            let work = self.has_direct_work(address);
+            let work = self.has_first_work(address, info.traits.epoch);
             if work {
                 let epoch = input.state.scopes.get(address).map_or(0, |scope| scope.epoch) + 1;
                 let change = ScopeChange {
@@ -117,14 +146,50 @@ impl Drafting<'_> {
         }
     }
 
-    fn has_direct_work(&self, scope: &Address) -> bool {
-        let direct = self.input.graph.dependents.get(scope);
-        direct.into_iter().flatten().any(|dependent| self.has_work(dependent))
+    /// Whether what comes first under a scope has work: a direct dependent, or, under a window or freeze, the first run
+    /// behind resources that are made already. What is copied there must not be copied without it.
+    fn has_first_work(&self, scope: &Address, epochs: bool) -> bool {
+        let (graph, mut seen) = (self.input.graph, BTreeSet::new());
+        let mut next: Vec<&Address> = graph.direct_dependents(scope).collect();
+        if next.iter().any(|dependent| self.has_work(dependent)) {
+            return true;
+        }
+        while let Some(address) = next.pop().filter(|_| epochs) {
+            if !seen.insert(address) {
+                continue;
+            }
+            match self.kind(address) {
+                Some(Kind::Run) if self.has_work(address) => return true,
+                Some(Kind::Run) => {}
+                _ => next.extend(graph.direct_dependents(address)),
+            }
+        }
+        false
+    }
+
+    /// Whether something that was left out today may still be running and need the scope.
+    fn needed_elsewhere(&self, scope: &Address) -> bool {
+        let below = self.input.graph.descendants(scope);
+        below.iter().any(|address| {
+            self.left_out.contains(address) && self.input.state.may_be_running(address)
+        })
     }
 
     fn has_work(&self, address: &Address) -> bool {
         let change = self.changes.get(address);
         change.is_some_and(|c| c.action.is_work() && c.action != Action::Settle)
+    }
+
+    /// Whether the thing at `target` is not the one it was: made anew in an apply of its own. Staging whose work is done
+    /// is not missed.
+    fn is_another(&self, target: &Address, id: Option<&str>) -> bool {
+        let info = self.changes.get(target).and_then(|c| self.input.catalog.get(&c.type_name));
+        let now = self.handles.get(target).and_then(|handle| handle.id.as_deref());
+        info.is_some_and(|info| {
+            info.kind == Kind::Managed
+                && !info.traits.internal
+                && !(info.traits.staging && self.purpose_is_served(target))
+        }) && matches!((id, now), (Some(then), Some(now)) if then != now)
     }
 
     /// Runs that count as done although what they were done to is gone: nothing may be built on them.
@@ -137,14 +202,10 @@ impl Drafting<'_> {
             let Some(entry) = self.input.state.resources.get(address) else { continue };
             let mut found = Vec::new();
             mentions(&entry.remembered.inputs, &mut found);
-            for (target, _) in found {
+            for (target, id) in found {
                 let target = Address::new(target);
-                let gone = self.changes.get(&target).is_some_and(|c| {
-                    c.kind == Kind::Managed
-                        && c.action.makes_new()
-                        && c.reasons.iter().any(|r| r != "was begun and cut short")
-                });
-                if gone {
+                let made_anew = |c: &Change| c.kind == Kind::Managed && c.action.makes_new();
+                if self.changes.get(&target).is_some_and(made_anew) || self.is_another(&target, id) {
                     lost.entry(target).or_default().push(format!("`{address}`"));
                 }
             }

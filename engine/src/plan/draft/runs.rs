@@ -4,7 +4,7 @@ use super::super::Action;
 use super::super::question::{Answer, Ask};
 use super::{Drafting, Wanted};
 use crate::address::Address;
-use crate::info::TypeInfo;
+use crate::info::{Kind, TypeInfo};
 use crate::resource::Settled;
 use crate::spec::Block;
 use crate::state::{DoneUnder, Outcome};
@@ -23,9 +23,11 @@ impl Drafting<'_> {
         let mut settled = None;
         let mut takes_up = false;
         let mut under = entry.and_then(|entry| entry.done.as_ref());
-        if let Some(operation) = self.input.state.operations.get(address) {
+        let operation = self.input.state.operations.get(address);
+        if let Some(operation) = operation.filter(|op| op.type_name == info.name) {
             match &operation.outcome {
                 Outcome::Failed { .. } => reasons.push("failed last time".to_owned()),
+                _ if operation.carried => reasons.push("was cut short as it began".to_owned()),
                 Outcome::Begun | Outcome::Unknown { .. } => {
                     if !self.lookups_read(address) {
                         self.wait(address, info, &wanted.tree);
@@ -37,8 +39,17 @@ impl Drafting<'_> {
                             under = Some(&operation.under);
                         }
                         Some(Answer::Settled(Settled::Running(what))) => {
-                            takes_up = true;
-                            reasons.push(format!("takes up {what}, which goes on"));
+                            // Begun on what is no longer good, it must not be the end of anything.
+                            let stale = !self.outdated(address, &operation.under).is_empty()
+                                || self.redone.contains_key(address)
+                                || self.input.options.replace.contains(address);
+                            if stale {
+                                under = Some(&operation.under);
+                                reasons.push(format!("{what} goes on, but is no longer good"));
+                            } else {
+                                takes_up = true;
+                                reasons.push(format!("takes up {what}, which goes on"));
+                            }
                         }
                         Some(Answer::Settled(Settled::Not(why))) => {
                             reasons.push(format!("was cut short: {why}"));
@@ -53,7 +64,7 @@ impl Drafting<'_> {
             }
         }
         if let Some(under) = under {
-            reasons.extend(self.outdated(under));
+            reasons.extend(self.outdated(address, under));
         }
         let before = entry.is_some() || settled.is_some();
         if let Some(run) = self.redone.get(address).filter(|_| before) {
@@ -104,7 +115,7 @@ impl Drafting<'_> {
     }
 
     /// Why something done under those circumstances is no longer good.
-    fn outdated(&self, under: &DoneUnder) -> Vec<String> {
+    fn outdated(&self, address: &Address, under: &DoneUnder) -> Vec<String> {
         let mut reasons = Vec::new();
         let label = &self.input.spec.run;
         if under.run != *label {
@@ -117,9 +128,35 @@ impl Drafting<'_> {
                 reasons.push(format!(
                     "`{scope}` was released at {at}, before everything under it was done: the source may have moved"
                 ));
+            } else if self.left_while_open(scope, *epoch) && !self.all_done_after(address) {
+                reasons.push(format!(
+                    "`{scope}` left the spec while it was open, and is released before everything under it is done: the source may move"
+                ));
             }
         }
         reasons
+    }
+
+    /// Whether a scope is still open in that epoch, and no block says so any more.
+    fn left_while_open(&self, scope: &Address, epoch: u64) -> bool {
+        let known = self.input.state.scopes.get(scope);
+        known.is_some_and(|known| {
+            let block = self.input.spec.resources.get(scope);
+            known.is_open()
+                && !known.complete
+                && known.epoch == epoch
+                && block.is_none_or(|block| block.type_name != known.type_name)
+        })
+    }
+
+    /// Whether the state holds `address` and everything that depends on it, finished.
+    fn all_done_after(&self, address: &Address) -> bool {
+        let state = self.input.state;
+        let done = |below: &Address| {
+            matches!(self.kind(below), Some(Kind::Lookup | Kind::Scoped) | None)
+                || (state.resources.contains_key(below) && !state.operations.contains_key(below))
+        };
+        done(address) && self.input.graph.descendants(address).iter().all(done)
     }
 
     /// Whether a run that is remembered as done will not be done again. Looks at the state alone.
@@ -128,23 +165,26 @@ impl Drafting<'_> {
         let under = state.resources.get(address).and_then(|entry| entry.done.as_ref());
         !state.operations.contains_key(address)
             && !self.input.options.replace.contains(address)
-            && under.is_some_and(|under| self.outdated(under).is_empty())
+            && under.is_some_and(|under| self.outdated(address, under).is_empty())
     }
 }
 
-/// Whether plain fields differ from those of the last time. Secrets, whole resources and unknowns are left out.
+/// Whether fields differ from those of the last time. Secrets and unknowns are left out; of whole resources, which one
+/// it is counts.
 fn wanted_differs(want: &Tree, inputs: &serde_json::Value) -> bool {
     super::managed::wanted_fields(want).any(|(name, tree)| {
-        let plain = !tree.has_unknown() && !tree.has_secret() && !refers(tree);
+        let plain = identified(tree) && !tree.has_secret();
         plain && inputs.get(name).is_some_and(|before| *before != tree.storable())
     })
 }
 
-fn refers(tree: &Tree) -> bool {
+/// Whether all of it is known, of whole resources which one it is.
+fn identified(tree: &Tree) -> bool {
     match tree {
-        Tree::Resource(_) => true,
-        Tree::List(items) => items.iter().any(refers),
-        Tree::Map(map) => map.values().any(refers),
-        _ => false,
+        Tree::Unknown => false,
+        Tree::Resource(handle) => handle.id.is_some(),
+        Tree::List(items) => items.iter().all(identified),
+        Tree::Map(map) => map.values().all(identified),
+        _ => true,
     }
 }

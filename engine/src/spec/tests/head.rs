@@ -47,19 +47,12 @@ fn later_fields() {
   app:
     type: heroku.app
     name: acme-app
-    for_each: [a, b]
-    lifecycle: { prevent_destroy: true }
+    timeouts: { create: 1 h }
 "#,
-        r#"error[PGF0128]: `for_each` is not in this version yet
+        r#"error[PGF0128]: `timeouts` is not in this version yet
  --> spec.yaml:7:5
-7 |     for_each: [a, b]
+7 |     timeouts: { create: 1 h }
   |     ^^^^^^^^ refused rather than ignored
-help: write a block for each of them
-
-error[PGF0128]: `lifecycle` is not in this version yet
- --> spec.yaml:8:5
-8 |     lifecycle: { prevent_destroy: true }
-  |     ^^^^^^^^^ refused rather than ignored
 help: leave it out
 "#,
     );
@@ -145,7 +138,7 @@ error[PGF0104]: unknown field `color` in `app` (heroku.app)
 ...
 8 |     color: red
   |     ^^^^^ no such field
-help: the fields are: `name`, `region`, `type`, `depends_on`, `on_remove`
+help: the fields are: `name`, `region`
 "#,
     );
 }

@@ -432,11 +432,11 @@ error[PGF0127]: a resource cannot be referred to here
   |      ^^^^^^^^^^^ needed before any resource is looked at
 help: use `${var.name}` or `${env.NAME}`
 
-error[PGF0128]: `for_each` is not in this version yet
+error[PGF0134]: `each` has a meaning only in a block with `for_each`
  --> spec.yaml:8:34
 8 |   a: { type: core.value, input: "${each.key}" }
-  |                                  ^^^^^^^^^^^ `each` belongs to it
-help: write a block for each of them
+  |                                  ^^^^^^^^^^^ there is no `for_each` here
+help: add `for_each:` to the block, or write the value itself
 
 error[PGF0112]: `a` is one resource, not several
  --> spec.yaml:9:34

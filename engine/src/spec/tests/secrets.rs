@@ -50,7 +50,7 @@ error[PGF0104]: unknown field `nme` in `c` (core.command)
 7 |   c: { type: core.command, command: [psql, (sensitive)], nme: 1 }
   |                                                          ^^^ no such field
   |   - resource declared here
-help: the fields are: `command`, `env`, `timeout`, `shell`, `type`, `depends_on`, `on_remove`
+help: the fields are: `command`, `env`, `timeout`, `shell`
 "#,
     );
 }

@@ -40,7 +40,7 @@ fn unknown_field_without() {
 ...
 7 |     colour: red
   |     ^^^^^^ no such field
-help: the fields are: `name`, `region`, `type`, `depends_on`, `on_remove`
+help: the fields are: `name`, `region`
 "#,
     );
 }

@@ -117,7 +117,8 @@ impl Destination {
     /// The store refuses it, or cannot be reached.
     pub(crate) async fn start_upload(&self, cx: &Cx, bucket: &Bucket) -> Result<Upload, Fault> {
         cx.effect("start upload")?;
-        let upload = bucket.start_marked_upload(&self.object, &cx.world.lineage).await.map_err(fault)?;
+        let upload =
+            bucket.start_marked_upload(&self.object, &cx.world.lineage).await.map_err(fault)?;
         self.abort_uploads(cx, bucket, Some(&upload.upload_id)).await?;
         Ok(upload)
     }

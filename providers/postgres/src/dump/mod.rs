@@ -155,7 +155,7 @@ impl Resource for Dump {
             &bucket,
             object,
             &upload.upload_id,
-            part_size_for(sizes.database),
+            part_size_for(sizes.most(want.compression)),
             IN_FLIGHT,
         )
         .map_err(final_fault)?;
@@ -195,6 +195,7 @@ impl Resource for Dump {
             }
             Err(cause) => return Err(abandon(cx, &mut uploader, final_fault(cause)).await),
         };
+        unreadable_by_strangers(cx, &bucket, object).await?;
         let excluded = Tables::new(names(&want.exclude_tables));
         let attrs = Attrs {
             bucket: bucket.name().to_owned(),
@@ -246,6 +247,34 @@ impl Resource for Dump {
 
 fn names(list: &Option<Vec<String>>) -> impl Iterator<Item = &str> {
     list.iter().flatten().map(String::as_str)
+}
+
+/// Takes the archive away again if it can be read without a key: its object's or bucket's rules make it public.
+async fn unreadable_by_strangers(
+    cx: &Cx,
+    bucket: &pgferry_objects::Bucket,
+    object: &str,
+) -> Result<(), Fault> {
+    match bucket.is_open_to_strangers(object).await {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            cx.effect("delete object")?;
+            bucket.delete(object).await.map_err(fault)?;
+            let name = bucket.name();
+            Err(Fault::new(
+                Class::Rejected,
+                format!("everyone may read `{object}` in bucket `{name}`, so it was deleted again"),
+            )
+            .help(format!("make the objects of `{name}` private: its access list and its policy")))
+        }
+        Err(unclear) => {
+            cx.warn(format!(
+                "whether strangers may read `{object}` in bucket `{}` is not known: {unclear}",
+                bucket.name()
+            ));
+            Ok(())
+        }
+    }
 }
 
 /// Ends the upload without an object; says so if even that fails.
@@ -341,6 +370,12 @@ impl Sizes {
                 + rows.first().map_or(0, |row| bytes(row, 4)),
             tables: rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
         })
+    }
+
+    /// Bytes of the archive at most. Without compression, text and hexadecimal digits take more room than the server's
+    /// own pages, whose long values are compressed.
+    fn most(&self, compression: Option<u8>) -> u64 {
+        if compression == Some(0) { self.database.saturating_mul(4) } else { self.database }
     }
 
     /// Bytes of the archive: as many as last time, else by experience.

@@ -12,6 +12,7 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::Remembered;
 use serde_json::Value as Json;
 
+use super::catalogue::Certainty;
 use super::contents::{self, Digest, Measure, Table, Task};
 use super::quiet::{self, Quiet};
 use super::report::{Line, Report};
@@ -63,16 +64,18 @@ pub(super) async fn compare(
             report.others.push((expected.name.clone(), format!("not written to since {at}")));
         }
         Quiet::Moved { since, tables } => {
-            let shown: Vec<String> =
-                tables.iter().take(10).map(|name| format!("`{name}`")).collect();
-            let more = tables.len().saturating_sub(shown.len());
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let shown: Vec<String> = tables.iter().map(|name| format!("`{name}`")).collect();
             report.differences.push(format!(
-                "`{}` was written to after the dump's snapshot of {since}: {}{more}; what was written is not in the dump",
+                "`{}` was written to after the dump's snapshot of {since}: {}; what was written is not in the dump",
                 expected.name,
-                shown.join(", ")
+                listed(&shown)
             ));
         }
+        Quiet::Unknown { since } => report.differences.push(format!(
+            "`{}` is a standby that has taken over transactions since the dump's snapshot of {since}, and a standby does \
+             not count what they wrote: stop its primary's writers, or name the primary as the source, and dump again",
+            expected.name
+        )),
     }
     Ok(report)
 }
@@ -147,7 +150,21 @@ async fn tables(
             (Some(one), Some(other)) => contents::same(&one.columns, &other.columns),
             _ => true,
         };
-        report.lines.push(Line::new(name, left.remove(name), right.remove(name), agree, exact));
+        let mut line = Line::new(name, left.remove(name), right.remove(name), agree, exact);
+        if let (Some(one), Some(other)) = (ours.get(name), theirs.get(name)) {
+            if agree && one.columns != other.columns && !(one.inherits && other.inherits) {
+                report
+                    .differences
+                    .push(format!("table `{name}`: its columns stand in another order"));
+            }
+            if one.materialized && other.materialized && line.computed_anew() {
+                cx.warn(format!(
+                    "materialized view `{name}` was computed anew by the restore and differs: the source's is older than \
+                     its tables, or depends on the time"
+                ));
+            }
+        }
+        report.lines.push(line);
     }
     Ok(())
 }
@@ -174,27 +191,48 @@ async fn objects(
     // A table on one side only is told as a table; its columns and indexes need no line of their own.
     let alone = |table: &str| ours.contains_key(table) != theirs.contains_key(table);
     let (mut different, mut doubtful) = (0_usize, 0_usize);
+    let mut worded = Vec::new();
     for deviation in deviations {
         if deviation.table.as_deref().is_some_and(alone) {
             continue;
         }
-        if deviation.doubtful {
-            doubtful += 1;
-            cx.warn(format!(
-                "{}; the servers' major versions differ, so it may mean the same",
-                deviation.text
-            ));
-        } else {
-            different += 1;
-            report.differences.push(deviation.text);
+        match deviation.certainty {
+            Certainty::Sure => {
+                different += 1;
+                report.differences.push(deviation.text);
+            }
+            Certainty::OtherMajor => {
+                doubtful += 1;
+                cx.warn(format!(
+                    "{}; the servers' major versions differ, so it may mean the same",
+                    deviation.text
+                ));
+            }
+            Certainty::Wording => worded.push(deviation.text),
         }
     }
-    let mut outcome = equal_or(one.len().saturating_sub(different + doubtful), different);
+    let unequal = different + doubtful + worded.len();
+    let mut outcome = equal_or(one.len().saturating_sub(unequal), different);
+    if !worded.is_empty() {
+        cx.output(format!(
+            "the same but for parentheses and casts, which a restore words anew: {}",
+            listed(&worded)
+        ));
+        outcome.push_str(&format!(", {} reworded by the restore", worded.len()));
+    }
     if doubtful > 0 {
         outcome.push_str(&format!(", {doubtful} written differently by another major version"));
     }
     report.others.push(("objects".into(), outcome));
     Ok(())
+}
+
+/// The first of `names`, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 /// Extensions that the spec says the target does without.

@@ -21,6 +21,9 @@ pub(super) struct Table {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) columns: Vec<String>,
+    pub(super) materialized: bool,
+    /// Has parents, whose columns a restore puts first.
+    pub(super) inherits: bool,
     bytes: i64,
     estimate: i64,
 }
@@ -61,7 +64,8 @@ pub(super) async fn tables(
         "with {USER_RELATIONS}
          select u.nspname::text, u.relname::text, pg_table_size(u.oid), coalesce(s.n_live_tup, 0),
                 coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a
-                  where a.attrelid = u.oid and a.attnum > 0 and not a.attisdropped), '{{}}')
+                  where a.attrelid = u.oid and a.attnum > 0 and not a.attisdropped), '{{}}'),
+                u.relkind = 'm', exists (select from pg_inherits i where i.inhrelid = u.oid)
          from user_relations u join pg_class c on c.oid = u.oid
          left join pg_stat_all_tables s on s.relid = u.oid
          where u.relkind = 'r' or (u.relkind = 'm' and c.relispopulated)"
@@ -79,6 +83,8 @@ pub(super) async fn tables(
             bytes: row.get(2),
             estimate: row.get(3),
             columns: row.get(4),
+            materialized: row.get(5),
+            inherits: row.get(6),
         })
         .filter(|table| !excluded.contains(&table.schema, &table.name))
         .map(|table| (display(&table.schema, &table.name), table))

@@ -12,6 +12,7 @@ mod queries;
 mod quiet;
 mod report;
 mod side;
+mod wording;
 
 use std::collections::BTreeMap;
 

@@ -32,6 +32,8 @@ pub(super) enum Verdict {
     ColumnsDiffer,
     Missing,
     Unexpected,
+    /// A materialized view that holds what its tables say now.
+    ComputedAnew,
 }
 
 impl Line {
@@ -59,6 +61,15 @@ impl Line {
             _ => Verdict::Estimated,
         };
         Self { name: name.to_owned(), expected, actual, verdict }
+    }
+
+    /// Takes rows and contents that differ as computed anew; tells whether they do.
+    pub(super) fn computed_anew(&mut self) -> bool {
+        let differs = matches!(self.verdict, Verdict::RowsDiffer | Verdict::ContentsDiffer);
+        if differs {
+            self.verdict = Verdict::ComputedAnew;
+        }
+        differs
     }
 
     /// The difference in words, with both numbers.
@@ -97,6 +108,7 @@ impl Line {
             Verdict::ColumnsDiffer => "COLUMNS DIFFER",
             Verdict::Missing => "MISSING",
             Verdict::Unexpected => "NOT EXPECTED",
+            Verdict::ComputedAnew => "computed anew",
         }
     }
 }

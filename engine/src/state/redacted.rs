@@ -1,0 +1,83 @@
+//! The last net before a record is kept: known secrets are blanked out wherever free text or foreign values stand.
+//!
+//! What gives a record its shape (events, addresses, types, ids) is left alone: a password that is also an ordinary
+//! word must not tear the journal. Tested by `tests/attack.rs`.
+
+use std::borrow::Cow;
+
+use serde_json::Value as Json;
+
+use super::{Entry, Operation, Outcome, Record};
+use crate::resource::{Intent, Remembered};
+use crate::secret::redact;
+
+impl Record {
+    /// Itself, without any known secret.
+    pub(super) fn redacted(&self) -> Cow<'_, Self> {
+        let mut record = match self {
+            Self::Begin { .. }
+            | Self::Forgot { .. }
+            | Self::Renamed { .. }
+            | Self::Released { .. }
+            | Self::Held { .. } => return Cow::Borrowed(self),
+            other => other.clone(),
+        };
+        match &mut record {
+            Self::Intent { operation, .. } => {
+                let Operation { intent, outcome, .. } = &mut **operation;
+                of_intent(intent);
+                match outcome {
+                    Outcome::Unknown { message } | Outcome::Failed { message } => text(message),
+                    Outcome::Begun => {}
+                }
+            }
+            Self::Note { note, .. } => value(note),
+            Self::Succeeded { entry, .. } => {
+                let Entry { remembered, expanded, .. } = &mut **entry;
+                of_remembered(remembered);
+                expanded.iter_mut().for_each(|e| e.fields.values_mut().for_each(value));
+            }
+            Self::Failed { message, .. }
+            | Self::Unknown { message, .. }
+            | Self::NotOpened { message, .. }
+            | Self::CloseFailed { message, .. } => text(message),
+            Self::Opening { intent, .. } => of_intent(intent),
+            _ => {}
+        }
+        Cow::Owned(record)
+    }
+}
+
+fn of_intent(intent: &mut Intent) {
+    value(&mut intent.inputs);
+    value(&mut intent.notes);
+    intent.before.iter_mut().for_each(of_remembered);
+}
+
+fn of_remembered(remembered: &mut Remembered) {
+    value(&mut remembered.inputs);
+    value(&mut remembered.attrs);
+    value(&mut remembered.memory);
+}
+
+fn text(text: &mut String) {
+    if let Cow::Owned(blank) = redact(text) {
+        *text = blank;
+    }
+}
+
+fn value(json: &mut Json) {
+    match json {
+        Json::String(said) => text(said),
+        Json::Array(items) => items.iter_mut().for_each(value),
+        Json::Object(map) => {
+            for (key, item) in map {
+                // The identity of a whole resource that was handed on.
+                if !matches!(key.as_str(), "$address" | "$id") {
+                    value(item);
+                }
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,113 @@
+//! Any spec, any faults: after an apply the state is sound, and an apply without faults ends with nothing to do.
+
+#![allow(clippy::unwrap_used)]
+
+mod memory;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use memory::{Project, block, project, work};
+use pgferry_engine::apply::Outcome;
+use pgferry_engine::plan::Options;
+use pgferry_engine::spec::Block;
+use pgferry_engine::state::journal::{Moment, Watch};
+use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+/// One resource: which type, which of the earlier ones it depends on, whether by reference or `depends_on`.
+type Draw = (u8, u16, bool);
+
+fn blocks(draws: &[Draw]) -> Vec<Block> {
+    let types = ["mem.thing", "mem.job", "mem.thing", "mem.job", "mem.window", "mem.key"];
+    let mut made: Vec<Block> = Vec::new();
+    for (index, (kind, edges, refer)) in draws.iter().enumerate() {
+        let type_name = types[usize::from(*kind) % types.len()];
+        let name = format!("r{index:02}");
+        let earlier: Vec<String> = (0..index)
+            .filter(|earlier| edges & (1 << (earlier % 16)) != 0)
+            .map(|earlier| format!("r{earlier:02}"))
+            .collect();
+        let reference = earlier
+            .iter()
+            .find(|earlier| {
+                let known = made.iter().find(|block| block.address.as_str() == earlier.as_str());
+                *refer && known.is_some_and(|block| block.type_name == "mem.thing")
+            })
+            .map(|earlier| format!("${{{earlier}.id}}"));
+        let after: Vec<&str> = earlier.iter().map(String::as_str).collect();
+        let mut fields = vec![("name", name.as_str())];
+        if type_name == "mem.job" {
+            fields = Vec::new();
+        }
+        if let Some(reference) = &reference {
+            fields.push((if type_name == "mem.job" { "input" } else { "owner" }, reference));
+        }
+        if type_name == "mem.window" || type_name == "mem.key" {
+            fields.truncate(1);
+        }
+        made.push(block(&name, type_name, &fields, &after));
+    }
+    made
+}
+
+/// Applies, and dies at record `crash` of the journal if it gets there; then there is no outcome.
+async fn attempt(project: &Project, crash: Option<u64>) -> Option<Outcome> {
+    let options = Options::default();
+    let watch: Watch = Arc::new(move |moment, record| {
+        assert!(!(moment == Moment::After && Some(record) == crash), "crash");
+    });
+    let apply = project.apply(&options, Some(watch), CancellationToken::new());
+    let ended = AssertUnwindSafe(apply).catch_unwind().await;
+    ended.ok().map(|outcome| outcome.unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn converges(
+        draws in prop::collection::vec((any::<u8>(), any::<u16>(), any::<bool>()), 1..14),
+        rounds in prop::collection::vec(
+            (prop::collection::btree_set(0_usize..14, 0..4), prop::option::of(1_u64..40)),
+            0..4,
+        ),
+        relabel in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut project = project(blocks(&draws));
+            for (round, (failing, crash)) in rounds.iter().enumerate() {
+                if relabel && round == 1 {
+                    project.spec.run = "again".into();
+                }
+                let names = failing.iter().map(|index| format!("r{index:02}"));
+                project.cloud.lock().unwrap().failing = names.collect();
+                let planned = work(&project.plan(&Options::default()).await);
+                let Some(outcome) = attempt(&project, *crash).await else { continue };
+                // What was done is part of what was shown.
+                for (address, _) in &outcome.done {
+                    assert!(
+                        planned.iter().any(|line| line.starts_with(address.as_str())),
+                        "{address} was not planned"
+                    );
+                }
+                assert!(
+                    project.cloud.lock().unwrap().open.is_empty(),
+                    "left open after {:?}",
+                    outcome.failed
+                );
+                assert!(!project.journal_path().exists());
+            }
+            project.cloud.lock().unwrap().failing.clear();
+            let outcome = project.applied().await;
+            assert!(outcome.is_success(), "{outcome:?}");
+            let plan = project.plan(&Options::default()).await;
+            assert!(!plan.has_changes(), "{:?} {:?}", plan.changes.values().filter(|c| c.action.is_work()).collect::<Vec<_>>(), project.state().scopes);
+            let things = draws.iter().filter(|(kind, ..)| matches!(kind % 6, 0 | 2)).count();
+            let cloud = project.cloud.lock().unwrap();
+            assert_eq!(cloud.things.get("thing").map_or(0, |made| made.len()), things);
+        });
+    }
+}
