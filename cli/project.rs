@@ -209,14 +209,8 @@ impl Project {
     pub(crate) fn options(&self, planning: &Planning, state: &State) -> Result<Options, Stop> {
         let confirmed = pairs(&planning.confirm, "confirm")?;
         let mut options = Options { confirmed, ..Options::default() };
-        let known = |text: &str| {
-            self.spec
-                .resources
-                .keys()
-                .chain(state.resources.keys())
-                .find(|a| a.as_str() == text)
-                .cloned()
-        };
+        let addresses = || self.spec.resources.keys().chain(state.resources.keys());
+        let known = |text: &str| addresses().find(|a| a.as_str() == text).cloned();
         for (address, _) in &options.confirmed {
             if known(address).is_none() {
                 return Err(nowhere("confirm", address));
@@ -228,7 +222,13 @@ impl Project {
             ("exclude", &planning.exclude, &mut options.excludes),
         ] {
             for text in texts {
-                into.insert(known(text).ok_or_else(|| nowhere(flag, text))?);
+                // The name of a block with `for_each` means all of its instances.
+                let whole = addresses().filter(|a| a.key().is_some() && a.name() == text).cloned();
+                let before = into.len();
+                into.extend(known(text).into_iter().chain(whole));
+                if into.len() == before && known(text).is_none() {
+                    return Err(nowhere(flag, text));
+                }
             }
         }
         Ok(options)

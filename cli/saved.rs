@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pgferry_engine::plan::{Change, Plan};
-use pgferry_engine::secret::redact;
+use pgferry_engine::secret::{gives_away, redact};
 use pgferry_engine::state::State;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,7 @@ impl Saved {
         planning: &Planning,
         plan: Plan,
     ) -> Self {
-        let open = variables.into_iter().filter(|(_, value)| redact(value) == value.as_str());
+        let open = variables.into_iter().filter(|(_, value)| !gives_away(value));
         Self {
             format: FORMAT,
             pgferry: env!("CARGO_PKG_VERSION").to_owned(),

@@ -90,7 +90,13 @@ fn good() -> Vec<PathBuf> {
 fn resources(path: &Path) -> usize {
     let written = std::fs::read_to_string(root().join(path)).expect("the spec is there");
     let spec: serde_yaml::Value = serde_yaml::from_str(&written).expect("the spec is YAML");
-    spec.get("resources").and_then(|map| map.as_mapping()).map_or(0, |map| map.len())
+    let blocks = spec.get("resources").and_then(|map| map.as_mapping()).into_iter().flatten();
+    let instances = |block: &serde_yaml::Value| match block.get("for_each") {
+        Some(serde_yaml::Value::Sequence(list)) => list.len(),
+        Some(serde_yaml::Value::Mapping(map)) => map.len(),
+        _ => 1,
+    };
+    blocks.map(|(_, block)| instances(block)).sum()
 }
 
 /// A node as the other reader would have it.

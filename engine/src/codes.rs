@@ -271,7 +271,7 @@ pub const CODES: &[Code] = &[
         "The app, add-on or bucket exists with another value of the field, and its provider can only make a new one. \
          Since that loses what it holds, it is never planned by itself. Put the former value back; or give the new one \
          a block of its own, let the data move there under a new `run:`, and take the old block away later; or, if what \
-         it holds may be lost, plan again with `--replace ADDRESS`.",
+         it holds may be lost, plan again with `--replace ADDRESS` and, of an app or add-on, `--confirm ADDRESS=NAME`.",
     ),
     (
         "PGF0204",

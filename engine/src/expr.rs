@@ -245,10 +245,7 @@ mod tests {
             ),
             (r#"${dump["eu"].object}"#, r#"<dump Some(Text("eu")) [Member("object")] @0..20>"#),
             ("${a[each.key].b}", r#"<a Some(Each([Member("key")])) [Member("b")] @0..16>"#),
-            (
-                "${a[ each.value.x ]}",
-                r#"<a Some(Each([Member("value"), Member("x")])) [] @0..20>"#,
-            ),
+            ("${a[ each.value.x ]}", r#"<a Some(Each([Member("value"), Member("x")])) [] @0..20>"#),
             ("${a[each]}", "!what is in brackets is neither a number nor a quoted key @3..9"),
             (r#"${a.m["k}"]}"#, r#"<a None [Member("m"), Member("k}")] @0..12>"#),
             ("a$${b}${c}", r#""a${b}" <c None [] @6..10>"#),

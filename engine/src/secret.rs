@@ -22,6 +22,9 @@ const SHORTEST_REDACTED: usize = 8;
 
 static KNOWN: RwLock<Vec<Arc<Zeroizing<String>>>> = RwLock::new(Vec::new());
 
+/// Too short to be searched for, but known when they stand alone.
+static SHORT: RwLock<Vec<Arc<Zeroizing<String>>>> = RwLock::new(Vec::new());
+
 thread_local! {
     static REVEALING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
@@ -46,6 +49,11 @@ impl Secret {
                 // The longest first, or a part of it would hide the whole.
                 known.sort_by_key(|known| std::cmp::Reverse(known.len()));
             }
+        } else if !value.is_empty() {
+            let mut short = SHORT.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !short.iter().any(|other| **other == *value) {
+                short.push(Arc::clone(&value));
+            }
         }
         Self(value)
     }
@@ -54,6 +62,12 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether `text` is a secret or has one in it; also one that is too short for [`redact`], if it is all of the text.
+pub fn gives_away(text: &str) -> bool {
+    let short = SHORT.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    short.iter().any(|secret| secret.as_str() == text) || redact(text) != text
 }
 
 /// How else `secret` may stand in foreign text: escaped as in a URL or in JSON; and of a URL, the password in it.
@@ -199,9 +213,17 @@ mod tests {
     }
 
     #[test]
+    fn a_short_one_is_known_by_itself() {
+        let _pin = Secret::new("4711");
+        assert!(gives_away("4711") && !gives_away("port 47110"));
+    }
+
+    #[test]
     fn no_form_of_it_passes() {
         let _url = Secret::new("postgres://u:tr%40p%2Fdoor-9@h.example:5/db");
-        for text in ["tr@p/door-9", "tr%40p%2Fdoor-9", "postgres://u:tr%40p%2Fdoor-9@h.example:5/db"] {
+        for text in
+            ["tr@p/door-9", "tr%40p%2Fdoor-9", "postgres://u:tr%40p%2Fdoor-9@h.example:5/db"]
+        {
             assert_eq!(redact(&format!("at {text}")), "at (sensitive)");
         }
         let _odd = Secret::new("o\"dd\\se cret");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "each test program uses its own part of it")]
 mod memory;
 
 use std::sync::Arc;
@@ -281,10 +282,16 @@ async fn a_dump_behind_what_is_made_already_still_gets_its_window() {
     let log = project.log();
     assert!(position(&log, "open window") < position(&log, "run dump"), "{log:?}");
     assert_eq!(work(&plan(&project).await), nothing());
+    // And what else it needs is made before the window opens.
     project.spec.run = "night-2".into();
+    let mut blocks: Vec<Block> = project.spec.resources.values().cloned().collect();
+    blocks.push(block("late", "mem.thing", &[("name", "l")], &[]));
+    blocks[8].depends_on.push(at("late"));
+    project.set(blocks);
     assert!(project.applied().await.is_success());
     let log = project.log();
     assert!(position(&log, "open window") < position(&log, "run dump"), "{log:?}");
+    assert!(position(&log, "make late") < position(&log, "open window"), "{log:?}");
     assert_eq!(work(&plan(&project).await), nothing());
 }
 
@@ -466,7 +473,8 @@ async fn a_replacement_cut_short_is_never_cut_over_to_empty() {
             assert!(!(now == Moment::After && here), "crash");
         });
         let only = [at("target")];
-        let options = Options { targets: only.clone().into(), replace: only.into(), ..Options::default() };
+        let options =
+            Options { targets: only.clone().into(), replace: only.into(), ..Options::default() };
         let apply = project.apply(&options, Some(watch), CancellationToken::new());
         let died = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(apply)).await;
         assert!(died.is_err(), "{event}");
@@ -527,7 +535,8 @@ async fn a_destroy_cut_short_anywhere_ends_with_nothing_remembered() {
             handles: Default::default(),
             resources: project.resources(),
             world: project.world(CancellationToken::new()),
-            journal: Journal::begin(project.place.clone(), state, SystemClock.now(), watch).unwrap(),
+            journal: Journal::begin(project.place.clone(), state, SystemClock.now(), watch)
+                .unwrap(),
             parallelism: 4,
             confirmed: options.confirmed.clone(),
         };
@@ -591,7 +600,8 @@ async fn two_windows_over_one_dump_and_one_within_the_other_end_in_order() {
 async fn a_stop_at_any_record_leaves_no_scope_open_and_nothing_undone_for_good() {
     for record in (1..).step_by(3) {
         let project = project(journey());
-        let (stop, reached) = (CancellationToken::new(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+        let (stop, reached) =
+            (CancellationToken::new(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
         let (cancel, seen) = (stop.clone(), Arc::clone(&reached));
         let watch: Watch = Arc::new(move |now, number| {
             if now == Moment::After && number == record {
@@ -608,4 +618,57 @@ async fn a_stop_at_any_record_leaves_no_scope_open_and_nothing_undone_for_good()
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn a_release_cut_short_is_finished_by_the_next() {
+    for record in 1.. {
+        let project = project(journey());
+        still_running(&project, "restore");
+        project.applied().await;
+        let watch: Watch = Arc::new(move |now, number| {
+            assert!(!(now == Moment::Before && number == record), "crash");
+        });
+        let journal =
+            Journal::begin(project.place.clone(), project.state(), SystemClock.now(), Some(watch))
+                .unwrap();
+        let (resources, world) = (project.resources(), project.world(CancellationToken::new()));
+        let (spec, graph, catalog) = (&project.spec, &project.graph, &project.catalog);
+        let closing = release(spec, graph, catalog, &resources, &world, journal);
+        let died = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(closing))
+            .await
+            .is_err();
+        assert_eq!(released(&project).await.failed.len(), 0);
+        assert_eq!(
+            (open(&project), project.state().open_scopes().count()),
+            (nothing(), 0),
+            "{record}"
+        );
+        has_finished(&project, "restore");
+        assert!(work(&plan(&project).await).contains(&"dump Run".to_owned()), "{record}");
+        assert!(project.applied().await.is_success());
+        assert!(!plan(&project).await.has_changes());
+        if !died {
+            break;
+        }
+    }
+}
+
+/// Wide, as a fleet of databases is; what one costs must not grow with the others.
+#[tokio::test]
+async fn a_thousand_resources_side_by_side_are_done_in_seconds() {
+    let mut all = vec![block("w", "mem.window", &[("name", "w")], &[])];
+    for number in 0..500 {
+        let (thing, job) = (format!("t{number:03}"), format!("j{number:03}"));
+        all.push(block(&thing, "mem.thing", &[("name", thing.as_str())], &[]));
+        all.push(block(&job, "mem.job", &[], &["w", &thing]));
+    }
+    let project = project(all);
+    let begun = std::time::Instant::now();
+    assert!(project.applied().await.is_success());
+    let applied = begun.elapsed();
+    assert!(!plan(&project).await.has_changes());
+    let planned = begun.elapsed() - applied;
+    assert!(begun.elapsed().as_secs() < 60, "applied in {applied:?}, planned in {planned:?}");
+    println!("applied in {applied:?}, planned in {planned:?}");
 }

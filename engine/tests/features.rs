@@ -345,3 +345,20 @@ async fn one_becomes_several_and_keeps_its_own() {
     assert!(project.applied().await.is_success());
     assert_eq!(project.log(), Vec::<String>::new());
 }
+
+#[test]
+fn what_was_begun_before_a_rename_keeps_its_natural_key() {
+    use pgferry_engine::cx::Cx;
+    use pgferry_engine::resource::{Intent, Verb};
+    let project = project(Vec::new());
+    let key = |address: &str, notes: Json| {
+        let mut world = project.world(CancellationToken::new());
+        world.intent = Arc::new(move |_| {
+            let (inputs, at) = (Json::Null, jiff::Timestamp::UNIX_EPOCH);
+            Some(Intent { verb: Verb::Create, inputs, at, notes: notes.clone(), before: None })
+        });
+        Cx::new(world, address.parse().unwrap(), "creating").natural_key()
+    };
+    assert_eq!(key("new", json!({"$begun_as": "old"})), key("old", Json::Null));
+    assert_ne!(key("new", Json::Null), key("old", Json::Null));
+}

@@ -153,12 +153,40 @@ impl Builder<'_> {
                     .collect();
                 groups.push(group);
             }
+            if groups.is_empty() && windows {
+                groups = self.first_runs(&scope, &below, epochs);
+            }
             self.steps[opening].any_of = groups;
             if windows {
                 let gates = self.gates.clone();
                 self.steps[opening].after.extend(gates);
             }
         }
+    }
+
+    /// What the first runs behind a window wait for besides it, where nothing directly under it has work.
+    fn first_runs(
+        &self,
+        scope: &Address,
+        below: &BTreeSet<Address>,
+        epochs: &[&Address],
+    ) -> Vec<Vec<usize>> {
+        let works = |address: &Address| {
+            let change = self.changes.get(address);
+            change.is_some_and(|c| c.kind == Kind::Run && c.action.is_work())
+        };
+        let first = below.iter().filter(|address| {
+            works(address)
+                && !self.dependencies(address).any(|dep| below.contains(dep) && works(dep))
+        });
+        first
+            .map(|run| {
+                self.dependencies(run)
+                    .filter(|dep| *dep != scope && !below.contains(*dep) && !epochs.contains(dep))
+                    .filter_map(|dep| self.main.get(dep).copied())
+                    .collect()
+            })
+            .collect()
     }
 
     fn closings(&mut self) {

@@ -30,6 +30,13 @@ pub(super) struct Blocks {
     pub(super) renames: Vec<Rename>,
 }
 
+/// A key that is part of the format and not of this version.
+pub(super) fn not_yet(field: &Entry) -> Diagnostic {
+    Diagnostic::error("PGF0128", format!("`{}` is not in this version yet", field.key))
+        .at(field.key_span, "refused rather than ignored")
+        .help("leave it out")
+}
+
 /// The `type:` of a block.
 pub(super) fn type_entry(entry: &Entry) -> Option<&Entry> {
     entry.value.as_map()?.iter().find(|field| field.key == "type")
@@ -148,7 +155,9 @@ fn expanded<'a>(
             mistakes.into_iter().filter(|mistake| !told.contains(&place(mistake))).collect();
         told.extend(mistakes.iter().map(place));
         checker.mistakes.extend(mistakes.into_iter().map(of_it));
-        checker.suspects.extend(suspects.into_iter().map(|(address, found)| (address, of_it(found))));
+        checker
+            .suspects
+            .extend(suspects.into_iter().map(|(address, found)| (address, of_it(found))));
     }
     checker.each = None;
 }
@@ -186,16 +195,7 @@ fn block<'a>(
     let templates = checker.object(fields, schema, &skip, place_of_fields);
     for field in fields.iter().filter(|field| LATER_FIELDS.contains(&field.key.as_str())) {
         if !own(&field.key) {
-            let message = format!("`{}` is not in this version yet", field.key);
-            let help = match field.key.as_str() {
-                "for_each" => "write a block for each of them",
-                _ => "leave it out",
-            };
-            checker.mistakes.push(
-                Diagnostic::error("PGF0128", message)
-                    .at(field.key_span, "refused rather than ignored")
-                    .help(help),
-            );
+            checker.mistakes.push(not_yet(field));
         }
     }
     let find = |key: &str| {

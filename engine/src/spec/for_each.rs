@@ -21,6 +21,8 @@ use crate::tree::Tree;
 /// What a spec may grow to by `for_each`: keys and values of all instances together.
 const LARGEST: usize = 4_000_000;
 
+static ANYTHING: Json = Json::Bool(true);
+
 /// What `${each.…}` stands for in one instance.
 #[derive(Clone, Debug)]
 pub(crate) struct Each {
@@ -98,13 +100,14 @@ pub(super) fn read<'a>(scope: &Scope<'_>, resources: &'a [Entry]) -> Read<'a> {
 fn nodes(node: &Node) -> usize {
     match &node.value {
         Value::Seq(items) => 1 + items.iter().map(nodes).sum::<usize>(),
-        Value::Map(entries) => 1 + entries.iter().map(|entry| 1 + nodes(&entry.value)).sum::<usize>(),
+        Value::Map(entries) => {
+            1 + entries.iter().map(|entry| 1 + nodes(&entry.value)).sum::<usize>()
+        }
         _ => 1,
     }
 }
 
 fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Each> {
-    static ANYTHING: Json = Json::Bool(true);
     let name = &entry.key;
     let owner = Owner {
         label: format!("`{name}`"),
@@ -117,16 +120,10 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Eac
     let place = root.field("for_each", field.key_span);
     let place = place.secretly(true);
     let mut found: IndexMap<String, Each> = IndexMap::new();
-    let tree = |checker: &mut Checker<'_>, node: &Node| {
-        match checker.value(node, &ANYTHING, &place) {
-            Template::Value(tree) => tree,
-            _ => Tree::Unknown,
-        }
-    };
     match &field.value.value {
         Value::Seq(items) => {
-            for node in items {
-                let value = tree(checker, node);
+            for (index, node) in items.iter().enumerate() {
+                let value = tree(checker, node, &place.element(index, node.span));
                 let mistake = match &value {
                     Tree::Unknown => continue,
                     Tree::Text(_) | Tree::Number(_) => None,
@@ -145,20 +142,19 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Eac
                 let key = value.to_text().unwrap_or_default();
                 if let Some(first) = found.get(&key) {
                     checker.mistakes.push(
-                        Diagnostic::error("PGF0133", format!("`for_each` of `{name}` lists `{key}` twice"))
-                            .at(node.span, "a second time")
-                            .context(first.key_span, "listed here already")
-                            .help("take one of them away"),
+                        Diagnostic::error(
+                            "PGF0133",
+                            format!("`for_each` of `{name}` lists `{key}` twice"),
+                        )
+                        .at(node.span, "a second time")
+                        .context(first.key_span, "listed here already")
+                        .help("take one of them away"),
                     );
                     continue;
                 }
                 checker.mistakes.extend(bad_key(name, &key, node.span));
-                let each = Each {
-                    key: Some(key.clone()),
-                    key_span: node.span,
-                    value,
-                    node: node.clone(),
-                };
+                let each =
+                    Each { key: Some(key.clone()), key_span: node.span, value, node: node.clone() };
                 found.insert(key, each);
             }
         }
@@ -168,7 +164,7 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Eac
                 let each = Each {
                     key: Some(entry.key.clone()),
                     key_span: entry.key_span,
-                    value: tree(checker, &entry.value),
+                    value: tree(checker, &entry.value, &place.field(&entry.key, entry.key_span)),
                     node: entry.value.clone(),
                 };
                 found.insert(entry.key.clone(), each);
@@ -187,6 +183,14 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Eac
     found.into_values().collect()
 }
 
+/// A value as written, variables put in.
+fn tree<'a>(checker: &mut Checker<'a>, node: &Node, place: &Place<'_, 'a>) -> Tree {
+    match checker.value(node, &ANYTHING, place) {
+        Template::Value(tree) => tree,
+        _ => Tree::Unknown,
+    }
+}
+
 fn bad_key(name: &str, key: &str, span: Span) -> Option<Diagnostic> {
     let fault = if key.is_empty() {
         "it is empty"
@@ -196,9 +200,12 @@ fn bad_key(name: &str, key: &str, span: Span) -> Option<Diagnostic> {
         return None;
     };
     Some(
-        Diagnostic::error("PGF0133", format!("a key in `for_each` of `{name}` cannot name a resource"))
-            .at(span, fault)
-            .help("choose another key, and put this text into the value"),
+        Diagnostic::error(
+            "PGF0133",
+            format!("a key in `for_each` of `{name}` cannot name a resource"),
+        )
+        .at(span, fault)
+        .help("choose another key, and put this text into the value"),
     )
 }
 

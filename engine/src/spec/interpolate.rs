@@ -103,7 +103,8 @@ impl Scope<'_> {
                         }
                         Ok(Put::Value { tree: Tree::Unknown, .. }) => unknown = true,
                         Ok(Put::Value { tree: tree @ (Tree::List(_) | Tree::Map(_)), .. }) => {
-                            let kind = if matches!(tree, Tree::Map(_)) { "a map" } else { "a list" };
+                            let kind =
+                                if matches!(tree, Tree::Map(_)) { "a map" } else { "a list" };
                             let message = format!("this is {kind} and has no form as text");
                             mistakes.push(
                                 Diagnostic::error("PGF0121", message)

@@ -57,7 +57,8 @@ pub(super) fn lifecycle(
     let place = root.field("lifecycle", field.key_span);
     let mut value = field.value.clone();
     if let Value::Map(entries) = &mut value.value {
-        let (later, now) = std::mem::take(entries).into_iter().partition(|e| e.key == "replace_when");
+        let (later, now) =
+            std::mem::take(entries).into_iter().partition(|e| e.key == "replace_when");
         let later: Vec<Entry> = later;
         checker.mistakes.extend(later.iter().map(super::blocks::not_yet));
         *entries = now;

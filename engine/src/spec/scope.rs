@@ -149,7 +149,10 @@ impl<'a> Scope<'a> {
                 Some(key) => {
                     let shown = instances.keys.iter().take(12).collect::<Vec<_>>();
                     let more = if instances.keys.len() > 12 { ", …" } else { "" };
-                    format!("write `${{{name}[\"{key}\"].…}}`; the keys are: {}{more}", listed(&shown))
+                    format!(
+                        "write `${{{name}[\"{key}\"].…}}`; the keys are: {}{more}",
+                        listed(&shown)
+                    )
                 }
             };
             let message = format!("`{name}` is several resources, one for each key");

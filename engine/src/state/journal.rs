@@ -92,7 +92,9 @@ pub fn recover(place: &StateFile) -> Result<Option<State>, StateError> {
         }
         Some(state) => state,
         None if serial > 0 => {
-            return Err(wrong(format!("it continues serial {serial} of a state that is not there")));
+            return Err(wrong(format!(
+                "it continues serial {serial} of a state that is not there"
+            )));
         }
         None => State::new(&name, lineage),
     };

@@ -129,3 +129,70 @@ fn mentions(json: &mut Json, moves: &Moves) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Record;
+
+    /// As an older build wrote it, without anything that came later.
+    fn state() -> State {
+        let under = json!({"run": "1", "at": "2026-01-01T00:00:00Z", "epochs": {"window": 2}});
+        let target = json!({"$address": "target", "$id": "7"});
+        let intent = json!({
+            "verb": "run", "inputs": {"into": target}, "at": "2026-01-01T00:00:00Z", "notes": null,
+            "before": null,
+        });
+        let entry = |kind: &str, inputs: Json, dependencies: Json| {
+            json!({
+                "type": "t", "kind": kind, "id": "7", "inputs": inputs, "attrs": {}, "memory": null,
+                "dependencies": dependencies, "on_remove": "keep",
+            })
+        };
+        let mut done = entry("run", json!({"list": [target]}), json!(["target", "window"]));
+        done["done"] = under.clone();
+        let state = json!({
+            "format": 1, "lineage": "l", "serial": 3, "name": "m",
+            "resources": {"target": entry("managed", json!({}), json!([])), "done": done},
+            "scopes": {"window": {
+                "type": "w", "epoch": 2, "intent": intent, "status": {"is": "open"},
+            }},
+            "operations": {"restore": {
+                "type": "t", "intent": intent, "under": under, "outcome": {"is": "begun"},
+            }},
+        });
+        serde_json::from_value(state).expect("an old state")
+    }
+
+    fn renamed(pairs: &[(&str, &str)]) -> Result<State, IllegalEvent> {
+        let moves = pairs.iter().map(|(a, b)| (Address::new(*a), Address::new(*b))).collect();
+        let mut state = state();
+        state.fold(&Record::Renamed { moves })?;
+        Ok(state)
+    }
+
+    #[test]
+    fn everything_said_of_the_old_is_said_of_the_new() {
+        let state = renamed(&[("target", "new"), ("window", "quiet"), ("restore", "filled")])
+            .expect("follows");
+        let json = serde_json::to_value(&state).expect("serialises");
+        let text = json.to_string();
+        for (gone, times) in [("\"target\"", 0), ("\"window\"", 1), ("\"restore\"", 1)] {
+            assert_eq!(text.matches(gone).count(), times, "{gone} in {text}");
+        }
+        assert_eq!(json["resources"]["done"]["dependencies"], json!(["new", "quiet"]));
+        assert_eq!(json["resources"]["done"]["done"]["epochs"], json!({"quiet": 2}));
+        assert_eq!(json["resources"]["done"]["inputs"]["list"][0]["$address"], "new");
+        assert_eq!(json["operations"]["filled"]["intent"]["inputs"]["into"]["$address"], "new");
+        // The one place where the former names stay: natural keys were made from them.
+        assert_eq!(json["operations"]["filled"]["intent"]["notes"], json!({BEGUN_AS: "restore"}));
+        assert_eq!(json["scopes"]["quiet"]["intent"]["notes"], json!({BEGUN_AS: "window"}));
+    }
+
+    #[test]
+    fn moves_that_do_not_follow() {
+        for pairs in [[("nowhere", "new")], [("target", "done")], [("target", "window")]] {
+            assert!(renamed(&pairs).is_err(), "{pairs:?}");
+        }
+    }
+}

@@ -181,6 +181,17 @@ impl Complaint {
         if command.starts_with("CREATE SCHEMA ") && text.contains("already exists") {
             return Some("the schema came with an extension, and is used as it is");
         }
+        // The plan names them (PGF1110).
+        let event_trigger = command.starts_with("CREATE EVENT TRIGGER ")
+            && text.contains("permission denied to create event trigger");
+        let of_event_trigger = ["ALTER EVENT TRIGGER ", "COMMENT ON EVENT TRIGGER "]
+            .iter()
+            .any(|start| command.starts_with(start))
+            && text.contains("event trigger \"")
+            && text.contains("does not exist");
+        if event_trigger || of_event_trigger {
+            return Some("an event trigger, which only a superuser may make");
+        }
         const TIMEOUTS: [&str; 3] =
             ["transaction_timeout", "idle_in_transaction_session_timeout", "lock_timeout"];
         let timeout = TIMEOUTS.iter().any(|name| {
@@ -332,6 +343,25 @@ mod tests {
         assert!(!agrees("pg_restore: warning: errors ignored on restore: 2"));
         assert!(!agrees("pg_restore: [archiver (db)] could not execute query: ERROR:  boom"));
         assert!(!agrees("FATAL:  terminating connection due to administrator command"));
+    }
+
+    #[test]
+    fn event_triggers_go_missing_as_the_plan_says() {
+        let read = |text: &str| Log::read(&log(text));
+        let lines = read("pg_restore: error: could not execute query: ERROR:  permission denied to create event trigger \"et\"
+            HINT:  Must be superuser to create an event trigger.
+            Command was: CREATE EVENT TRIGGER et ON ddl_command_start
+            EXECUTE FUNCTION app.et();
+            pg_restore: error: could not execute query: ERROR:  event trigger \"et\" does not exist
+            Command was: COMMENT ON EVENT TRIGGER et IS 'x';
+            pg_restore: warning: errors ignored on restore: 2");
+        assert!(lines.is_complete() && lines.agrees());
+        let function = read(
+            "pg_restore: error: could not execute query: ERROR:  function app.et() does not exist
+            Command was: CREATE EVENT TRIGGER et ON ddl_command_start EXECUTE FUNCTION app.et();
+            pg_restore: warning: errors ignored on restore: 1",
+        );
+        assert!(!function.is_complete());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! one stays until the closing if it was in use, since a restore that goes on elsewhere may still fetch by it. Keys do
 //! not expire by themselves: whatever was made is revoked. Tested against the emulator.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,12 +85,12 @@ pub(crate) async fn make(
     api: &Api,
     cx: &Cx,
     label: &str,
-    region: &str,
+    regions: &[&str],
     access: Json,
     keep: &[u64],
 ) -> Result<Key, Fault> {
     revoke_labelled(api, cx, label, keep).await?;
-    let body = json!({ "label": label, "regions": [region], "bucket_access": access });
+    let body = json!({ "label": label, "regions": regions, "bucket_access": access });
     api.create_key(cx, body).await.map_err(|error| {
         let unknown = error.class() == Class::Unknown;
         let fault = error.during(format!("making access key `{label}`"));
@@ -171,10 +172,10 @@ impl Resource for AccessKey {
         want: Spec,
         prior: Option<&Intent>,
     ) -> Result<Done<Attrs>, Fault> {
-        let Some(first) = want.access.first() else {
+        if want.access.is_empty() {
             return Err(Fault::new(Class::Rejected, "an access key opens at least one bucket")
                 .help("name a bucket in `access`"));
-        };
+        }
         let label = cx.natural_key();
         // Noted before it exists, so that it is found and revoked whatever happens from here on.
         let mut ids = prior.map(noted).unwrap_or_default();
@@ -189,7 +190,10 @@ impl Resource for AccessKey {
                 })
             })
             .collect();
-        let key = make(&self.api, cx, &label, &first.bucket.region, access.into(), &ids).await?;
+        let regions: BTreeSet<&str> =
+            want.access.iter().map(|access| access.bucket.region.as_str()).collect();
+        let regions: Vec<&str> = regions.into_iter().collect();
+        let key = make(&self.api, cx, &label, &regions, access.into(), &ids).await?;
         ids.push(key.id);
         cx.note(json!({ IDS: ids }))?;
         for Access { bucket, .. } in &want.access {

@@ -52,7 +52,7 @@ select coalesce(md5(string_agg(p.oid || ' ' || p.proname || ' ' || md5(p.prosrc)
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
 where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
   and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')
-  and pg_get_function_result(p.oid) is distinct from 'event_trigger'";
+  and p.prorettype <> 'pg_catalog.event_trigger'::regtype";
 
 // Enums, domains, ranges and composite types; labels of enums count, since one more of them is no new type.
 const TYPES: &str = "
@@ -63,12 +63,13 @@ where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ex
   and (t.typtype in ('e', 'd', 'r') or (t.typtype = 'c' and c.relkind = 'c'))
   and not exists (select from pg_depend e where e.classid = 'pg_type'::regclass and e.objid = t.oid and e.deptype = 'e')";
 
-// Columns and the queries of views: what changes without a new file or a counter.
+// Columns and the queries of views: what changes without a new file or a counter. Parse trees, since text would depend on
+// the session's search path.
 const SHAPES: &str = "
 select coalesce(md5(string_agg(concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull,
          a.attisdropped), ',' order by a.attrelid, a.attnum)), ''),
-       (select coalesce(md5(string_agg(c.oid || pg_get_viewdef(c.oid), ',' order by c.oid)), '')
-        from user_relations c where c.relkind in ('v', 'm'))
+       (select coalesce(md5(string_agg(r.ev_class || ' ' || md5(r.ev_action::text), ',' order by r.oid)), '')
+        from pg_rewrite r where r.ev_class in (select oid from user_relations))
 from pg_attribute a where a.attnum > 0 and a.attrelid in (select oid from user_relations)";
 
 const LARGE_OBJECTS: &str = "

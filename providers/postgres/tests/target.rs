@@ -34,10 +34,14 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
     assert!(run("drop function only_this").await.is_empty());
 
     let made = run(
-        "create table t (id serial primary key, v text); insert into t (v) values ('a'), ('b')",
+        "create table t (id serial primary key, v text); insert into t (v) values ('a'), ('b');
+         create view w as select id, v from t",
     )
     .await;
-    assert_eq!((made.relations.as_slice(), made.relation_count), (&["public.t".to_owned()][..], 2));
+    assert_eq!(
+        (made.relations.as_slice(), made.relation_count),
+        (&["public.t".to_owned(), "public.w".to_owned()][..], 3)
+    );
     let finding = judge_occupancy(&made, None, ("target", &["db"]), &[]).unwrap();
     assert_eq!(finding.code, "PGF1201");
     assert!(finding.help.unwrap().ends_with("--confirm target=db"));
@@ -46,6 +50,8 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
         "analyze t",
         "vacuum t",
         "alter database target set work_mem to '9MB'",
+        "alter database target set search_path to pg_catalog",
+        "alter database target reset search_path",
         "grant select on t to public",
         "select * from t",
     ] {

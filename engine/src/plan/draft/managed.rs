@@ -70,7 +70,8 @@ impl Drafting<'_> {
         let inputs = entry.map_or(Json::Null, |entry| entry.remembered.inputs.clone());
         let (fields, forced, notes) =
             self.differences(address, block, info, &wanted.tree, live, &inputs);
-        if !forced.is_empty() && entry.is_some() {
+        let asked = self.input.options.replace.contains(address);
+        if (!forced.is_empty() || asked) && entry.is_some() {
             self.forced(address, info, &wanted.tree, fields, &forced);
             return;
         }
@@ -225,7 +226,7 @@ impl Drafting<'_> {
             || (of(Kind::Lookup) && !matches!(tree, Tree::Resource(_)) && tree.has_unknown())
     }
 
-    /// A field that would need another thing changed. Light resources are made anew beside the old one; what holds
+    /// A field that would need another thing changed, or another thing is asked for. Light resources are made anew beside the old one; what holds
     /// data, or is guarded, never is without being asked for.
     fn forced(
         &mut self,
@@ -235,9 +236,12 @@ impl Drafting<'_> {
         fields: Vec<FieldChange>,
         forced: &[String],
     ) {
-        let reasons: Vec<String> =
+        let mut reasons: Vec<String> =
             forced.iter().map(|name| format!("forced by `{name}`")).collect();
         let asked = self.input.options.replace.contains(address);
+        if asked {
+            reasons.push("requested by --replace".to_owned());
+        }
         if (info.traits.guarded || info.traits.staging) && !asked {
             let names = forced.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" and ");
             let finding = Finding::error(
@@ -250,7 +254,14 @@ impl Drafting<'_> {
             self.find(address, finding);
         }
         if asked {
-            self.findings.extend(steps::protected(self.input, address));
+            // Replacing deletes: what it holds goes only when it is named on the day.
+            if let Some(located) = steps::protected(self.input, address) {
+                self.findings.push(located);
+            } else if info.traits.guarded
+                && let Some(finding) = steps::unconfirmed_delete(self.input, address)
+            {
+                self.find(address, finding);
+            }
         }
         self.set_unknown(address, info, want);
         let change = self.change(

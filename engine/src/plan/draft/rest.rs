@@ -205,7 +205,8 @@ impl Drafting<'_> {
             for (target, id) in found {
                 let target = Address::new(target);
                 let made_anew = |c: &Change| c.kind == Kind::Managed && c.action.makes_new();
-                if self.changes.get(&target).is_some_and(made_anew) || self.is_another(&target, id) {
+                if self.changes.get(&target).is_some_and(made_anew) || self.is_another(&target, id)
+                {
                     lost.entry(target).or_default().push(format!("`{address}`"));
                 }
             }

@@ -114,10 +114,7 @@ fn edges_go_from_instance_to_instance() {
         found.collect::<Vec<_>>().join(" ")
     };
     assert_eq!(of(r#"app["us"]"#), r#"region["3"] region["eu"]"#);
-    assert_eq!(
-        of(r#"note["eu"]"#),
-        r#"app["eu"] app["us"] region["3"] region["eu"] region["us"]"#
-    );
+    assert_eq!(of(r#"note["eu"]"#), r#"app["eu"] app["us"] region["3"] region["eu"] region["us"]"#);
     assert_eq!(of("all"), r#"app["eu"] app["us"]"#);
 }
 
@@ -135,10 +132,7 @@ fn ten_thousand_instances() {
     assert_eq!(before, [&Address::new(r#"a["k9999"]"#)]);
     // One mistake in all of them is one mistake.
     let broken = text.replace("input: ${each.key}", "input: ${each.kye}");
-    assert_eq!(
-        read(&broken, &inputs()).err().map(|said| said.matches("error[").count()),
-        Some(1)
-    );
+    assert_eq!(read(&broken, &inputs()).err().map(|said| said.matches("error[").count()), Some(1));
     let square = text.replace("input: ${a[each.key].output}", "input: 1\n    depends_on: [a]");
     let said = read(&square, &inputs()).expect_err("too many");
     assert!(said.starts_with("error[PGF0133]: every instance waits for every instance of `a`"));
@@ -428,6 +422,52 @@ fn instances_in_a_loop() {
 5 |   b: { type: core.value, for_each: [x, y], input: 1, depends_on: ['a["x"]'] }
   |                                                                   -------- `b["x"]` lists `a["x"]` here
 help: take one of these references away
+"#,
+    );
+}
+
+#[test]
+fn secrets_among_the_values() {
+    broken(
+        r#"resources:
+  c:
+    type: core.command
+    for_each: { eu: { token: "${env.LINODE_TOKEN}" } }
+    command: [x, "${each.value.token}"]
+  d:
+    type: postgres.dump
+    for_each: { eu: { to: https-signed-hunter2 }, us: { to: "postgres://u:hunter2-of-test@h/d" } }
+    source: ${s}
+    to: { url: "${each.value.to}" }
+  e:
+    type: postgres.dump
+    for_each: { eu: { to: https-signed-hunter2 } }
+    source: ${s}
+    to: { url: "${each.value.to}" }
+  s: { type: linode.database, label: x }
+"#,
+        r#"error[PGF0123]: a secret in `command[1]` of `c` (core.command)
+ --> spec.yaml:7:18
+6 |     for_each: { eu: { token: "${env.LINODE_TOKEN}" } }
+  |                 -- for this one
+7 |     command: [x, "${each.value.token}"]
+  |                  ^^^^^^^^^^^^^^^^^^^^^ every user of the machine can read the arguments of a process
+help: hand it over by `env:`, and let the program read it there
+
+error[PGF0124]: a password written in clear in `for_each.us.to` of `d`
+  --> spec.yaml:10:61
+10 |     for_each: { eu: { to: (sensitive) }, us: { to: (sensitive) } }
+   |                                                             ^^^^^^^^^^^ a URL with a password in it
+help: keep it in the environment: `${env.D_FOR_EACH_US_TO}`
+
+error[PGF0124]: `to.url` of `e` (postgres.dump) is written in clear
+  --> spec.yaml:15:27
+15 |     for_each: { eu: { to: (sensitive) } }
+   |                           ^^^^^^^^^^^ a secret in a file that is checked in
+...
+17 |     to: { url: "${each.value.to}" }
+   |                ------------------ used here
+help: keep it in the environment: `${env.E_TO_URL}`
 "#,
     );
 }

@@ -23,7 +23,7 @@ pub(super) async fn empty(
     let access = json!([{
         "bucket_name": found.label, "region": region, "permissions": "read_write",
     }]);
-    let key = access_key::make(api, cx, &label, region, access, &[]).await?;
+    let key = access_key::make(api, cx, &label, &[region], access, &[]).await?;
     let emptied = contents(cx, region, found, &key).await;
     let revoked = access_key::revoke(api, cx, key.id).await;
     emptied.and(revoked)

@@ -313,9 +313,12 @@ async fn stream(
             report(cx, uploader.received(), estimate.max(uploader.received()));
         }
     }
-    tokio::select! {
+    let said = tokio::select! {
         ended = process.end() => ended?,
         () = cx.world.cancel.cancelled() => return Err(crate::interrupted()),
+    };
+    if !said.is_empty() {
+        cx.warn(format!("`pg_dump` succeeded, and says: {}", said.join("\n  ")));
     }
     report(cx, uploader.received(), uploader.received());
     archive_version(&head)

@@ -284,7 +284,20 @@ fn losses(source: &Facts, findings: &mut Vec<Finding>) {
         "PGF1110",
         "foreign tables come along without data and without passwords",
     );
-    note(source.unlogged_tables, "PGF1110", "unlogged tables come along with their rows");
+    if !source.in_recovery {
+        note(source.unlogged_tables, "PGF1110", "unlogged tables come along with their rows");
+    } else if source.unlogged_tables > 0 {
+        findings.push(
+            Finding::warning(
+                "PGF1110",
+                format!(
+                    "{} unlogged tables come along empty: the source is a standby, which has no rows of them",
+                    source.unlogged_tables
+                ),
+            )
+            .help("name the primary as the source"),
+        );
+    }
     if !source.other_owners.is_empty() {
         findings.push(Finding::note(
             "PGF1110",

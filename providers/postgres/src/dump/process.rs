@@ -181,11 +181,11 @@ impl Process {
         Ok((count > 0).then(|| buffer.freeze()))
     }
 
-    /// Waits for its end, once all output was read, and judges it.
+    /// Waits for its end, once all output was read, and judges it; gives what it said nevertheless.
     ///
     /// # Errors
     /// It ended with anything but 0; holds the last lines it said.
-    pub(crate) async fn end(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn end(&mut self) -> Result<Vec<String>, Fault> {
         let status = self
             .child
             .wait()
@@ -193,7 +193,7 @@ impl Process {
             .map_err(|cause| Fault::failed("waiting for `pg_dump`").because(cause))?;
         self.group = None;
         let said = (&mut self.said).await.unwrap_or_default();
-        if status.success() { Ok(()) } else { Err(failure(status, &said)) }
+        if status.success() { Ok(said.into()) } else { Err(failure(status, &said)) }
     }
 }
 

@@ -99,7 +99,7 @@ const STATEMENTS: [(&str, bool); 15] = [
     // Defaults and generation expressions.
     (
         "select 'default', c.shown || '.' || quote_ident(a.attname), c.nspname::text, c.relname::text,
-           concat_ws(' ', case when coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '' then 'generated' end,
+           concat_ws(' ', 'generated ' || nullif(to_jsonb(a) ->> 'attgenerated', ''),
              pg_get_expr(d.adbin, d.adrelid))
          from relations c join pg_attribute a on a.attrelid = c.oid
          join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
