@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Moves a Postgres database between providers the way Terraform builds a cloud.
 #[derive(Debug, Parser)]
-#[command(name = "pgferry", disable_version_flag = false, version, propagate_version = true)]
+#[command(name = "pgferry", version = concat!("v", env!("CARGO_PKG_VERSION")), propagate_version = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,

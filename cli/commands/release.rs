@@ -21,7 +21,9 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
     let resources = project.connect(&state)?;
     let world = project.world(&state, super::apply::sink(common), CancellationToken::new());
     let journal = Journal::begin(project.place.clone(), state, SystemClock.now(), None)?;
-    let outcome = release(&project.spec, &project.graph, &project.catalog, &resources, &world, journal).await?;
+    let outcome =
+        release(&project.spec, &project.graph, &project.catalog, &resources, &world, journal)
+            .await?;
     for failure in &outcome.failed {
         view::error(&format!("{}: {}", failure.address, failure.message), failure.help.as_deref());
     }

@@ -38,6 +38,9 @@ pub(crate) fn applied(outcome: &Outcome, destroy: bool) {
         }
         return;
     }
+    if outcome.failed.iter().all(|failure| failure.unknown) {
+        error("the apply did not finish", None);
+    }
     let list = |addresses: Vec<String>| match addresses.is_empty() {
         true => "nothing".to_owned(),
         false => addresses.join(", "),

@@ -27,7 +27,7 @@ fn with(resources: &str) -> Project {
 fn says(project: &mut Project, resources: &str) {
     let text = format!("pgferry: 1\nname: m\nrun: night-1\nresources:\n{resources}");
     let source = Source::new("spec.yaml", text);
-    let inputs = Inputs { base: project.folder().to_owned(), ..Inputs::default() };
+    let inputs = Inputs { base: project.folder.path().to_owned(), ..Inputs::default() };
     let loaded = load(&source, &inputs, &project.catalog).unwrap_or_else(|found| {
         panic!("{}", found.iter().map(|one| one.render(&source)).collect::<String>())
     });

@@ -1,7 +1,7 @@
 //! The last net before a record is kept: known secrets are blanked out wherever free text or foreign values stand.
 //!
 //! What gives a record its shape (events, addresses, types, ids) is left alone: a password that is also an ordinary
-//! word must not tear the journal. Tested by `tests/attack.rs`.
+//! word must not tear the journal. Tested by `tests/attack`.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,6 @@
 //! A provider in memory: a small cloud with apps, databases, windows and keys, that can fail or die at each effect.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
@@ -546,10 +545,6 @@ impl Project {
 
     pub(crate) fn journal_path(&self) -> std::path::PathBuf {
         self.place.beside(".journal")
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 

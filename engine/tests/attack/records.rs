@@ -1,0 +1,224 @@
+//! Records: crashes, stops, secrets, and what they cost.
+
+use super::*;
+
+#[test]
+fn a_secret_reaches_neither_the_journal_nor_the_state_whatever_its_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = pgferry_engine::state::file::StateFile::new(folder.path().join("state.json"));
+    // One that JSON and URLs write otherwise, and one that is also an ordinary word of ours.
+    let odd = pgferry_engine::secret::Secret::new("q\"uo\\te/sl@sh");
+    let _word = pgferry_engine::secret::Secret::new("succeeded");
+    let _type = pgferry_engine::secret::Secret::new("mem.job/x");
+    let state = State::new("m", "lineage".into());
+    let journal = Journal::begin(place.clone(), state, SystemClock.now(), None).unwrap();
+    let entry = serde_json::json!({
+        "type": "mem.job/x", "kind": "run", "id": "1", "inputs": { "a": odd.expose() },
+        "attrs": { "list": [format!("at {}", odd.expose())] }, "memory": "q%22uo%5Cte%2Fsl%40sh",
+        "on_remove": "keep",
+    });
+    let entry = Box::new(serde_json::from_value(entry).unwrap());
+    journal
+        .append(&Record::Succeeded { address: at("succeeded"), entry }, Durability::Synced)
+        .unwrap();
+    let lived = journal.state();
+    let text = std::fs::read_to_string(place.beside(".journal")).unwrap();
+    assert!(!text.contains("sl@sh") && !text.contains("sl%40sh"), "{text}");
+    let replayed = recover(&place).unwrap().unwrap();
+    assert_eq!(replayed.resources, lived.resources);
+    assert_eq!(replayed.resources[&at("succeeded")].type_name, "mem.job/x");
+    journal.finish().unwrap();
+    let text = std::fs::read_to_string(place.path()).unwrap();
+    assert!(!text.contains("sl@sh") && !text.contains("sl%40sh"), "{text}");
+}
+
+#[tokio::test]
+async fn a_journal_without_the_state_it_continues_is_refused() {
+    let project = project(journey());
+    assert!(project.applied().await.is_success());
+    let journal =
+        Journal::begin(project.place.clone(), project.state(), SystemClock.now(), None).unwrap();
+    journal.append(&Record::Forgot { address: at("smoke") }, Durability::Synced).unwrap();
+    drop(journal);
+    let former = std::fs::read(project.place.path()).unwrap();
+    std::fs::remove_file(project.place.path()).unwrap();
+    assert!(recover(&project.place).is_err(), "all that was remembered would be lost");
+    let older =
+        String::from_utf8(former.clone()).unwrap().replace("\"serial\": 1", "\"serial\": 0");
+    assert_ne!(older.as_bytes(), former);
+    std::fs::write(project.place.path(), older).unwrap();
+    assert!(recover(&project.place).is_err());
+    std::fs::write(project.place.path(), former).unwrap();
+    assert!(recover(&project.place).is_ok());
+}
+
+/// Dies twice: at every record of the first apply, and at every tenth of the one that follows.
+#[tokio::test]
+async fn two_crashes_in_a_row_converge() {
+    for first in (1..).step_by(7) {
+        let reached = |number: u64| -> Watch {
+            Arc::new(move |now, record| {
+                assert!(!(now == Moment::After && record == number), "crash");
+            })
+        };
+        let mut died = false;
+        for second in (1..).step_by(5) {
+            let project = project(journey());
+            let options = Options::default();
+            let apply = project.apply(&options, Some(reached(first)), CancellationToken::new());
+            died = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(apply))
+                .await
+                .is_err();
+            let apply = project.apply(&options, Some(reached(second)), CancellationToken::new());
+            let again = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(apply))
+                .await
+                .is_err();
+            assert!(project.applied().await.is_success(), "{first} {second}");
+            assert_eq!(open(&project), nothing(), "{first} {second}");
+            assert!(!plan(&project).await.has_changes(), "{first} {second}");
+            assert_eq!(project.cloud.lock().unwrap().things["thing"].len(), 5);
+            if !again {
+                break;
+            }
+        }
+        if !died {
+            break;
+        }
+    }
+}
+
+/// Dies at every record of a destroy, and destroys again.
+#[tokio::test]
+async fn a_destroy_cut_short_anywhere_ends_with_nothing_remembered() {
+    use pgferry_engine::apply::{Applying, apply};
+    use pgferry_engine::plan::{Input, Reality, destroy::destroy};
+    let options = Options {
+        confirmed: ["app a", "target t", "bucket b", "settings s", "cutover c"]
+            .map(|pair| pair.split_once(' ').unwrap())
+            .map(|(address, name)| (address.to_owned(), name.to_owned()))
+            .into(),
+        ..Options::default()
+    };
+    let destroyed = async |project: &Project, watch: Option<Watch>| {
+        let state = project.state();
+        let plan = destroy(&Input {
+            spec: &project.spec,
+            graph: &project.graph,
+            catalog: &project.catalog,
+            state: &state,
+            options: &options,
+            now: SystemClock.now(),
+        });
+        assert_eq!(codes(&plan), nothing());
+        let applying = Applying {
+            spec: Arc::new(project.spec.clone()),
+            graph: Arc::new(project.graph.clone()),
+            catalog: Arc::new(project.catalog.clone()),
+            plan,
+            reality: Reality::new(),
+            handles: Default::default(),
+            resources: project.resources(),
+            world: project.world(CancellationToken::new()),
+            journal: Journal::begin(project.place.clone(), state, SystemClock.now(), watch)
+                .unwrap(),
+            parallelism: 4,
+            confirmed: options.confirmed.clone(),
+        };
+        let apply = std::panic::AssertUnwindSafe(apply(applying));
+        futures_util::FutureExt::catch_unwind(apply).await.is_err()
+    };
+    for record in 1.. {
+        let project = project(journey());
+        project.cloud.lock().unwrap().failing.insert("close window".into());
+        project.applied().await;
+        let watch: Watch = Arc::new(move |now, number| {
+            assert!(!(now == Moment::After && number == record), "crash");
+        });
+        let died = destroyed(&project, Some(watch)).await;
+        assert!(!destroyed(&project, None).await);
+        let state = project.state();
+        assert!(state.resources.is_empty() && state.operations.is_empty(), "{record}: {state:?}");
+        assert!(project.cloud.lock().unwrap().things["thing"].is_empty(), "{record}");
+        assert_eq!(open(&project), nothing(), "{record}");
+        if !died {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stop_at_any_record_leaves_no_scope_open_and_nothing_undone_for_good() {
+    for record in (1..).step_by(3) {
+        let project = project(journey());
+        let (stop, reached) =
+            (CancellationToken::new(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+        let (cancel, seen) = (stop.clone(), Arc::clone(&reached));
+        let watch: Watch = Arc::new(move |now, number| {
+            if now == Moment::After && number == record {
+                seen.store(true, std::sync::atomic::Ordering::SeqCst);
+                cancel.cancel();
+            }
+        });
+        let outcome = project.apply(&Options::default(), Some(watch), stop).await.unwrap();
+        assert_eq!(open(&project), nothing(), "{record}: {:?}", outcome.held);
+        assert!(outcome.is_success() || outcome.interrupted, "{record}: {outcome:?}");
+        assert!(project.applied().await.is_success(), "{record}");
+        assert!(!plan(&project).await.has_changes(), "{record}");
+        if !reached.load(std::sync::atomic::Ordering::SeqCst) {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_release_cut_short_is_finished_by_the_next() {
+    for record in 1.. {
+        let project = project(journey());
+        still_running(&project, "restore");
+        project.applied().await;
+        let watch: Watch = Arc::new(move |now, number| {
+            assert!(!(now == Moment::Before && number == record), "crash");
+        });
+        let journal =
+            Journal::begin(project.place.clone(), project.state(), SystemClock.now(), Some(watch))
+                .unwrap();
+        let (resources, world) = (project.resources(), project.world(CancellationToken::new()));
+        let (spec, graph, catalog) = (&project.spec, &project.graph, &project.catalog);
+        let closing = release(spec, graph, catalog, &resources, &world, journal);
+        let died = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(closing))
+            .await
+            .is_err();
+        assert_eq!(released(&project).await.failed.len(), 0);
+        assert_eq!(
+            (open(&project), project.state().open_scopes().count()),
+            (nothing(), 0),
+            "{record}"
+        );
+        has_finished(&project, "restore");
+        assert!(work(&plan(&project).await).contains(&"dump Run".to_owned()), "{record}");
+        assert!(project.applied().await.is_success());
+        assert!(!plan(&project).await.has_changes());
+        if !died {
+            break;
+        }
+    }
+}
+
+/// Wide, as a fleet of databases is; what one costs must not grow with the others.
+#[tokio::test]
+async fn a_thousand_resources_side_by_side_are_done_in_seconds() {
+    let mut all = vec![block("w", "mem.window", &[("name", "w")], &[])];
+    for number in 0..500 {
+        let (thing, job) = (format!("t{number:03}"), format!("j{number:03}"));
+        all.push(block(&thing, "mem.thing", &[("name", thing.as_str())], &[]));
+        all.push(block(&job, "mem.job", &[], &["w", &thing]));
+    }
+    let project = project(all);
+    let begun = std::time::Instant::now();
+    assert!(project.applied().await.is_success());
+    let applied = begun.elapsed();
+    assert!(!plan(&project).await.has_changes());
+    let planned = begun.elapsed() - applied;
+    assert!(begun.elapsed().as_secs() < 60, "applied in {applied:?}, planned in {planned:?}");
+    println!("applied in {applied:?}, planned in {planned:?}");
+}
