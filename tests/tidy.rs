@@ -27,7 +27,6 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Files over the limit when the rule came, with their lines then: they may shrink, never grow.
 const LARGE: &[(&str, usize)] = &[
-    ("engine/src/apply/act.rs", 700),
     ("engine/tests/memory/mod.rs", 560),
     ("providers/postgres/src/dump/preflight.rs", 520),
     ("providers/sandbox/tests/s3.rs", 600),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "each test program uses its own part")]
 mod memory;
 
 use std::panic::AssertUnwindSafe;

@@ -1,0 +1,246 @@
+//! Effects on resources: an intent before, the outcome after, and tries in between.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::{Acting, Ended, Stop, without_secrets};
+use crate::apply::walk::failure;
+use crate::apply::{FIRST_PAUSE, TRIES};
+use crate::cx::Cx;
+use crate::event::Event;
+use crate::fault::{Class, Fault};
+use crate::info::Kind;
+use crate::plan::{Action, Answer, Ask, Change};
+use crate::resource::{self, Done, Intent, Remembered, Verb};
+use crate::spec::OnExists;
+use crate::state::{Entry, Operation, Outcome, Record};
+use crate::tree::Tree;
+
+impl Acting {
+    pub(super) async fn effect(
+        &self,
+        change: &Change,
+        verb: Verb,
+        word: &'static str,
+    ) -> Result<Ended, Stop> {
+        let cx = self.cx(word);
+        let (mut want, expanded) =
+            self.want(true).await.map_err(|fault| self.reported(&cx, fault))?;
+        if verb == Verb::Update {
+            self.leave_ignored(&mut want);
+        }
+        if change.action == Action::Create {
+            self.must_not_exist(&cx, &want).await.map_err(|fault| self.reported(&cx, fault))?;
+        }
+        let operation =
+            self.applying.journal.with_state(|state| state.operations.get(&self.address).cloned());
+        let operation = operation.filter(|operation| operation.type_name == change.type_name);
+        let prior = operation.as_ref().map(|operation| operation.intent.clone());
+        let before = self.before(change);
+        // What is taken up was begun back then, and under what was so back then.
+        let (under, begun) = match &operation {
+            Some(operation) if change.takes_up => (operation.under.clone(), operation.intent.at),
+            _ => (self.under(&cx), cx.now()),
+        };
+        let intent = Intent {
+            verb,
+            inputs: want.storable(),
+            at: begun,
+            notes: prior.as_ref().map_or(Json::Null, |prior| prior.notes.clone()),
+            before: before.clone(),
+        };
+        let carried = !change.takes_up && !intent.notes.is_null();
+        let type_name = change.type_name.clone();
+        let operation =
+            Operation { type_name, intent, under: under.clone(), outcome: Outcome::Begun, carried };
+        let operation = Box::new(operation);
+        self.append(&Record::Intent { address: self.address.clone(), operation })?;
+        self.started(&cx, before.as_ref().map(|b| b.id.as_str()));
+        let result = self.try_act(&cx, change, verb, &want, before, prior).await;
+        match result {
+            Ok(done) => {
+                let entry = self.entry(change, &want, &done, expanded, Some(under));
+                self.append(&Record::Succeeded {
+                    address: self.address.clone(),
+                    entry: Box::new(entry),
+                })?;
+                let handle = self.handle(&done);
+                if let Some(fault) = self.broken_promise(change, &done) {
+                    let failure = failure(&self.address, &self.reported(&cx, fault));
+                    return Ok(Ended::Failed { failure, elsewhere: false, handle: Some(handle) });
+                }
+                self.succeeded(&cx, Some(&done.id));
+                Ok(Ended::Done { handle: Some(handle), action: Some(change.action) })
+            }
+            Err(fault) => {
+                let (address, message) = (self.address.clone(), fault.chain());
+                let record = match fault.class {
+                    Class::Unknown | Class::StillRunning => Record::Unknown { address, message },
+                    _ => Record::Failed { address, message },
+                };
+                self.append(&record)?;
+                Err(self.reported(&cx, fault).into())
+            }
+        }
+    }
+
+    /// Fields of `ignore_changes` as they are there, so that an update of others does not change them.
+    pub(super) fn leave_ignored(&self, want: &mut Tree) {
+        let (Some(block), Tree::Map(fields)) =
+            (self.applying.spec.resources.get(&self.address), want)
+        else {
+            return;
+        };
+        for name in &block.lifecycle.ignore_changes {
+            let live = [Ask::Read, Ask::Find].into_iter().find_map(|ask| {
+                match self.applying.reality.get(&(self.address.clone(), ask))? {
+                    Answer::Live(Some(live)) => live.fields.get(name).cloned(),
+                    _ => None,
+                }
+            });
+            let there = live.or_else(|| self.remembered()?.inputs.get(name).cloned());
+            if let (Some(field), Some(there)) = (fields.get_mut(name), there)
+                && is_plain(field)
+            {
+                *field = Tree::from_json(&there);
+            }
+        }
+    }
+
+    /// With `on_exists: fail`: what could not be looked for when planning is looked for now.
+    pub(super) async fn must_not_exist(&self, cx: &Cx, want: &Tree) -> Result<(), Fault> {
+        let block = self.applying.spec.resources.get(&self.address);
+        let looked = self.applying.reality.contains_key(&(self.address.clone(), Ask::Find));
+        let ours = self.applying.journal.with_state(|state| {
+            state.resources.contains_key(&self.address) || state.begun(&self.address).is_some()
+        });
+        if block.is_none_or(|block| block.on_exists != OnExists::Fail) || looked || ours {
+            return Ok(());
+        }
+        match self.resource.find(cx, want).await? {
+            None => Ok(()),
+            Some(found) => Err(Fault::failed(format!(
+                "`{}` exists already, as `{}`, and its `on_exists` is `fail`",
+                self.address, found.id
+            ))
+            .help(
+                "give it another name; or, if this is the one that is meant, leave `on_exists` out",
+            )),
+        }
+    }
+
+    pub(super) async fn try_act(
+        &self,
+        cx: &Cx,
+        change: &Change,
+        verb: Verb,
+        want: &Tree,
+        before: Option<Remembered>,
+        mut prior: Option<Intent>,
+    ) -> Result<Done<Tree>, Fault> {
+        let mut pause = FIRST_PAUSE;
+        for tried in 1.. {
+            let change = resource::Change {
+                verb,
+                want: want.clone(),
+                before: before.clone(),
+                fields: change.fields.iter().map(|field| field.name.clone()).collect(),
+                prior: prior.clone(),
+                confirmed: self.applying.confirmed.clone(),
+            };
+            match self.resource.act(cx, change).await {
+                // With its intent before it, an act looks for what became of the last try before it tries again.
+                Err(fault) if may_try_again(&fault) && tried < TRIES => {
+                    let after = match fault.class {
+                        Class::Retry { after: Some(after) } => after,
+                        _ => pause,
+                    };
+                    self.retrying(cx, &fault, after);
+                    if cx.sleep(after).await.is_err() {
+                        return Err(fault);
+                    }
+                    pause *= 2;
+                    prior = self.applying.journal.with_state(|state| {
+                        state.operations.get(&self.address).map(|op| op.intent.clone())
+                    });
+                }
+                ended => return ended,
+            }
+        }
+        Err(Fault::bug("counted past the last try"))
+    }
+
+    pub(super) fn retrying(&self, cx: &Cx, fault: &Fault, after: Duration) {
+        let address = self.address.clone();
+        cx.world.sink.event(Event::Retrying { address, message: fault.chain(), after });
+    }
+
+    /// What is there now: as remembered, or as it was found when planning.
+    pub(super) fn before(&self, change: &Change) -> Option<Remembered> {
+        let found = self.around.own.as_ref().and_then(|handle| {
+            let info = self.info.as_ref()?;
+            let id = handle.id.clone()?;
+            let attrs = without_secrets(info, &Tree::Map(handle.attrs.clone()));
+            Some(Remembered { id, attrs, inputs: Json::Null, memory: Json::Null })
+        });
+        match (self.remembered(), found) {
+            (Some(remembered), Some(found)) if change.kind == Kind::Managed => {
+                Some(Remembered { id: found.id, attrs: found.attrs, ..remembered })
+            }
+            (Some(remembered), _) => Some(remembered),
+            (None, found) => found,
+        }
+    }
+
+    pub(super) async fn delete(&self) -> Result<Ended, Stop> {
+        let cx = self.cx("destroying");
+        let Some(entry) =
+            self.applying.journal.with_state(|state| state.resources.get(&self.address).cloned())
+        else {
+            return Ok(Ended::Done { handle: None, action: None });
+        };
+        let Entry { remembered, type_name, .. } = entry;
+        let inputs = remembered.inputs.clone();
+        let intent = Intent {
+            verb: Verb::Delete,
+            inputs,
+            at: cx.now(),
+            notes: Json::Null,
+            before: Some(remembered.clone()),
+        };
+        let under = self.under(&cx);
+        let operation =
+            Operation { type_name, intent, under, outcome: Outcome::Begun, carried: false };
+        let operation = Box::new(operation);
+        self.append(&Record::Intent { address: self.address.clone(), operation })?;
+        self.started(&cx, Some(&remembered.id));
+        match self.resource.delete(&cx, &remembered).await {
+            Ok(()) => {
+                self.append(&Record::Forgot { address: self.address.clone() })?;
+                self.succeeded(&cx, None);
+                Ok(Ended::Done { handle: None, action: Some(Action::Delete) })
+            }
+            Err(fault) => {
+                let (address, message) = (self.address.clone(), fault.chain());
+                self.append(&Record::Failed { address, message })?;
+                Err(self.reported(&cx, fault).into())
+            }
+        }
+    }
+}
+
+/// Whether what is remembered of a value is all of it: secrets are masked there, whole resources known by identity.
+fn is_plain(tree: &Tree) -> bool {
+    match tree {
+        Tree::Secret(_) | Tree::Resource(_) | Tree::Unknown => false,
+        Tree::List(items) => items.iter().all(is_plain),
+        Tree::Map(map) => map.values().all(is_plain),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => true,
+    }
+}
+
+/// Whether the same may be tried again in a moment: it passes, or nobody can tell whether it happened.
+pub(super) fn may_try_again(fault: &Fault) -> bool {
+    matches!(fault.class, Class::Retry { .. } | Class::Unknown)
+}

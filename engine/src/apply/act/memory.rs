@@ -1,0 +1,114 @@
+//! What is written down of an act: entries, circumstances, and whether the plan was kept.
+
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use super::{Acting, without_secrets};
+use crate::address::Address;
+use crate::apply::walk::dependencies;
+use crate::cx::Cx;
+use crate::fault::Fault;
+use crate::info::{FieldRole, Kind};
+use crate::plan::{Answer, Ask, Change};
+use crate::resource::{Done, Remembered};
+use crate::state::file::StateError;
+use crate::state::{DoneUnder, Entry, Expanded, Record};
+use crate::tree::{Handle, Tree};
+
+impl Acting {
+    /// The run label and the epochs of the windows above, as of now.
+    pub(super) fn under(&self, cx: &Cx) -> DoneUnder {
+        let epochs = self.applying.journal.with_state(|state| {
+            // One that is not open, because nothing directly under it has work, vouches for nothing.
+            let epoch = |window: &Address| {
+                let scope = state.scopes.get(window).filter(|scope| scope.is_open())?;
+                Some((window.clone(), scope.epoch))
+            };
+            self.around.windows.iter().filter_map(epoch).collect()
+        });
+        DoneUnder { run: self.applying.spec.run.clone(), at: cx.now(), epochs }
+    }
+
+    pub(super) fn entry(
+        &self,
+        change: &Change,
+        want: &Tree,
+        done: &Done<Tree>,
+        expanded: Option<IndexMap<String, Json>>,
+        under: Option<DoneUnder>,
+    ) -> Entry {
+        let block = self.applying.spec.resources.get(&self.address);
+        let traits = self.info.as_ref().map(|info| info.traits);
+        let on_remove = block.and_then(|block| block.on_remove);
+        let run = self.applying.spec.run.clone();
+        Entry {
+            type_name: change.type_name.clone(),
+            kind: change.kind,
+            remembered: Remembered {
+                id: done.id.clone(),
+                inputs: want.storable(),
+                attrs: self.info.as_ref().map_or(Json::Null, |i| without_secrets(i, &done.attrs)),
+                memory: done.memory.clone(),
+            },
+            dependencies: dependencies(&self.applying, &self.address),
+            on_remove: on_remove
+                .or(traits.map(|t| t.on_remove))
+                .unwrap_or(crate::info::OnRemove::Keep),
+            prevent_destroy: block.is_some_and(|block| block.lifecycle.prevent_destroy),
+            expanded: expanded.map(|fields| Expanded { run, fields }),
+            done: under.filter(|_| change.kind == Kind::Run),
+        }
+    }
+
+    pub(super) fn handle(&self, done: &Done<Tree>) -> Handle {
+        let attrs = match &done.attrs {
+            Tree::Map(map) => map.clone(),
+            _ => IndexMap::new(),
+        };
+        Handle { address: self.address.clone(), id: Some(done.id.clone()), attrs }
+    }
+
+    /// What was shown must be what came about, wherever an attribute repeats a field.
+    pub(super) fn broken_promise(&self, change: &Change, done: &Done<Tree>) -> Option<Fault> {
+        let info = self.info.as_ref().filter(|info| info.kind == Kind::Managed)?;
+        for field in &change.fields {
+            let plain = !matches!(
+                info.role(&field.name),
+                FieldRole::Volatile | FieldRole::Guard | FieldRole::CreationOnly
+            );
+            let (Some(planned), Some(came)) = (&field.after, done.attrs.get(&field.name)) else {
+                continue;
+            };
+            let refers = planned.get("$address").is_some();
+            if plain
+                && !refers
+                && !field.sensitive
+                && came.storable() != *planned
+                && !planned.is_null()
+            {
+                let came = came.storable();
+                return Some(Fault::bug(format!(
+                    "`{}` planned `{}` as {planned} for `{}` and brought about {came}",
+                    info.name, field.name, self.address
+                )));
+            }
+        }
+        None
+    }
+
+    pub(super) fn write_down(
+        &self,
+        want: &Tree,
+        done: &Done<Tree>,
+        under: Option<DoneUnder>,
+    ) -> Result<(), StateError> {
+        let Some(change) = self.applying.plan.changes.get(&self.address) else { return Ok(()) };
+        let key = (self.address.clone(), Ask::Expand);
+        let expanded = match self.applying.reality.get(&key) {
+            Some(Answer::Expanded(expanded)) => expanded.clone(),
+            _ => None,
+        };
+        let entry = Box::new(self.entry(change, want, done, expanded, under));
+        self.append(&Record::Succeeded { address: self.address.clone(), entry })
+    }
+}

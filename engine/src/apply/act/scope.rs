@@ -1,0 +1,100 @@
+//! Scopes: opened with what closing needs written down first, closed with nothing but that.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::effect::may_try_again;
+use super::{Acting, Ended, Stop};
+use crate::apply::{FIRST_PAUSE, TRIES, closing};
+use crate::cx::Cx;
+use crate::fault::{Class, Fault};
+use crate::resource::{Done, Intent, Verb};
+use crate::state::{Record, ScopeStatus};
+use crate::tree::Tree;
+
+impl Acting {
+    pub(super) async fn open(&self) -> Result<Ended, Stop> {
+        let cx = self.cx("opening");
+        let (want, _) = self.want(false).await?;
+        let Some(scope) = self.applying.plan.scopes.get(&self.address) else {
+            return Err(Fault::bug("an opening that is not planned").into());
+        };
+        let prior = self.applying.journal.with_state(|state| {
+            let known = state.scopes.get(&self.address).filter(|scope| scope.is_open());
+            known.map(|scope| scope.intent.clone())
+        });
+        let intent = Intent {
+            verb: Verb::Open,
+            inputs: want.storable(),
+            at: prior.as_ref().map_or_else(|| cx.now(), |prior| prior.at),
+            notes: prior.as_ref().map_or(Json::Null, |prior| prior.notes.clone()),
+            before: None,
+        };
+        self.append(&Record::Opening {
+            address: self.address.clone(),
+            type_name: scope.type_name.clone(),
+            epoch: scope.epoch,
+            intent: Box::new(intent),
+        })?;
+        self.started(&cx, None);
+        match self.try_open(&cx, &want, prior).await {
+            Ok(done) => {
+                self.succeeded(&cx, Some(&done.id));
+                Ok(Ended::Done { handle: Some(self.handle(&done)), action: None })
+            }
+            Err(fault) => {
+                let (address, message) = (self.address.clone(), fault.chain());
+                self.append(&Record::NotOpened { address, message })?;
+                Err(self.reported(&cx, fault).into())
+            }
+        }
+    }
+
+    async fn try_open(
+        &self,
+        cx: &Cx,
+        want: &Tree,
+        mut prior: Option<Intent>,
+    ) -> Result<Done<Tree>, Fault> {
+        let mut pause: Duration = FIRST_PAUSE;
+        for tried in 1.. {
+            match self.resource.open(cx, want, prior.as_ref()).await {
+                Err(fault) if may_try_again(&fault) && tried < TRIES => {
+                    let after = match fault.class {
+                        Class::Retry { after: Some(after) } => after,
+                        _ => pause,
+                    };
+                    self.retrying(cx, &fault, after);
+                    if cx.sleep(after).await.is_err() {
+                        return Err(fault);
+                    }
+                    pause *= 2;
+                    prior = self.applying.journal.with_state(|state| {
+                        state.scopes.get(&self.address).map(|scope| scope.intent.clone())
+                    });
+                }
+                ended => return ended,
+            }
+        }
+        Err(Fault::bug("counted past the last try"))
+    }
+
+    pub(super) async fn close(&self) -> Result<Ended, Stop> {
+        let cx = self.cx("closing");
+        let scope =
+            self.applying.journal.with_state(|state| state.scopes.get(&self.address).cloned());
+        let Some(scope) =
+            scope.filter(|scope| !matches!(scope.status, ScopeStatus::Released { .. }))
+        else {
+            return Ok(Ended::Done { handle: None, action: None });
+        };
+        closing::close(&self.applying, &cx, self.resource.as_ref(), &scope, self.around.complete)
+            .await
+            .map(|()| Ended::Done { handle: None, action: None })
+            .map_err(|stop| match stop {
+                closing::Stop::Fault(fault) => Stop::Fault(fault),
+                closing::Stop::Journal(cause) => Stop::Journal(cause),
+            })
+    }
+}
