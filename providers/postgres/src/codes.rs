@@ -66,8 +66,9 @@ pub const CODES: &[(&str, &str, &str)] = &[
     (
         "PGF1110",
         "What the target gets in another form, or not at all",
-        "Grants, publications, subscriptions and event triggers are left out of the dump, because the target lacks their \
-         roles or rights; owners become the restoring role. Set up on the target what you still need.",
+        "Grants, publications and subscriptions are left out of the dump, because the target lacks their roles or rights; \
+         event triggers are in it, and the target refuses them; owners become the restoring role. Rights of functions that \
+         were taken from everybody come back. Set up on the target what you still need.",
     ),
     (
         "PGF1111",
