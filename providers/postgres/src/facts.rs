@@ -44,6 +44,8 @@ pub struct Facts {
     pub event_triggers: i64,
     /// Objects with rights granted to others than their owner.
     pub granted: i64,
+    /// Functions that not everybody may run.
+    pub closed_functions: i64,
     /// Roles that own something here, other than the one that asks.
     pub other_owners: Vec<String>,
     pub prepared_transactions: i64,
@@ -78,7 +80,12 @@ select current_database()::text, current_setting('server_version'), pg_database_
           from user_relations where relkind = 'r' and relrowsecurity
             and row_security_active(oid) order by 1 limit 10) as t),
        (select count(*) from pg_stat_activity where datname = current_database()
-          and backend_type = 'client backend' and xact_start < now() - interval '1 hour')
+          and backend_type = 'client backend' and xact_start < now() - interval '1 hour'),
+       (select count(*) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+          where p.proacl is not null and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
+            and not exists (select from aclexplode(p.proacl) a where a.grantee = 0 and a.privilege_type = 'EXECUTE')
+            and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid
+                              and e.deptype = 'e'))
 from pg_database d where d.datname = current_database()";
 
 /// Relations of users: not the system's, not an extension's, not what providers put into every database.
@@ -137,6 +144,7 @@ impl Facts {
             unreadable: row.get(16),
             hidden_rows: row.get(17),
             long_transactions: row.get(18),
+            closed_functions: row.get(19),
         })
     }
 }
