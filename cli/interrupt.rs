@@ -2,10 +2,8 @@
 
 use tokio_util::sync::CancellationToken;
 
-/// A token that the first SIGINT or SIGTERM cancels.
-pub(crate) fn watch() -> CancellationToken {
-    let token = CancellationToken::new();
-    let cancel = token.clone();
+/// From now on the first SIGINT or SIGTERM cancels `cancel`. Before, while nothing is changed, it simply ends.
+pub(crate) fn watch(cancel: CancellationToken) {
     tokio::spawn(async move {
         if next().await.is_err() {
             return;
@@ -18,7 +16,6 @@ pub(crate) fn watch() -> CancellationToken {
             std::process::exit(130);
         }
     });
-    token
 }
 
 async fn next() -> std::io::Result<()> {

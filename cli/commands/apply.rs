@@ -31,7 +31,7 @@ pub(super) async fn run(
     view::summary::leftovers(&state);
     let options = project.options(planning, &state)?;
     let resources = project.connect(&state)?;
-    let cancel = interrupt::watch();
+    let cancel = CancellationToken::new();
     let sink = sink(common);
     let world = project.world(&state, Arc::clone(&sink), cancel.clone());
     let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
@@ -56,7 +56,7 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     saved.fits(&state)?;
     let options = project.options(&saved.planning, &state)?;
     let resources = project.connect(&state)?;
-    let (sink, cancel) = (sink(common), interrupt::watch());
+    let (sink, cancel) = (sink(common), CancellationToken::new());
     let world = project.world(&state, Arc::clone(&sink), cancel.clone());
     let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
     saved.still_holds(&draft.plan)?;
@@ -118,6 +118,7 @@ pub(super) async fn carry_out(
     sink: Arc<dyn Sink>,
     cancel: CancellationToken,
 ) -> Result<Outcome, Stop> {
+    interrupt::watch(cancel.clone());
     let world = project.world(&state, sink, cancel);
     let journal =
         Journal::begin(project.place.clone(), state, SystemClock.now(), kill_point(project))?;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use pgferry_engine::plan::destroy::destroy;
 use pgferry_engine::plan::{Draft, Reality};
+use tokio_util::sync::CancellationToken;
 
 use super::apply::{approve, carry_out, ended, sink};
 use crate::arguments::{Common, Planning};
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
-use crate::{interrupt, view};
+use crate::view;
 
 pub(super) async fn run(
     common: &Common,
@@ -31,7 +32,7 @@ pub(super) async fn run(
     }
     approve("Do you really want to destroy and forget all this?", auto_approve)?;
     let draft = Draft { plan, handles: BTreeMap::new(), questions: Vec::new() };
-    let (sink, cancel) = (Arc::clone(&sink(common)), interrupt::watch());
+    let (sink, cancel) = (Arc::clone(&sink(common)), CancellationToken::new());
     let reality = Reality::new();
     let outcome =
         carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel)

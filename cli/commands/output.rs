@@ -8,11 +8,12 @@ use pgferry_engine::event::Silent;
 use pgferry_engine::plan::Options;
 use pgferry_engine::tree::{Handle, KNOWN_AFTER_APPLY, Tree};
 use serde_json::{Map, Value as Json, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::arguments::Common;
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
-use crate::{interrupt, view};
+use crate::view;
 
 pub(super) async fn run(common: &Common, name: Option<&str>, reveal: bool) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
@@ -20,7 +21,7 @@ pub(super) async fn run(common: &Common, name: Option<&str>, reveal: bool) -> Re
     let options = Options::default();
     let handles = if reveal {
         let resources = project.connect(&state)?;
-        let world = project.world(&state, Arc::new(Silent), interrupt::watch());
+        let world = project.world(&state, Arc::new(Silent), CancellationToken::new());
         project.plan(&state, &options, &resources, &world).await?.0.handles
     } else {
         let reality = pgferry_engine::plan::Reality::new();

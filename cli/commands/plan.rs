@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use pgferry_engine::event::Silent;
 use pgferry_engine::plan::Plan;
+use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Common, Planning};
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
 use crate::saved::Saved;
-use crate::{interrupt, view};
+use crate::view;
 
 pub(super) async fn run(
     common: &Common,
@@ -65,7 +66,7 @@ async fn made(
     view::summary::leftovers(&state);
     let options = pgferry_engine::plan::Options { preflight, ..project.options(planning, &state)? };
     let resources = project.connect(&state)?;
-    let world = project.world(&state, Arc::new(Silent), interrupt::watch());
+    let world = project.world(&state, Arc::new(Silent), CancellationToken::new());
     let (draft, _) = project.plan(&state, &options, &resources, &world).await?;
     Ok((project, draft.plan))
 }
