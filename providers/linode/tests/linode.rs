@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../../heroku/tests/stage/mod.rs"]
 mod stage;
 
 use pgferry_engine::fault::Class;
