@@ -264,3 +264,19 @@ async fn a_window_that_did_not_open_is_no_broken_promise_later() {
     let plan = project.plan(&Options::default()).await;
     assert!(!plan.has_changes(), "{:?}", plan.changes);
 }
+
+#[tokio::test]
+async fn a_key_and_a_window_do_not_wait_for_each_other() {
+    // The job is behind the window only through what is made already, and its key has no other use.
+    let project = project(vec![
+        block("window", "mem.window", &[("name", "w")], &[]),
+        block("key", "mem.key", &[("name", "k")], &[]),
+        block("made", "mem.thing", &[("name", "m")], &["window"]),
+        block("job", "mem.job", &[], &["key", "made"]),
+    ]);
+    project.cloud.lock().unwrap().failing.insert("job".into());
+    assert_eq!(project.applied().await.failed.len(), 1);
+    let outcome = project.applied().await;
+    assert!(outcome.is_success(), "{outcome:?}");
+    assert!(!project.plan(&Options::default()).await.has_changes());
+}
