@@ -322,11 +322,6 @@ pub const CODES: &[Code] = &[
     ),
 ];
 
-/// The entry of `code`, in any case.
-pub fn explain(code: &str) -> Option<&'static Code> {
-    CODES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(code))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,7 +329,5 @@ mod tests {
     #[test]
     fn codes_are_in_order_and_unique() {
         assert!(CODES.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert_eq!(explain("pgf0125").map(|code| code.1), Some("resources wait for each other"));
-        assert_eq!(explain("PGF9999"), None);
     }
 }
