@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use pgferry_engine::cx::{Clock, NoNotes, SystemClock, World};
+use pgferry_engine::cx::{Clock, NoNotes, SystemClock, World, no_rereading};
 use pgferry_engine::diag::Diagnostic;
 use pgferry_engine::event::Sink;
 use pgferry_engine::graph::Graph;
@@ -157,6 +157,7 @@ impl Project {
             migration: self.spec.name.clone(),
             run: self.spec.run.clone(),
             intent: Arc::new(move |address| operations.get(address).map(|op| op.intent.clone())),
+            reread: no_rereading(),
             remembered: Arc::new(move |address, type_name| {
                 graph
                     .ancestors(address)

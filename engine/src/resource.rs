@@ -203,7 +203,8 @@ pub trait Resource: Send + Sync + 'static {
         async { Err(Fault::bug(format!("`{}` cannot be opened", Self::TYPE))) }
     }
 
-    /// Closes a scope with nothing but what was noted (`intent.notes`). Already closed is success.
+    /// Closes a scope with nothing but what was noted (`intent.notes`), maybe in another process. Already closed is
+    /// success. A secret it needs cannot be noted: [`Cx::reread`] reads the resource anew that has it.
     fn close(&self, _cx: &Cx, _intent: &Intent) -> impl Future<Output = Result<(), Fault>> + Send {
         async { Ok(()) }
     }

@@ -1,6 +1,7 @@
 //! Whether and how a scope is closed, in an apply and by `release`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::walk::Walk;
@@ -10,6 +11,7 @@ use crate::cx::{Cx, World};
 use crate::event::Event;
 use crate::fault::{Class, Fault};
 use crate::graph::Graph;
+use crate::handles::{Handles, rereading};
 use crate::info::{Catalog, Kind};
 use crate::plan::ScopeAction;
 use crate::refresh::Resources;
@@ -170,7 +172,8 @@ async fn close_one(
     }
 }
 
-/// Closes every open scope, without a plan: the notes hold all that is needed.
+/// Closes every open scope, without a plan: the notes hold all that is needed, but for what no file may hold, which
+/// is read anew.
 ///
 /// Scopes are closed in reverse address order. What was done under them in this epoch counts as incomplete, unless it
 /// was held after all of it had succeeded, or all that the spec puts there is done.
@@ -178,13 +181,24 @@ async fn close_one(
 /// # Errors
 /// The journal or the state cannot be written. A scope that cannot be closed is in the outcome.
 pub async fn release(
-    spec: &Spec,
-    graph: &Graph,
-    catalog: &Catalog,
+    spec: &Arc<Spec>,
+    graph: &Arc<Graph>,
+    catalog: &Arc<Catalog>,
     resources: &Resources,
     world: &World,
     journal: Journal,
 ) -> Result<Outcome, StateError> {
+    let known = journal.clone();
+    let world = rereading(Handles {
+        spec: Arc::clone(spec),
+        graph: Arc::clone(graph),
+        catalog: Arc::clone(catalog),
+        resources: resources.clone(),
+        known: Arc::new(move |address| {
+            known.with_state(|state| state.resources.get(address).cloned())
+        }),
+        world: world.clone(),
+    });
     let mut outcome = Outcome::default();
     let state = journal.state();
     let open: Vec<_> = state.open_scopes().map(|(a, s)| (a.clone(), s.clone())).collect();

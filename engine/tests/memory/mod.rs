@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use indexmap::IndexMap;
 use pgferry_engine::address::Address;
 use pgferry_engine::apply::{Applying, Outcome, apply};
-use pgferry_engine::cx::{Clock, Cx, NoNotes, SystemClock, World};
+use pgferry_engine::cx::{Clock, Cx, NoNotes, SystemClock, World, no_rereading};
 use pgferry_engine::diag::Span;
 use pgferry_engine::event::Silent;
 use pgferry_engine::fault::{Class, Fault};
@@ -26,6 +26,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
+
+mod scopes;
+
+use scopes::{Freeze, Key, Window};
 
 /// What exists in the small cloud, and everything that was done to it.
 #[derive(Default)]
@@ -56,8 +60,6 @@ pub(crate) fn cloud() -> Shared {
 pub(crate) struct Lookup(Shared);
 pub(crate) struct Thing(Shared);
 pub(crate) struct Job(Shared);
-pub(crate) struct Window(Shared);
-pub(crate) struct Key(Shared);
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct LookupSpec {
@@ -228,81 +230,6 @@ impl Resource for Job {
     }
 }
 
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct WindowSpec {
-    pub(crate) name: String,
-    #[serde(default)]
-    #[allow(dead_code)]
-    pub(crate) on_success: Option<String>,
-    #[serde(default)]
-    #[allow(dead_code)]
-    pub(crate) on_failure: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct ScopeAttrs {
-    token: Secret,
-}
-
-fn open(cloud: &Shared, cx: &Cx, name: &str) -> Result<Done<ScopeAttrs>, Fault> {
-    cx.note(json!({"name": name}))?;
-    fails(cloud, cx)?;
-    let mut cloud = cloud.lock().unwrap();
-    cloud.open.insert(name.to_owned());
-    cloud.log.push(format!("open {}", cx.address));
-    let attrs = ScopeAttrs { token: Secret::new(format!("token-of-{name}")) };
-    Ok(Done { id: name.to_owned(), attrs, memory: Json::Null })
-}
-
-fn close(cloud: &Shared, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
-    let mut cloud = cloud.lock().unwrap();
-    if cloud.failing.remove(&format!("close {}", cx.address)) {
-        return Err(Fault::failed(format!("closing `{}` was made to fail", cx.address)));
-    }
-    if let Some(name) = intent.notes["name"].as_str() {
-        cloud.open.remove(name);
-    }
-    cloud.log.push(format!("close {}", cx.address));
-    Ok(())
-}
-
-impl Resource for Window {
-    const TYPE: &'static str = "mem.window";
-    const KIND: Kind = Kind::Scoped;
-    const TRAITS: Traits = Traits { epoch: true, ..Traits::DEFAULT };
-    type Spec = WindowSpec;
-    type Attrs = ScopeAttrs;
-    async fn open(
-        &self,
-        cx: &Cx,
-        want: WindowSpec,
-        _: Option<&Intent>,
-    ) -> Result<Done<ScopeAttrs>, Fault> {
-        open(&self.0, cx, &want.name)
-    }
-    async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
-        close(&self.0, cx, intent)
-    }
-}
-
-impl Resource for Key {
-    const TYPE: &'static str = "mem.key";
-    const KIND: Kind = Kind::Scoped;
-    type Spec = WindowSpec;
-    type Attrs = ScopeAttrs;
-    async fn open(
-        &self,
-        cx: &Cx,
-        want: WindowSpec,
-        _: Option<&Intent>,
-    ) -> Result<Done<ScopeAttrs>, Fault> {
-        open(&self.0, cx, &want.name)
-    }
-    async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
-        close(&self.0, cx, intent)
-    }
-}
-
 fn fails(cloud: &Shared, cx: &Cx) -> Result<(), Fault> {
     if cloud.lock().unwrap().failing.remove(cx.address.as_str()) {
         return Err(Fault::failed(format!("`{}` was made to fail", cx.address)));
@@ -403,6 +330,7 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
                     info::<Job>(),
                     info::<Window>(),
                     info::<Key>(),
+                    info::<Freeze>(),
                 ],
             }],
         },
@@ -466,6 +394,7 @@ impl Project {
         resources.insert(Job::TYPE.into(), Arc::new(Job(cloud())));
         resources.insert(Window::TYPE.into(), Arc::new(Window(cloud())));
         resources.insert(Key::TYPE.into(), Arc::new(Key(cloud())));
+        resources.insert(Freeze::TYPE.into(), Arc::new(Freeze(cloud())));
         resources
     }
 
@@ -483,6 +412,7 @@ impl Project {
             run: self.spec.run.clone(),
             remembered: Arc::new(|_, _| Vec::new()),
             intent: Arc::new(|_| None),
+            reread: no_rereading(),
         }
     }
 

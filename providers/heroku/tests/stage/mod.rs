@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
 use pgferry_engine::address::Address;
-use pgferry_engine::cx::{Cx, Notes, SystemClock, World};
+use pgferry_engine::cx::{Cx, Notes, SystemClock, World, no_rereading};
 use pgferry_engine::event::{Event, Sink};
 use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::{AnyResource, Change, Done, Intent, Provider, Remembered, Verb};
@@ -102,6 +102,7 @@ impl Stage {
             run: "r".into(),
             remembered: Arc::new(|_, _| Vec::new()),
             intent: Arc::new(move |address| intents.lock().unwrap().get(address.as_str()).cloned()),
+            reread: no_rereading(),
         };
         Cx::new(world, Address::new(address), "creating")
     }
