@@ -27,7 +27,7 @@ pub struct Live<A> {
     /// What others may refer to. Secrets are in it, read live.
     pub attrs: A,
     /// Spec fields as reality has them, normalised to the spelling of a spec; those that cannot be read are left
-    /// out and then not compared.
+    /// out and then not compared. In place of a secret stands the mask if it is what is wanted, else any other text.
     pub fields: IndexMap<String, Json>,
 }
 

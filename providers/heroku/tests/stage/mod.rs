@@ -166,6 +166,13 @@ impl Stage {
         request.send().await.unwrap().json().await.unwrap()
     }
 
+    pub async fn patch(&self, path: &str, body: &Json) {
+        let url = format!("{}{path}", self.env["HEROKU_HOST"]);
+        let request = reqwest::Client::new().patch(url).bearer_auth(&self.env["HEROKU_API_KEY"]);
+        let request = request.header("accept", "application/vnd.heroku+json; version=3").json(body);
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
     /// Nothing that was heard or noted holds a secret.
     pub fn kept_secrets(&self) {
         let mut all = self.heard.0.lock().unwrap().join("\n");
