@@ -82,9 +82,9 @@ async fn finish(
             carry_out(project, common, state, draft, reality, resources, options, sink, cancel);
         return Ok(told(project, &outcome.await?, common));
     }
-    if project.place.beside(".journal").exists() {
+    if project.store.read_journal()?.is_some() {
         // A run that was cut short at its very end left it; its records belong into the state.
-        Journal::begin(project.place.clone(), state, SystemClock.now(), None)?.finish()?;
+        Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?.finish()?;
     }
     let outcome = Outcome { handles: draft.handles, ..Outcome::default() };
     Ok(told(project, &outcome, common))
@@ -121,7 +121,7 @@ pub(super) async fn carry_out(
     interrupt::watch(cancel.clone());
     let world = project.world(&state, sink, cancel);
     let journal =
-        Journal::begin(project.place.clone(), state, SystemClock.now(), kill_point(project))?;
+        Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), kill_point(project))?;
     let applying = Applying {
         spec: Arc::clone(&project.spec),
         graph: Arc::clone(&project.graph),

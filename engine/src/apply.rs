@@ -14,7 +14,7 @@ use crate::info::Catalog;
 use crate::plan::{Action, Counts, Plan, Reality};
 use crate::refresh::Resources;
 use crate::spec::Spec;
-use crate::state::file::StateError;
+use crate::state::StateError;
 use crate::state::journal::Journal;
 use crate::tree::Handle;
 

@@ -16,10 +16,15 @@ use crate::graph::Graph;
 use crate::info::{Kind, OnRemove};
 use crate::resource::{Intent, Remembered, Verb};
 
+mod error;
 pub mod file;
+pub mod format;
 pub mod journal;
 mod redacted;
 pub(crate) mod rename;
+pub mod store;
+
+pub use error::StateError;
 
 /// The format this build writes. Older ones load for ever; newer ones are refused.
 pub const FORMAT: u32 = 1;

@@ -17,7 +17,7 @@ use crate::info::{Kind, TypeInfo};
 use crate::plan::{Action, Answer, Ask, StepKind};
 use crate::resource::{AnyResource, Done, Remembered, Settled, Verb};
 use crate::state::Record;
-use crate::state::file::StateError;
+use crate::state::StateError;
 use crate::state::journal::Durability;
 use crate::tree::{Handle, Tree};
 

@@ -15,7 +15,7 @@ use crate::info::Kind;
 use crate::plan::{Action, Keeping, StepKind};
 use crate::plan::{Answer, Ask};
 use crate::resource::{Remembered, Verb};
-use crate::state::file::StateError;
+use crate::state::StateError;
 use crate::state::journal::{Durability, Journal};
 use crate::state::{Entry, Expanded, Record};
 

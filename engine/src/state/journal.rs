@@ -3,27 +3,16 @@
 //! The state is the journal's fold. A torn last line, which only a crash leaves, was followed by no effect and is
 //! dropped. Cost per line does not depend on the size of the state.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::file::{StateError, StateFile};
-use super::{Record, State};
+pub use super::store::Durability;
+use super::store::{Lines, Store, load, save};
+use super::{Record, State, StateError};
 use crate::address::Address;
 use crate::cx::Notes;
 use crate::fault::Fault;
-
-/// Whether a record must be on disk before the caller goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Before an external effect, and after it.
-    Synced,
-    /// Results without an external effect; on disk with the next synced record or at the end.
-    Batched,
-}
 
 /// Called with the number of a record (from 1, `Begin` not counted) just before and just after it is durable, so that
 /// a test can end the process there.
@@ -40,11 +29,11 @@ pub enum Moment {
 #[derive(Clone)]
 pub struct Journal {
     inner: Arc<Mutex<Inner>>,
-    place: StateFile,
+    store: Arc<dyn Store>,
 }
 
 struct Inner {
-    file: File,
+    lines: Box<dyn Lines>,
     state: State,
     written: u64,
     watch: Option<Watch>,
@@ -56,18 +45,11 @@ struct Inner {
 ///
 /// # Errors
 /// Either file is damaged, or they do not belong together.
-pub fn recover(place: &StateFile) -> Result<Option<State>, StateError> {
-    let saved = place.load()?;
-    let path = place.beside(".journal");
-    let text = match fs::read(&path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(saved),
-        Err(source) => {
-            let path = path.display().to_string();
-            return Err(StateError::Io { doing: "reading the journal", path, source });
-        }
-    };
-    let wrong = |why: String| StateError::Journal { path: place.path().display().to_string(), why };
+pub fn recover(store: &dyn Store) -> Result<Option<State>, StateError> {
+    let saved = load(store)?;
+    let Some(bytes) = store.read_journal()? else { return Ok(saved) };
+    let text = String::from_utf8_lossy(&bytes);
+    let wrong = |why: String| StateError::Journal { path: store.name(), why };
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let mut records = whole.lines().enumerate().map(|(number, line)| {
         serde_json::from_str::<Record>(line)
@@ -110,39 +92,24 @@ impl Journal {
     /// # Errors
     /// The folder cannot be written to; nothing was done yet.
     pub fn begin(
-        place: StateFile,
+        store: Arc<dyn Store>,
         mut state: State,
         at: Timestamp,
         watch: Option<Watch>,
     ) -> Result<Self, StateError> {
-        let path = place.beside(".journal");
-        if path.exists() {
+        if store.read_journal()?.is_some() {
             state.serial += 1;
-            place.save(&state)?;
+            save(store.as_ref(), &state)?;
         }
-        let io = |doing| {
-            let path = path.display().to_string();
-            move |source| StateError::Io { doing, path, source }
-        };
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(io("making the folder of the journal"))?;
-        }
-        let file = options.open(&path).map_err(io("opening the journal"))?;
-        // The name of a new file is durable only with its folder.
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-        File::open(folder.unwrap_or(std::path::Path::new(".")))
-            .and_then(|folder| folder.sync_all())
-            .map_err(io("opening the journal"))?;
+        let lines = store.begin_journal()?;
         let begin = Record::Begin {
             lineage: state.lineage.clone(),
             serial: state.serial,
             name: state.name.clone(),
             at,
         };
-        let inner = Inner { file, state, written: 0, watch: None, broken: false };
-        let journal = Self { inner: Arc::new(Mutex::new(inner)), place };
+        let inner = Inner { lines, state, written: 0, watch: None, broken: false };
+        let journal = Self { inner: Arc::new(Mutex::new(inner)), store };
         journal.append(&begin, Durability::Synced)?;
         let mut inner = journal.lock();
         inner.written = 0;
@@ -161,8 +128,7 @@ impl Journal {
     /// The disk refuses it, or it does not follow from what came before: stop before the effect.
     pub fn append(&self, record: &Record, durability: Durability) -> Result<(), StateError> {
         let mut inner = self.lock();
-        let path = || self.place.beside(".journal").display().to_string();
-        let wrong = |why: String| StateError::Journal { path: path(), why };
+        let wrong = |why: String| StateError::Journal { path: self.store.name(), why };
         if inner.broken {
             return Err(wrong("an earlier line could not be written".to_owned()));
         }
@@ -176,13 +142,9 @@ impl Journal {
         if let Some(watch) = &inner.watch {
             watch(Moment::Before, number);
         }
-        let io = |source| StateError::Io { doing: "writing the journal", path: path(), source };
-        let mut written = inner.file.write_all(line.as_bytes());
-        if durability == Durability::Synced {
-            written = written.and_then(|()| inner.file.sync_data());
-        }
+        let written = inner.lines.append(line.as_bytes(), durability);
         inner.broken = written.is_err();
-        written.map_err(io)?;
+        written?;
         inner.written = number;
         if let Some(watch) = &inner.watch {
             watch(Moment::After, number);
@@ -208,13 +170,9 @@ impl Journal {
         let mut inner = self.lock();
         if inner.written > 0 {
             inner.state.serial += 1;
-            self.place.save(&inner.state)?;
+            save(self.store.as_ref(), &inner.state)?;
         }
-        let path = self.place.beside(".journal");
-        fs::remove_file(&path).map_err(|source| {
-            let path = path.display().to_string();
-            StateError::Io { doing: "removing the journal", path, source }
-        })?;
+        self.store.remove_journal()?;
         Ok(inner.state.clone())
     }
 }

@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::info::{FieldRole, Kind};
 use crate::plan::{Answer, Ask, Change};
 use crate::resource::{Done, Remembered};
-use crate::state::file::StateError;
+use crate::state::StateError;
 use crate::state::{DoneUnder, Entry, Expanded, Record};
 use crate::tree::{Handle, Tree};
 
