@@ -99,11 +99,13 @@ impl Project {
     }
 
     /// The state with what a crashed run left folded in, or a new one. Changes no file.
-    pub(crate) fn state(&self) -> Result<State, Stop> {
-        Ok(match journal::recover(self.store.as_ref())? {
+    ///
+    /// Shared, because it may be large, and the planning looks into it from several sides.
+    pub(crate) fn state(&self) -> Result<Arc<State>, Stop> {
+        Ok(Arc::new(match journal::recover(self.store.as_ref())? {
             Some(state) => state,
             None => State::new(&self.spec.name, lineage()?),
-        })
+        }))
     }
 
     /// Takes the lock for `purpose`.
@@ -136,13 +138,11 @@ impl Project {
     /// The world that resources see.
     pub(crate) fn world(
         &self,
-        state: &State,
+        state: &Arc<State>,
         sink: Arc<dyn Sink>,
         cancel: CancellationToken,
     ) -> World {
-        let (remembered, graph) = (state.resources.clone(), Arc::clone(&self.graph));
-        let operations = state.operations.clone();
-        World {
+        let world = World {
             clock: Arc::new(SystemClock),
             sink,
             notes: Arc::new(NoNotes),
@@ -153,21 +153,10 @@ impl Project {
             lineage: state.lineage.clone(),
             migration: self.spec.name.clone(),
             run: self.spec.run.clone(),
-            intent: Arc::new(move |address| operations.get(address).map(|op| op.intent.clone())),
-            remembered: Arc::new(move |address, type_name| {
-                graph
-                    .ancestors(address)
-                    .into_iter()
-                    .filter_map(|ancestor| {
-                        let entry = remembered.get(&ancestor)?;
-                        Some((ancestor, entry.remembered.clone(), entry.type_name == type_name))
-                    })
-                    .filter_map(|(ancestor, remembered, fits)| {
-                        fits.then_some((ancestor, remembered))
-                    })
-                    .collect()
-            }),
-        }
+            intent: Arc::new(|_| None),
+            remembered: Arc::new(|_, _| Vec::new()),
+        };
+        world.recalling(state, &self.graph)
     }
 
     /// Looks at reality and plans.

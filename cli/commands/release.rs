@@ -22,6 +22,7 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
     }
     let resources = project.connect(&state)?;
     let world = project.world(&state, super::apply::sink(common), CancellationToken::new());
+    let state = Arc::unwrap_or_clone(state);
     let journal = Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?;
     let outcome =
         release(&project.spec, &project.graph, &project.catalog, &resources, &world, journal)

@@ -154,7 +154,7 @@ fn full_state() -> State {
         Record::Succeeded { address: address("dump[\"eu\"]"), entry: entry("run", Some(&under)) },
         Record::Succeeded { address: address("value"), entry: entry("managed", None) },
     ] {
-        state.fold(&record).expect("follows from what was before");
+        state.fold(record).expect("follows from what was before");
     }
     state
 }
