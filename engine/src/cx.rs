@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::address::Address;
 use crate::event::{Event, Progress, Sink};
 use crate::fault::{Class, Fault};
+use crate::graph::Graph;
 use crate::resource::{Intent, Remembered};
+use crate::state::State;
 use crate::state::rename::BEGUN_AS;
 use crate::tree::Handle;
 
@@ -97,11 +99,30 @@ pub struct World {
 
 /// Reads the resource at an address: what it is now, secrets included. `None`: it is not in the spec, or not there.
 pub type Reread =
-    Arc<dyn Fn(Address) -> BoxFuture<'static, Result<Option<Handle>, Fault>> + Send + Sync>;
+    Arc<dyn Fn(Address) -> BoxFuture<'static, Result<Option<Arc<Handle>>, Fault>> + Send + Sync>;
 
 /// Reads nothing; where nothing is carried out.
 pub fn no_rereading() -> Reread {
     Arc::new(|_| Box::pin(std::future::ready(Ok(None))))
+}
+
+impl World {
+    /// With `state` to recall: what planning is done against.
+    #[must_use]
+    pub fn recalling(self, state: &Arc<State>, graph: &Arc<Graph>) -> Self {
+        let (begun, known, graph) = (Arc::clone(state), Arc::clone(state), Arc::clone(graph));
+        Self {
+            intent: Arc::new(move |address| begun.begun(address).cloned()),
+            remembered: Arc::new(move |address, name| known.recall(&graph, address, name)),
+            ..self
+        }
+    }
+
+    /// With nothing to recall, so that a state handed out for planning is its owner's again.
+    #[must_use]
+    pub fn forgetful(self) -> Self {
+        Self { intent: Arc::new(|_| None), remembered: Arc::new(|_, _| Vec::new()), ..self }
+    }
 }
 
 /// Asks the state for what an unfinished act was begun with, and its notes.
@@ -199,7 +220,7 @@ impl Cx {
     ///
     /// # Errors
     /// It could not be read; a retry is safe.
-    pub async fn reread(&self, address: &Address) -> Result<Option<Handle>, Fault> {
+    pub async fn reread(&self, address: &Address) -> Result<Option<Arc<Handle>>, Fault> {
         (self.world.reread)(address.clone()).await
     }
 

@@ -40,7 +40,7 @@ impl Handles {
     ///
     /// # Errors
     /// Something on the way could not be read. Nothing was changed, so a retry is always safe.
-    pub async fn of(&self, address: &Address) -> Result<Option<Handle>, Fault> {
+    pub async fn of(&self, address: &Address) -> Result<Option<Arc<Handle>>, Fault> {
         let mut needed = BTreeSet::new();
         let mut next = vec![address.clone()];
         while let Some(address) = next.pop() {
@@ -75,12 +75,9 @@ impl Handles {
     }
 
     /// The fields as written, with `found` put in.
-    fn written(&self, address: &Address, found: &BTreeMap<Address, Handle>) -> Option<Tree> {
+    fn written(&self, address: &Address, found: &BTreeMap<Address, Arc<Handle>>) -> Option<Tree> {
         let block = self.spec.resources.get(address)?;
-        let resolve = |address: &Address| match found.get(address) {
-            Some(handle) => Tree::Resource(Box::new(handle.clone())),
-            None => Tree::Unknown,
-        };
+        let resolve = |address: &Address| found.get(address);
         let fields = block.fields.iter();
         let mut fields: IndexMap<String, Tree> =
             fields.map(|(name, field)| (name.clone(), field.evaluate(&resolve))).collect();
@@ -91,8 +88,8 @@ impl Handles {
     async fn read(
         &self,
         address: &Address,
-        found: &BTreeMap<Address, Handle>,
-    ) -> Result<Option<Handle>, Fault> {
+        found: &BTreeMap<Address, Arc<Handle>>,
+    ) -> Result<Option<Arc<Handle>>, Fault> {
         let Some(want) = self.written(address, found) else { return Ok(None) };
         let Some(block) = self.spec.resources.get(address) else { return Ok(None) };
         let (Some(info), Some(resource)) =
@@ -122,7 +119,7 @@ impl Handles {
             Tree::Map(attrs) => attrs,
             _ => IndexMap::new(),
         };
-        Ok(Some(Handle { address: address.clone(), id: Some(id), attrs }))
+        Ok(Some(Arc::new(Handle { address: address.clone(), id: Some(id), attrs })))
     }
 
     /// Not stopped by Ctrl-C: who closes a scope has to finish.
@@ -139,7 +136,7 @@ impl Handles {
 /// A world in which a resource can read others anew.
 pub(crate) fn rereading(handles: Handles) -> World {
     let world = handles.world.clone();
-    let reread = move |address: Address| -> BoxFuture<'static, Result<Option<Handle>, Fault>> {
+    let reread = move |address: Address| -> BoxFuture<'static, Result<Option<Arc<Handle>>, Fault>> {
         let handles = handles.clone();
         Box::pin(async move { handles.of(&address).await })
     };

@@ -60,7 +60,8 @@ async fn released(project: &Project) -> Outcome {
 }
 
 async fn released_under(project: &Project, watch: Option<Watch>) -> Outcome {
-    let journal = Journal::begin(project.place.clone(), project.state(), SystemClock.now(), watch);
+    let journal =
+        Journal::begin(Arc::new(project.place.clone()), project.state(), SystemClock.now(), watch);
     let world = project.world(CancellationToken::new());
     let (spec, graph) = (Arc::new(project.spec.clone()), Arc::new(project.graph.clone()));
     let catalog = Arc::new(project.catalog.clone());

@@ -46,7 +46,7 @@ fn later(stage: &Stage, database: &str) -> Cx {
     let Tree::Resource(handle) = stage.handle("source", database) else { unreachable!() };
     cx.world.reread = Arc::new(move |address| {
         assert_eq!(address.as_str(), "source");
-        Box::pin(std::future::ready(Ok(Some((*handle).clone()))))
+        Box::pin(std::future::ready(Ok(Some(Arc::clone(&handle)))))
     });
     cx
 }
@@ -212,7 +212,7 @@ async fn whom_it_would_not_reach_is_said_before() {
     let mut url = url::Url::parse(url.expose()).unwrap();
     url.set_username("app").unwrap();
     url.set_password(Some("secret-of-the-app")).unwrap();
-    handle.attrs.insert("url".into(), Tree::Secret(Secret::new(url.as_str())));
+    Arc::make_mut(&mut handle).attrs.insert("url".into(), Tree::Secret(Secret::new(url.as_str())));
     let want = spec(vec![("database", Tree::Resource(handle))]);
     let facts = AnyResource::inspect(&Freeze, &stage.cx("freeze"), &want, None).await.unwrap();
     let found = AnyResource::judge(&Freeze, &want, &facts.unwrap(), &[]);

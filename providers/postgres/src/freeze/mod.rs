@@ -199,7 +199,7 @@ async fn still_there(cx: &Cx, intent: &Intent, former: &Former) -> Result<Endpoi
         let now = handle.id.as_deref().unwrap_or("unknown");
         return Err(elsewhere(&address, former, &format!("another one, with the id `{now}`")));
     }
-    endpoint(Some(&Tree::Resource(Box::new(handle)))).ok_or_else(|| {
+    endpoint(Some(&Tree::Resource(handle))).ok_or_else(|| {
         Fault::failed(format!("`{address}` does not say how to connect to it"))
             .help(by_hand(&address, former))
     })
