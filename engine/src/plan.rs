@@ -44,6 +44,9 @@ pub struct Plan {
     /// What the state is to know of resources that are otherwise left alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub keeping: BTreeMap<Address, Keeping>,
+    /// Staging that is removed once it has served, and the runs that it waits for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removals: BTreeMap<Address, Vec<Address>>,
     /// Scopes that will be opened, taken over or closed.
     pub scopes: BTreeMap<Address, ScopeChange>,
     pub findings: Vec<Located>,
@@ -168,6 +171,8 @@ pub enum StepKind {
     Close,
     Delete,
     Forget,
+    /// Staging that has served goes.
+    Remove,
 }
 
 impl Plan {
@@ -176,6 +181,7 @@ impl Plan {
         !self.scopes.is_empty()
             || !self.moved.is_empty()
             || !self.keeping.is_empty()
+            || !self.removals.is_empty()
             || self.changes.values().any(|change| change.action.is_work())
     }
 
@@ -186,7 +192,7 @@ impl Plan {
 
     /// Resources to add, change, destroy, import, in Terraform's sense: managed and run resources are counted.
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+        let mut counts = Counts { destroy: self.removals.len(), ..Counts::default() };
         for change in self.changes.values() {
             match change.action {
                 Action::Create | Action::Run => counts.add += 1,

@@ -192,6 +192,17 @@ pub trait Resource: Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Removes staging that has served, with what is still at hand: the key it was made with is open. Already gone is
+    /// success, and half gone no hindrance.
+    fn remove_after_use(
+        &self,
+        cx: &Cx,
+        _want: Self::Spec,
+        remembered: &Remembered,
+    ) -> impl Future<Output = Result<(), Fault>> + Send {
+        self.delete(cx, remembered)
+    }
+
     /// Opens a scope. `prior` is the intent of an opening found half-done or still open after a crash: adopt it.
     /// What `close` needs goes to the journal by [`Cx::note`] before the first change.
     fn open(
@@ -264,6 +275,12 @@ pub trait AnyResource: Send + Sync {
     fn delete<'a>(
         &'a self,
         cx: &'a Cx,
+        remembered: &'a Remembered,
+    ) -> BoxFuture<'a, Result<(), Fault>>;
+    fn remove_after_use<'a>(
+        &'a self,
+        cx: &'a Cx,
+        want: &'a Tree,
         remembered: &'a Remembered,
     ) -> BoxFuture<'a, Result<(), Fault>>;
     fn open<'a>(
@@ -365,6 +382,16 @@ impl<R: Resource> AnyResource for R {
         remembered: &'a Remembered,
     ) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(Resource::delete(self, cx, remembered))
+    }
+    fn remove_after_use<'a>(
+        &'a self,
+        cx: &'a Cx,
+        want: &'a Tree,
+        remembered: &'a Remembered,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            Resource::remove_after_use(self, cx, decode(R::TYPE, want)?, remembered).await
+        })
     }
     fn open<'a>(
         &'a self,

@@ -69,9 +69,21 @@ pub struct Entry {
     /// Fields written out from something else (`like`), and the run in which that was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expanded: Option<Expanded>,
+    /// Of staging with `after_use: remove`: that its removal was begun, or done. What is remembered stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<Removal>,
     /// Of runs: when and under what it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<DoneUnder>,
+}
+
+/// How far something is with being removed after use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Removal {
+    /// It may be there still, in part or whole.
+    Begun,
+    Done,
 }
 
 /// The plain fields that stand for a field such as `like`.
@@ -182,6 +194,8 @@ pub enum Record {
     Unknown { address: Address, message: String },
     /// No longer remembered.
     Forgot { address: Address },
+    /// Before and after staging is removed that has served.
+    Removal { address: Address, removal: Removal },
     /// Known by other addresses from here on; from the former to the present one.
     Renamed { moves: BTreeMap<Address, Address> },
     /// Before a scope is opened.
@@ -266,6 +280,10 @@ impl State {
             Record::Forgot { address } => {
                 self.resources.remove(&address);
                 self.operations.remove(&address);
+            }
+            Record::Removal { address, removal } => {
+                let entry = self.resources.get_mut(&address);
+                entry.ok_or_else(|| illegal("removal", &address))?.removal = Some(removal);
             }
             Record::Renamed { moves } => self.rename(&moves)?,
             Record::Opening { address, type_name, epoch, intent } => {

@@ -23,6 +23,7 @@ use crate::tree::{Handle, Tree};
 
 mod effect;
 mod memory;
+mod removal;
 mod scope;
 
 /// How a step ended.
@@ -112,6 +113,7 @@ pub(super) async fn act(applying: Arc<Applying>, index: usize, around: Surroundi
         StepKind::Close => acting.close().await,
         StepKind::Delete => acting.delete().await,
         StepKind::Act => acting.change().await,
+        StepKind::Remove => acting.remove_after_use().await,
         StepKind::Pass | StepKind::Forget => Ok(Ended::Done { handle: None, action: None }),
     };
     match result {

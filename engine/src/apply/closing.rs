@@ -34,8 +34,11 @@ impl Walk {
     pub(super) fn everything_under_is_done(&self, scope: &Address) -> bool {
         let Applying { spec, graph, catalog, journal, .. } = &*self.applying;
         let below = journal.with_state(|state| under(scope, graph, state));
-        let failed = self.outcome.failed.iter().any(|failure| below.contains(&failure.address));
-        let skipped = self.outcome.skipped.iter().any(|address| below.contains(address));
+        // What only was not removed after use has served all the same.
+        let counts =
+            |address: &Address| below.contains(address) && !self.unremoved.contains(address);
+        let failed = self.outcome.failed.iter().any(|failure| counts(&failure.address));
+        let skipped = self.outcome.skipped.iter().any(counts);
         !failed && !skipped && journal.with_state(|state| all_done(&below, spec, catalog, state))
     }
 

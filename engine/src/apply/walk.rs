@@ -45,6 +45,8 @@ pub(super) struct Walk {
     /// Operations that go on elsewhere or whose outcome is not known.
     pub(super) elsewhere: BTreeSet<Address>,
     pub(super) outcome: Outcome,
+    /// Done, and still there against the plan.
+    pub(super) unremoved: BTreeSet<Address>,
     /// Every window and freeze of the spec, with all that is under it.
     windows: Vec<(Address, BTreeSet<Address>)>,
     /// How many of its `after` are not over yet, per step.
@@ -85,6 +87,7 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
         status: vec![Status::Waiting; steps.len()],
         elsewhere,
         outcome: Outcome::default(),
+        unremoved: BTreeSet::new(),
         ready: BTreeSet::new(),
         lingering: BTreeSet::new(),
         next,
@@ -145,8 +148,12 @@ impl Walk {
         let closing = matches!(step.what, StepKind::Close);
         let blocked = step.after.iter().any(|first| self.status[*first] != Status::Succeeded);
         if !closing && (blocked || self.applying.world.cancel.is_cancelled()) {
-            if own {
+            // Where what it served has failed, nobody expects staging to go.
+            if own || (step.what == StepKind::Remove && !blocked) {
                 self.outcome.skipped.push(step.address.clone());
+            }
+            if step.what == StepKind::Remove {
+                self.unremoved.insert(step.address.clone());
             }
             self.over(index, Status::Skipped);
             return Ok(());
@@ -207,7 +214,9 @@ impl Walk {
             Ended::Failed { failure, elsewhere, handle } => {
                 self.remember(handle);
                 let journal = &self.applying.journal;
-                if elsewhere {
+                if what == StepKind::Remove {
+                    self.unremoved.insert(address);
+                } else if elsewhere {
                     self.elsewhere.insert(address);
                 } else if what == StepKind::Act
                     && !journal.with_state(|state| state.may_be_running(&address))
@@ -385,6 +394,7 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
                 on_remove: info.traits.on_remove,
                 prevent_destroy: false,
                 expanded: None,
+                removal: None,
                 done: None,
             },
             (Ask::Expand, Answer::Expanded(fields), Kind::Managed) => {

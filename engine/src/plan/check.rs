@@ -39,6 +39,35 @@ pub fn violations(plan: &Plan, graph: &Graph) -> Vec<String> {
             }
         }
     }
+    for (address, runs) in &plan.removals {
+        let stays = plan.changes.get(address).is_some_and(|change| {
+            matches!(change.kind, Kind::Managed | Kind::Run)
+                && !matches!(change.action, Action::Delete | Action::Forget)
+        });
+        let Some(remove) = position(address, StepKind::Remove).filter(|_| stays) else {
+            found.push(format!("`{address}` is to be removed after use and is not"));
+            continue;
+        };
+        let below = graph.descendants(address);
+        if runs.is_empty() || !runs.iter().all(|run| below.contains(run)) {
+            found.push(format!("`{address}` would be removed without having served"));
+        }
+        let mut first = Vec::from_iter(position(address, StepKind::Act));
+        for dependent in &below {
+            first.extend(
+                [StepKind::Act, StepKind::Remove].iter().filter_map(|k| position(dependent, *k)),
+            );
+        }
+        let needs = graph.dependencies.get(address).into_iter().flatten();
+        first.extend(needs.filter_map(|scope| position(scope, StepKind::Open)));
+        if !first.iter().all(|first| before[remove].contains(first)) {
+            found.push(format!("`{address}` may be removed before it has served"));
+        }
+    }
+    let removes = plan.steps.iter().filter(|step| step.what == StepKind::Remove);
+    if removes.count() != plan.removals.len() {
+        found.push("something is removed after use that nobody asked for".to_owned());
+    }
     for (scope, change) in &plan.scopes {
         let Some(close) = position(scope, StepKind::Close) else {
             found.push(format!("`{scope}` is opened and never closed"));

@@ -25,6 +25,7 @@ use crate::tree::{Handle, Tree};
 mod managed;
 mod rest;
 mod runs;
+mod staging;
 
 /// Everything a plan follows from, besides reality.
 pub struct Input<'a> {
@@ -75,6 +76,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         reality,
         handles: BTreeMap::new(),
         changes: BTreeMap::new(),
+        removals: BTreeMap::new(),
         scopes: BTreeMap::new(),
         findings: moves.findings,
         questions: Vec::new(),
@@ -88,10 +90,12 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         drafting.visit(address);
     }
     drafting.removed_blocks();
+    drafting.find_removals();
     drafting.scopes();
     drafting.lost_data();
     let keeping = drafting.keeping();
-    let Drafting { changes, scopes, mut findings, questions, handles, deferred, .. } = drafting;
+    let Drafting { changes, removals, scopes, mut findings, questions, handles, deferred, .. } =
+        drafting;
     findings.sort_by(|a, b| {
         (a.finding.severity, &a.address, &a.finding.code).cmp(&(
             b.finding.severity,
@@ -99,7 +103,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
             &b.finding.code,
         ))
     });
-    let steps = steps::steps(input, &changes, &scopes, &deferred);
+    let steps = steps::steps(input, &changes, &removals, &scopes, &deferred);
     let plan = Plan {
         name: input.spec.name.clone(),
         run: input.spec.run.clone(),
@@ -110,6 +114,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         changes,
         moved: moves.moves.into_iter().map(|(from, to)| (to, from)).collect(),
         keeping,
+        removals,
         scopes,
         findings,
         steps,
@@ -122,6 +127,7 @@ struct Drafting<'a> {
     reality: &'a Reality,
     handles: BTreeMap<Address, Arc<Handle>>,
     changes: BTreeMap<Address, Change>,
+    removals: BTreeMap<Address, Vec<Address>>,
     scopes: BTreeMap<Address, ScopeChange>,
     findings: Vec<Located>,
     questions: Vec<Question>,

@@ -28,6 +28,7 @@ use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
 mod scopes;
+mod staging;
 
 use scopes::{Freeze, Key, Window};
 
@@ -331,6 +332,9 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
                     info::<Window>(),
                     info::<Key>(),
                     info::<Freeze>(),
+                    info::<staging::Bucket>(),
+                    info::<staging::Dump>(),
+                    info::<staging::Restore>(),
                 ],
             }],
         },
@@ -395,6 +399,9 @@ impl Project {
         resources.insert(Window::TYPE.into(), Arc::new(Window(cloud())));
         resources.insert(Key::TYPE.into(), Arc::new(Key(cloud())));
         resources.insert(Freeze::TYPE.into(), Arc::new(Freeze(cloud())));
+        resources.insert(staging::Bucket::TYPE.into(), Arc::new(staging::Bucket(cloud())));
+        resources.insert(staging::Dump::TYPE.into(), Arc::new(staging::Dump(cloud())));
+        resources.insert(staging::Restore::TYPE.into(), Arc::new(staging::Restore(cloud())));
         resources
     }
 

@@ -56,6 +56,7 @@ impl Acting {
                 .unwrap_or(crate::info::OnRemove::Keep),
             prevent_destroy: block.is_some_and(|block| block.lifecycle.prevent_destroy),
             expanded: expanded.map(|fields| Expanded { run, fields }),
+            removal: None,
             done: under.filter(|_| change.kind == Kind::Run),
         }
     }

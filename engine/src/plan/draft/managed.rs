@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::super::compare::difference;
 use super::super::question::{Answer, Ask};
 use super::super::{Action, FieldChange, steps};
+use super::staging::NEEDED_AGAIN;
 use super::{Drafting, Wanted};
 use crate::address::Address;
 use crate::finding::Finding;
@@ -31,6 +32,12 @@ impl Drafting<'_> {
         }
         let entry = self.input.state.resources.get(address);
         let entry = entry.filter(|entry| entry.type_name == info.name);
+        if let Some(entry) = entry.filter(|_| self.is_used_up(address, info)) {
+            self.set_remembered(address, info, &entry.remembered);
+            let change = self.change(address, info, Action::NoOp, Vec::new());
+            change.notes.push("was removed after use".to_owned());
+            return;
+        }
         let remembered_live;
         // What has no effect outside is as it was remembered, but for secrets, which are not: those it tells anew.
         let by_heart = info.traits.internal && !wanted.tree.has_secret();
@@ -149,7 +156,11 @@ impl Drafting<'_> {
 
     /// Not there: made, or, if it is staging whose work is done, not missed.
     fn absent(&mut self, address: &Address, info: &TypeInfo, wanted: &Wanted, remembered: bool) {
-        if remembered && info.traits.staging && self.purpose_is_served(address) {
+        if remembered
+            && info.traits.staging
+            && self.purpose_is_served(address)
+            && !self.is_needed_again(address)
+        {
             if let Some(entry) = self.input.state.resources.get(address) {
                 self.set_remembered(address, info, &entry.remembered);
             }
@@ -158,7 +169,11 @@ impl Drafting<'_> {
             return;
         }
         self.set_unknown(address, info, &wanted.tree);
-        let reasons = if remembered { vec!["absent in reality".to_owned()] } else { Vec::new() };
+        let reason = match self.removal(address) {
+            Some(_) => NEEDED_AGAIN,
+            None => "absent in reality",
+        };
+        let reasons = if remembered { vec![reason.to_owned()] } else { Vec::new() };
         let fields = inputs(info, &wanted.tree);
         self.change(address, info, Action::Create, reasons).fields = fields;
         self.preflight(address, info, &wanted.tree);
