@@ -122,6 +122,9 @@ impl Saved {
                 moved.push(format!("`{address}` would be opened or closed otherwise"));
             }
         }
+        if self.plan.removals != now.removals {
+            moved.push("what is removed after use is not the same".to_owned());
+        }
         if moved.is_empty() {
             return Ok(());
         }

@@ -86,6 +86,12 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<Json> {
             line("planned_change", "info", message, json!({"change": change}))
         })
         .collect();
+    for address in plan.removals.keys() {
+        let Some(change) = plan.changes.get(address) else { continue };
+        let message = format!("{address}: Plan to delete, after use");
+        let change = json!({"resource": resource(change), "action": "delete", "reasons": ["`after_use` is `remove`"]});
+        lines.push(line("planned_change", "info", message, json!({"change": change})));
+    }
     for located in &plan.findings {
         use pgferry_engine::finding::Severity;
         let level = match located.finding.severity {
@@ -112,6 +118,7 @@ pub(crate) fn plan_document(plan: &Plan) -> Json {
         "errored": plan.errors().next().is_some(),
         "resource_changes": changes,
         "scopes": plan.scopes,
+        "removals": plan.removals,
         "findings": plan.findings,
     })
 }
