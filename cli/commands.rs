@@ -10,12 +10,14 @@ mod graph;
 mod output;
 mod plan;
 mod release;
+mod retire;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod schema;
 mod show;
 mod state;
 mod validate;
+mod verify;
 
 /// Runs the command that was typed.
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
@@ -41,6 +43,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
             destroy::run(&common, confirm, auto_approve).await
         }
         Command::Release => release::run(&common).await,
+        Command::Retire { address, confirm } => {
+            retire::run(&common, &address, confirm.as_deref()).await
+        }
+        Command::Verify => verify::run(&common).await,
         Command::Preflight { planning } => plan::preflight(&common, &planning).await,
         Command::Show { plan: Some(plan) } => show::saved(&common, &plan),
         Command::Show { plan: None } => show::run(&common),

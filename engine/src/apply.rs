@@ -20,9 +20,13 @@ use crate::tree::Handle;
 
 mod act;
 mod closing;
+mod prove;
+mod retire;
 mod walk;
 
 pub use closing::release;
+pub use prove::{proofs, prove};
+pub use retire::retire;
 
 /// Everything an apply works with.
 pub struct Applying {

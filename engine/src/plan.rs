@@ -19,6 +19,7 @@ pub mod destroy;
 pub mod draft;
 pub(crate) mod moves;
 pub mod question;
+pub mod retire;
 pub mod steps;
 
 pub use draft::{Draft, Input, Options, draft};

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::cx::Cx;
-use crate::fault::Fault;
+use crate::fault::{Class, Fault};
 use crate::finding::Finding;
 use crate::info::{Kind, Traits, TypeInfo};
 use crate::tree::Tree;
@@ -203,6 +203,23 @@ pub trait Resource: Send + Sync + 'static {
         self.delete(cx, remembered)
     }
 
+    /// Deletes for good what a lookup leads to, on a person's command: the source that a migration has left. `name` is
+    /// what the person calls it, and must be its name. Already gone is success.
+    fn retire(
+        &self,
+        _cx: &Cx,
+        _remembered: &Remembered,
+        _name: &str,
+    ) -> impl Future<Output = Result<(), Fault>> + Send {
+        async {
+            Err(Fault::new(
+                Class::Rejected,
+                format!("a `{}` cannot be retired by pgferry", Self::TYPE),
+            )
+            .help("delete it where it is hosted"))
+        }
+    }
+
     /// Opens a scope. `prior` is the intent of an opening found half-done or still open after a crash: adopt it.
     /// What `close` needs goes to the journal by [`Cx::note`] before the first change.
     fn open(
@@ -283,6 +300,12 @@ pub trait AnyResource: Send + Sync {
         want: &'a Tree,
         remembered: &'a Remembered,
     ) -> BoxFuture<'a, Result<(), Fault>>;
+    fn retire<'a>(
+        &'a self,
+        cx: &'a Cx,
+        remembered: &'a Remembered,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), Fault>>;
     fn open<'a>(
         &'a self,
         cx: &'a Cx,
@@ -294,8 +317,7 @@ pub trait AnyResource: Send + Sync {
 
 fn decode<T: DeserializeOwned>(type_name: &str, want: &Tree) -> Result<T, Fault> {
     want.to_typed().map_err(|cause| {
-        Fault::new(crate::fault::Class::Rejected, format!("reading the fields of a `{type_name}`"))
-            .because(cause)
+        Fault::new(Class::Rejected, format!("reading the fields of a `{type_name}`")).because(cause)
     })
 }
 
@@ -392,6 +414,14 @@ impl<R: Resource> AnyResource for R {
         Box::pin(async move {
             Resource::remove_after_use(self, cx, decode(R::TYPE, want)?, remembered).await
         })
+    }
+    fn retire<'a>(
+        &'a self,
+        cx: &'a Cx,
+        remembered: &'a Remembered,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(Resource::retire(self, cx, remembered, name))
     }
     fn open<'a>(
         &'a self,

@@ -69,9 +69,14 @@ pub struct Entry {
     /// Fields written out from something else (`like`), and the run in which that was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expanded: Option<Expanded>,
-    /// Of staging with `after_use: remove`: that its removal was begun, or done. What is remembered stays.
+    /// Of staging with `after_use: remove`, and of a source that is retired: that its removal was begun, or done. What
+    /// is remembered stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
+    /// Of cutovers: when it was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub cut_over: Option<Timestamp>,
     /// Of runs: when and under what it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<DoneUnder>,
@@ -194,7 +199,7 @@ pub enum Record {
     Unknown { address: Address, message: String },
     /// No longer remembered.
     Forgot { address: Address },
-    /// Before and after staging is removed that has served.
+    /// Before and after staging is removed that has served, and a source that was left.
     Removal { address: Address, removal: Removal },
     /// Known by other addresses from here on; from the former to the present one.
     Renamed { moves: BTreeMap<Address, Address> },

@@ -395,6 +395,7 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
                 prevent_destroy: false,
                 expanded: None,
                 removal: None,
+                cut_over: None,
                 done: None,
             },
             (Ask::Expand, Answer::Expanded(fields), Kind::Managed) => {

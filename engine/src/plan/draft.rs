@@ -294,8 +294,14 @@ impl<'a> Drafting<'a> {
                 Action::NoOp
             }
             Some(Answer::Live(None)) => {
-                let finding = Finding::error("PGF0202", format!("`{address}` is not there"))
-                    .help("it is looked up, never made; check its fields and the account");
+                let (what, help) = match self.removal(address) {
+                    Some(_) => ("was retired, and is not there", "take out what still needs it"),
+                    None => (
+                        "is not there",
+                        "it is looked up, never made; check its fields and the account",
+                    ),
+                };
+                let finding = Finding::error("PGF0202", format!("`{address}` {what}")).help(help);
                 self.find(address, finding);
                 self.set_unknown(address, info, &wanted.tree);
                 Action::NoOp
@@ -401,7 +407,7 @@ impl<'a> Drafting<'a> {
 }
 
 /// Whether `json` mentions a whole resource, and with which id.
-fn mentions<'j>(json: &'j Json, found: &mut Vec<(&'j str, Option<&'j str>)>) {
+pub(crate) fn mentions<'j>(json: &'j Json, found: &mut Vec<(&'j str, Option<&'j str>)>) {
     match json {
         Json::Array(items) => items.iter().for_each(|item| mentions(item, found)),
         Json::Object(map) => match map.get("$address").and_then(Json::as_str) {

@@ -27,9 +27,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
+mod endings;
+mod lookup;
 mod scopes;
 mod staging;
 
+use lookup::Lookup;
 use scopes::{Freeze, Key, Window};
 
 /// What exists in the small cloud, and everything that was done to it.
@@ -58,48 +61,8 @@ pub(crate) fn cloud() -> Shared {
     shared
 }
 
-pub(crate) struct Lookup(Shared);
 pub(crate) struct Thing(Shared);
 pub(crate) struct Job(Shared);
-
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct LookupSpec {
-    #[schemars(extend("x-change" = "identity"))]
-    #[allow(dead_code)]
-    pub(crate) name: String,
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct LookupAttrs {
-    name: String,
-    size: u64,
-    url: Secret,
-}
-
-impl Resource for Lookup {
-    const TYPE: &'static str = "mem.lookup";
-    const KIND: Kind = Kind::Lookup;
-    type Spec = LookupSpec;
-    type Attrs = LookupAttrs;
-    async fn read(
-        &self,
-        cx: &Cx,
-        want: &Tree,
-        _: Option<&Remembered>,
-    ) -> Result<Option<Live<LookupAttrs>>, Fault> {
-        let name = want.get("name").and_then(Tree::as_text).unwrap_or_default().to_owned();
-        let mut cloud = self.0.lock().unwrap();
-        cloud.log.push(format!("look up {}", cx.address));
-        let Some(thing) = cloud.things["db"].get(&name) else { return Ok(None) };
-        let size = thing["size"].as_u64().unwrap_or(0);
-        let url = Secret::new(format!("postgres://u:secret-of-{name}@h/{name}"));
-        Ok(Some(Live {
-            id: name.clone(),
-            attrs: LookupAttrs { name, size, url },
-            fields: IndexMap::new(),
-        }))
-    }
-}
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct ThingSpec {
@@ -332,6 +295,8 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
                     info::<Window>(),
                     info::<Key>(),
                     info::<Freeze>(),
+                    info::<endings::Proof>(),
+                    info::<endings::Cutover>(),
                     info::<staging::Bucket>(),
                     info::<staging::Dump>(),
                     info::<staging::Restore>(),
@@ -399,6 +364,8 @@ impl Project {
         resources.insert(Window::TYPE.into(), Arc::new(Window(cloud())));
         resources.insert(Key::TYPE.into(), Arc::new(Key(cloud())));
         resources.insert(Freeze::TYPE.into(), Arc::new(Freeze(cloud())));
+        resources.insert(endings::Proof::TYPE.into(), Arc::new(endings::Proof(cloud())));
+        resources.insert(endings::Cutover::TYPE.into(), Arc::new(endings::Cutover(cloud())));
         resources.insert(staging::Bucket::TYPE.into(), Arc::new(staging::Bucket(cloud())));
         resources.insert(staging::Dump::TYPE.into(), Arc::new(staging::Dump(cloud())));
         resources.insert(staging::Restore::TYPE.into(), Arc::new(staging::Restore(cloud())));

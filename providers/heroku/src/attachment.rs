@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::finding::Finding;
-use pgferry_engine::info::Kind;
+use pgferry_engine::info::{Kind, Traits};
 use pgferry_engine::resource::{Change, Done, Intent, Live, Remembered, Resource, Settled};
 use pgferry_engine::tree::Tree;
 use schemars::JsonSchema;
@@ -175,6 +175,7 @@ impl Attachment {
 impl Resource for Attachment {
     const TYPE: &'static str = "heroku.attachment";
     const KIND: Kind = Kind::Managed;
+    const TRAITS: Traits = Traits { cutover: true, ..Traits::DEFAULT };
     type Spec = Spec;
     type Attrs = Attrs;
 

@@ -174,7 +174,7 @@ impl Config {
 impl Resource for Config {
     const TYPE: &'static str = "heroku.config";
     const KIND: Kind = Kind::Managed;
-    const TRAITS: Traits = Traits::DEFAULT;
+    const TRAITS: Traits = Traits { cutover: true, ..Traits::DEFAULT };
     type Spec = Spec;
     type Attrs = Attrs;
 

@@ -178,6 +178,10 @@ async fn whom_it_would_not_reach_is_said_before() {
     run("revoke app from current_user").await;
     let connected = app(&stage).await;
     assert_eq!(codes(&stage).await, ["PGF1332"]);
+    // Who may write nowhere needs no end.
+    run("revoke insert on public.written from app").await;
+    assert_eq!(codes(&stage).await, Vec::<String>::new());
+    run("grant insert on public.written to app").await;
     let refused = open(&stage, None).await.unwrap_err();
     assert_eq!(
         (refused.class, refused.message.as_str()),

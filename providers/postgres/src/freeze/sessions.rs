@@ -2,7 +2,8 @@
 //!
 //! A session keeps the settings that it began with, so who is connected must connect anew. A role may end sessions of
 //! roles whose rights it has, with `pg_signal_backend` those of all but superusers (PostgreSQL docs, "Server Signaling
-//! Functions"). Our own are read only by themselves and are left alone. Tested in `tests/freeze.rs`.
+//! Functions"). Our own are read only by themselves and are left alone; so is, where it must be, who may write to no
+//! table: a provider's watcher. Tested in `tests/freeze.rs`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// Who read the settings just before they changed may show itself only just after.
 const LOOKS: u32 = 2;
 
-/// Roles whose sessions are there and may not be ended by us.
+/// Roles that could go on writing: their sessions are there and may not be ended by us.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Left {
     pub(super) others: Vec<String>,
@@ -32,6 +33,8 @@ struct Other {
     role: String,
     superuser: bool,
     may_end: bool,
+    /// To any table.
+    may_write: bool,
 }
 
 /// Whose sessions could not be ended now.
@@ -105,7 +108,10 @@ async fn others(session: &Session) -> Result<Vec<Other>, Fault> {
     let statement = format!(
         "select a.pid, r.rolname::text, r.rolsuper,
                 (select rolsuper from pg_roles where rolname = current_user)
-                or (not r.rolsuper and (pg_has_role(r.oid, 'USAGE') {signal}))
+                or (not r.rolsuper and (pg_has_role(r.oid, 'USAGE') {signal})),
+                exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                        where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+                          and has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'))
          from pg_stat_activity a join pg_roles r on r.oid = a.usesysid
          where a.datname = current_database() and a.pid <> pg_backend_pid()
            and a.application_name is distinct from 'pgferry' {client}
@@ -120,6 +126,7 @@ async fn others(session: &Session) -> Result<Vec<Other>, Fault> {
         role: row.get(1),
         superuser: row.get(2),
         may_end: row.get(3),
+        may_write: row.get(4),
     };
     Ok(rows.iter().map(other).collect())
 }
@@ -127,7 +134,8 @@ async fn others(session: &Session) -> Result<Vec<Other>, Fault> {
 impl Left {
     fn of(there: &[Other]) -> Self {
         let roles = |superuser: bool| {
-            let beyond = there.iter().filter(|o| !o.may_end && o.superuser == superuser);
+            let beyond =
+                there.iter().filter(|o| !o.may_end && o.may_write && o.superuser == superuser);
             beyond.map(|o| o.role.clone()).collect::<BTreeSet<_>>().into_iter().collect()
         };
         Self { others: roles(false), superusers: roles(true) }
