@@ -300,6 +300,8 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
                     info::<staging::Bucket>(),
                     info::<staging::Dump>(),
                     info::<staging::Restore>(),
+                    info::<staging::Shelf>(),
+                    info::<staging::Parcel>(),
                 ],
             }],
         },
@@ -369,6 +371,8 @@ impl Project {
         resources.insert(staging::Bucket::TYPE.into(), Arc::new(staging::Bucket(cloud())));
         resources.insert(staging::Dump::TYPE.into(), Arc::new(staging::Dump(cloud())));
         resources.insert(staging::Restore::TYPE.into(), Arc::new(staging::Restore(cloud())));
+        resources.insert(staging::Shelf::TYPE.into(), Arc::new(staging::Shelf(cloud())));
+        resources.insert(staging::Parcel::TYPE.into(), Arc::new(staging::Parcel(cloud())));
         resources
     }
 

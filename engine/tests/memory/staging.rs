@@ -124,3 +124,83 @@ impl Resource for Restore {
         Ok(done("t"))
     }
 }
+
+/// A box by its name, and what is put into boxes or taken out of parcels: whatever `needs` names must be there.
+pub(crate) struct Shelf(pub(super) Shared);
+pub(crate) struct Parcel(pub(super) Shared);
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Needing {
+    #[schemars(extend("x-change" = "identity"))]
+    name: String,
+    #[serde(default)]
+    needs: Vec<String>,
+    #[serde(default)]
+    #[schemars(extend("x-change" = "volatile"))]
+    #[allow(dead_code)]
+    after_use: Option<String>,
+}
+
+fn store(cloud: &Shared, cx: &Cx, want: Needing) -> Result<Done<Attrs>, Fault> {
+    fails(cloud, cx)?;
+    let mut cloud = cloud.lock().unwrap();
+    let stored = cloud.things.entry("stored".into()).or_default();
+    if let Some(missing) = want.needs.iter().find(|needed| !stored.contains_key(*needed)) {
+        return Err(Fault::failed(format!("`{missing}` is not there")));
+    }
+    stored.insert(want.name.clone(), json!({}));
+    Ok(done(&want.name))
+}
+
+fn unstore(cloud: &Shared, known: &Remembered) -> Result<(), Fault> {
+    cloud.lock().unwrap().things.entry("stored".into()).or_default().remove(&known.id);
+    Ok(())
+}
+
+impl Resource for Shelf {
+    const TYPE: &'static str = "mem.shelf";
+    const KIND: Kind = Kind::Managed;
+    const TRAITS: Traits = STAGING;
+    type Spec = Needing;
+    type Attrs = Attrs;
+    async fn find(&self, cx: &Cx, want: &Tree) -> Result<Option<Live<Attrs>>, Fault> {
+        self.read(cx, want, None).await
+    }
+    async fn read(
+        &self,
+        _: &Cx,
+        want: &Tree,
+        _: Option<&Remembered>,
+    ) -> Result<Option<Live<Attrs>>, Fault> {
+        let name = want.get("name").and_then(Tree::as_text).unwrap_or_default();
+        let cloud = self.0.lock().unwrap();
+        let there = cloud.things.get("stored").is_some_and(|all| all.contains_key(name));
+        let Done { id, attrs, .. } = done(name);
+        Ok(there.then(|| Live { id, attrs, fields: IndexMap::new() }))
+    }
+    async fn act(&self, cx: &Cx, change: Change<Needing>) -> Result<Done<Attrs>, Fault> {
+        store(&self.0, cx, Needing { needs: Vec::new(), ..change.want })
+    }
+    async fn delete(&self, cx: &Cx, known: &Remembered) -> Result<(), Fault> {
+        fails(&self.0, cx)?;
+        unstore(&self.0, known)
+    }
+}
+
+impl Resource for Parcel {
+    const TYPE: &'static str = "mem.parcel";
+    const KIND: Kind = Kind::Run;
+    const TRAITS: Traits = STAGING;
+    type Spec = Needing;
+    type Attrs = Attrs;
+    async fn act(&self, cx: &Cx, change: Change<Needing>) -> Result<Done<Attrs>, Fault> {
+        store(&self.0, cx, change.want)
+    }
+    async fn settle(&self, _: &Cx, _: &Intent) -> Result<Settled<Attrs>, Fault> {
+        Ok(Settled::Not("it was cut short".to_owned()))
+    }
+    async fn delete(&self, cx: &Cx, known: &Remembered) -> Result<(), Fault> {
+        fails(&self.0, cx)?;
+        unstore(&self.0, known)
+    }
+}
