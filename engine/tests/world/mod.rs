@@ -164,7 +164,7 @@ pub(crate) struct World {
     pub(crate) shared: Shared,
     pub(crate) spec: Arc<Spec>,
     pub(crate) graph: Arc<Graph>,
-    catalog: Arc<Catalog>,
+    pub(crate) catalog: Arc<Catalog>,
     pub(crate) place: StateFile,
 }
 
@@ -299,6 +299,16 @@ impl World {
     fn input<'a>(&'a self, state: &'a State, options: &'a Options) -> Input<'a> {
         let Self { spec, graph, catalog, .. } = self;
         Input { spec, graph, catalog, state, options, now: self.shared.now() }
+    }
+
+    /// What the checker says of a plan for this world.
+    pub(crate) fn violations(&self, plan: &Plan, options: &Options) -> Vec<String> {
+        check::violations(plan, &self.input(&self.state(), options))
+    }
+
+    /// A plan to destroy.
+    pub(crate) fn destruction(&self, options: &Options) -> Plan {
+        destroy(&self.input(&self.state(), options))
     }
 
     async fn planned(&self, state: &State, options: &Options) -> (Draft, Reality) {

@@ -113,6 +113,10 @@ pub(super) struct ThingSpec {
     #[serde(default)]
     #[schemars(extend("x-change" = "creation_only"))]
     slow: Option<bool>,
+    /// Another thing that it is set on.
+    #[serde(default)]
+    #[allow(dead_code, reason = "which one it is shows in what is remembered")]
+    on: Option<Whole>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -151,7 +155,7 @@ async fn make(
     cx: &Cx,
     change: Change<ThingSpec>,
 ) -> Result<Done<ThingAttrs>, Fault> {
-    let ThingSpec { name, size, owner, slow } = change.want;
+    let ThingSpec { name, size, owner, slow, .. } = change.want;
     let there = world.look(|world| world.cloud.find(kind, &name).map(|(id, _)| id.clone()));
     let id = match there {
         Some(id) => id,
