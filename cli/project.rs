@@ -169,7 +169,7 @@ impl Project {
     ) -> Result<(Draft, Reality), Stop> {
         let input = self.input(state, options);
         let (draft, reality) = refresh(&input, resources, world).await?;
-        let broken = plan::check::violations(&draft.plan, &self.graph);
+        let broken = plan::check::violations(&draft.plan, &input);
         if !broken.is_empty() {
             return Err(Stop::because(format!("the plan is not sound: {}", broken.join("; ")))
                 .help(

@@ -16,6 +16,7 @@ use crate::graph::Graph;
 use crate::info::{Kind, OnRemove};
 use crate::resource::{Intent, Remembered, Verb};
 
+pub mod disk;
 mod error;
 pub mod file;
 pub mod format;

@@ -505,7 +505,7 @@ impl Project {
         };
         let world = self.world(CancellationToken::new());
         let (draft, reality) = refresh(&input, &self.resources(), &world).await.unwrap();
-        assert_eq!(check::violations(&draft.plan, &self.graph), Vec::<String>::new());
+        assert_eq!(check::violations(&draft.plan, &input), Vec::<String>::new());
         (draft, reality)
     }
 
