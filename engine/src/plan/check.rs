@@ -157,7 +157,11 @@ impl<'a> Check<'a> {
             let address = &step.address;
             let (action, scope) = (self.action(address), plan.scopes.get(address));
             let fits = match step.what {
-                StepKind::Pass => self.input.spec.resources.contains_key(address),
+                // The first of those that are deleted stands for all acts that come before.
+                StepKind::Pass => {
+                    self.input.spec.resources.contains_key(address)
+                        || action == Some(Action::Delete)
+                }
                 StepKind::Gate => action.is_some_and(Action::is_work),
                 StepKind::Act => action.is_some_and(|action| {
                     !matches!(action, Action::NoOp | Action::Delete | Action::Forget)
