@@ -22,8 +22,11 @@ use crate::state::journal::Durability;
 use crate::tree::{Handle, Tree};
 
 mod effect;
+pub(super) mod limit;
 mod memory;
 mod scope;
+
+use limit::Limit;
 
 /// How a step ended.
 pub(super) enum Ended {
@@ -127,6 +130,11 @@ pub(super) async fn act(applying: Arc<Applying>, index: usize, around: Surroundi
 impl Acting {
     fn cx(&self, verb: &'static str) -> Cx {
         Cx::new(self.applying.world.clone(), self.address.clone(), verb)
+    }
+
+    /// How long an act may take, by its key under `timeouts:`.
+    fn limit(&self, key: &'static str) -> Limit {
+        Limit::of(&self.applying.spec, &self.address, key)
     }
 
     fn append(&self, record: &Record) -> Result<(), StateError> {

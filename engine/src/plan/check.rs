@@ -12,6 +12,10 @@ use crate::info::Kind;
 /// Every broken promise, in words; empty for a sound plan.
 pub fn violations(plan: &Plan, graph: &Graph) -> Vec<String> {
     let mut found = Vec::new();
+    let acts = !plan.changes.is_empty() || !plan.scopes.is_empty() || !plan.steps.is_empty();
+    if plan.refresh_only && acts {
+        found.push("a plan that only looks would act".to_owned());
+    }
     legal_actions(plan, &mut found);
     let Some(order) = order(plan) else {
         found.push("the steps wait for each other in a circle".to_owned());

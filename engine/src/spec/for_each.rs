@@ -73,7 +73,9 @@ pub(super) fn read<'a>(scope: &Scope<'_>, resources: &'a [Entry]) -> Read<'a> {
             continue;
         }
         let before = checker.mistakes.len();
-        let mut each = instances(&mut checker, entry, field);
+        let found = instances(&mut checker, entry, field);
+        let known = found.is_some();
+        let mut each = found.unwrap_or_default();
         let fields = fields.iter().filter(|field| field.key != "for_each");
         size += each.len() * fields.map(|field| 1 + nodes(&field.value)).sum::<usize>();
         if size > LARGEST {
@@ -84,7 +86,7 @@ pub(super) fn read<'a>(scope: &Scope<'_>, resources: &'a [Entry]) -> Read<'a> {
                     .help("split the migration into several specs"),
             );
         }
-        let sound = checker.mistakes.len() == before;
+        let sound = known && checker.mistakes.len() == before;
         if !sound {
             each.clear();
         }
@@ -107,7 +109,8 @@ fn nodes(node: &Node) -> usize {
     }
 }
 
-fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Each> {
+/// The instances; `None` if a variable without a value, which is reported, stands for them.
+fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Option<Vec<Each>> {
     let name = &entry.key;
     let owner = Owner {
         label: format!("`{name}`"),
@@ -120,7 +123,15 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Eac
     let place = root.field("for_each", field.key_span);
     let place = place.secretly(true);
     let mut found: IndexMap<String, Each> = IndexMap::new();
-    match &field.value.value {
+    let mut value = field.value.clone();
+    if let Some(text) = field.value.as_str() {
+        match checker.scope.structured(text, field.value.span) {
+            Some(node) => value = node,
+            None if matches!(tree(checker, &field.value, &place), Tree::Unknown) => return None,
+            None => {}
+        }
+    }
+    match &value.value {
         Value::Seq(items) => {
             for (index, node) in items.iter().enumerate() {
                 let value = tree(checker, node, &place.element(index, node.span));
@@ -180,7 +191,7 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Eac
             );
         }
     }
-    found.into_values().collect()
+    Some(found.into_values().collect())
 }
 
 /// A value as written, variables put in.

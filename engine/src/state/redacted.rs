@@ -24,8 +24,9 @@ impl Record {
         };
         match &mut record {
             Self::Intent { operation, .. } => {
-                let Operation { intent, outcome, .. } = &mut **operation;
+                let Operation { intent, outcome, under, .. } = &mut **operation;
                 of_intent(intent);
+                under.replace_when.values_mut().for_each(value);
                 match outcome {
                     Outcome::Unknown { message } | Outcome::Failed { message } => text(message),
                     Outcome::Begun => {}
@@ -33,9 +34,11 @@ impl Record {
             }
             Self::Note { note, .. } => value(note),
             Self::Succeeded { entry, .. } => {
-                let Entry { remembered, expanded, .. } = &mut **entry;
+                let Entry { remembered, expanded, replace_when, done, .. } = &mut **entry;
                 of_remembered(remembered);
                 expanded.iter_mut().for_each(|e| e.fields.values_mut().for_each(value));
+                replace_when.values_mut().for_each(value);
+                done.iter_mut().for_each(|done| done.replace_when.values_mut().for_each(value));
             }
             Self::Failed { message, .. }
             | Self::Unknown { message, .. }
