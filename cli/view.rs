@@ -13,6 +13,7 @@ use pgferry_engine::secret::redact;
 
 use crate::outcome::Stop;
 
+pub(crate) mod drift;
 pub(crate) mod events;
 pub(crate) mod json;
 pub(crate) mod plan;

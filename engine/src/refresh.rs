@@ -71,7 +71,7 @@ fn renamed(input: &Input<'_>, world: &World) -> Option<World> {
     })
 }
 
-async fn answer(
+pub(crate) async fn answer(
     question: &Question,
     input: &Input<'_>,
     resources: &Resources,

@@ -310,7 +310,7 @@ impl Acting {
 }
 
 /// Attributes as they may be stored: the secret ones left out, whatever else is secret masked.
-pub(super) fn without_secrets(info: &TypeInfo, attrs: &Tree) -> Json {
+pub(crate) fn without_secrets(info: &TypeInfo, attrs: &Tree) -> Json {
     let Tree::Map(map) = attrs else { return Json::Null };
     let kept =
         map.iter().filter(|(name, tree)| !info.is_secret(name) && !matches!(tree, Tree::Secret(_)));

@@ -127,8 +127,10 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Option<
     if let Some(text) = field.value.as_str() {
         match checker.scope.structured(text, field.value.span) {
             Some(node) => value = node,
-            None if matches!(tree(checker, &field.value, &place), Tree::Unknown) => return None,
-            None => {}
+            None => match tree(checker, &field.value, &place) {
+                Tree::Unknown => return None,
+                tree => value = Node::of_tree(&tree, field.value.span),
+            },
         }
     }
     match &value.value {
@@ -182,7 +184,7 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Option<
             }
         }
         _ => {
-            let kind = field.value.kind();
+            let kind = value.kind();
             let message = format!("`for_each` of `{name}` wants a list or a map, not {kind}");
             checker.mistakes.push(
                 Diagnostic::error("PGF0133", message)

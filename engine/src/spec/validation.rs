@@ -111,50 +111,61 @@ impl Validation {
 
     /// What is wrong with `value` of variable `name`, which stands, or is declared, at `at`.
     pub(super) fn broken(&self, value: &Tree, name: &str, at: Span) -> Option<Diagnostic> {
-        let rule = self.rule(value)?;
-        let told = match value {
-            Tree::Text(_) | Tree::Number(_) => value.to_text().map(|text| format!("`{text}`")),
-            _ => None,
-        };
-        let told = told.as_deref().unwrap_or("the value that it has");
-        let mistake = Diagnostic::error("PGF0135", format!("variable `{name}` cannot be {told}"))
+        let (told, rule) = self.rule(value)?;
+        let mistake = Diagnostic::error("PGF0135", format!("variable `{name}` cannot {told}"))
             .at(at, rule)
             .maybe_help(self.message.clone());
         Some(mistake)
     }
 
-    /// The first rule that `value` breaks, in words.
-    fn rule(&self, value: &Tree) -> Option<String> {
-        let size = match value {
+    /// What the value cannot be, and the first rule that it breaks, in words.
+    fn rule(&self, value: &Tree) -> Option<(String, String)> {
+        let (size, noun) = match value {
             Tree::Number(number) => (number.as_f64().unwrap_or_default(), ""),
-            Tree::Text(text) => (text.chars().count() as f64, " letters"),
-            Tree::Secret(secret) => (secret.expose().chars().count() as f64, " letters"),
-            Tree::List(items) => (items.len() as f64, " elements"),
-            Tree::Map(map) => (map.len() as f64, " elements"),
+            Tree::Text(text) => (text.chars().count() as f64, "letter"),
+            Tree::Secret(secret) => (secret.expose().chars().count() as f64, "letter"),
+            Tree::List(items) => (items.len() as f64, "element"),
+            Tree::Map(map) => (map.len() as f64, "element"),
             _ => return None,
         };
-        let (size, unit) = size;
+        let counted = |count: f64| match noun {
+            "" => count.to_string(),
+            _ if count == 1.0 => format!("{count} {noun}"),
+            _ => format!("{count} {noun}s"),
+        };
+        let told = match value {
+            Tree::List(_) | Tree::Map(_) => format!("have {}", counted(size)),
+            other => be(other),
+        };
         if let Some(min) = self.min.filter(|min| size < *min) {
-            return Some(format!("at least {min}{unit}"));
+            return Some((told, format!("at least {}", counted(min))));
         }
         if let Some(max) = self.max.filter(|max| size > *max) {
-            return Some(format!("at most {max}{unit}"));
+            return Some((told, format!("at most {}", counted(max))));
         }
         match value {
-            Tree::List(items) => items.iter().find_map(|item| self.of_one(item)),
-            one => self.of_one(one),
+            Tree::List(items) => items.iter().find_map(|item| {
+                let text = item.to_text()?;
+                Some((format!("hold `{text}`"), self.of_one(&text)?))
+            }),
+            one => Some((told, self.of_one(&one.to_text()?)?)),
         }
     }
 
-    fn of_one(&self, value: &Tree) -> Option<String> {
-        let text = value.to_text()?;
-        if !self.one_of.is_empty()
-            && !self.one_of.iter().any(|one| one.to_text() == value.to_text())
-        {
-            let words: Vec<String> = self.one_of.iter().filter_map(Tree::to_text).collect();
+    fn of_one(&self, text: &str) -> Option<String> {
+        let words: Vec<String> = self.one_of.iter().filter_map(Tree::to_text).collect();
+        if !words.is_empty() && !words.iter().any(|word| word == text) {
             return Some(format!("not one of {}", listed(&words)));
         }
-        let pattern = self.pattern.as_ref().filter(|pattern| !pattern.is_match(&text))?;
+        let pattern = self.pattern.as_ref().filter(|pattern| !pattern.is_match(text))?;
         Some(format!("must match `{}`", pattern.as_str()))
+    }
+}
+
+fn be(value: &Tree) -> String {
+    match value {
+        Tree::Text(text) => format!("be `{text}`"),
+        Tree::Number(number) => format!("be `{number}`"),
+        _ => "be what was given".to_owned(),
     }
 }

@@ -16,7 +16,7 @@ use pgferry_engine::plan::{Input, Options, Plan, check};
 use pgferry_engine::refresh::{Resources, refresh};
 use pgferry_engine::resource::{Change, Done, Intent, Live, Remembered, Resource, Settled, info};
 use pgferry_engine::secret::Secret;
-use pgferry_engine::spec::{Block, Lifecycle, OnExists, Spec};
+use pgferry_engine::spec::{Block, Lifecycle, OnExists, Spec, Timeouts};
 use pgferry_engine::state::State;
 use pgferry_engine::state::file::{StateError, StateFile};
 use pgferry_engine::state::journal::{Journal, Watch, recover};
@@ -332,6 +332,7 @@ pub(crate) fn block(name: &str, type_name: &str, fields: &[(&str, &str)], after:
         lifecycle: Lifecycle::default(),
         on_exists: OnExists::default(),
         renamed_from: None,
+        timeouts: Timeouts::default(),
         span: Span::default(),
     }
 }
