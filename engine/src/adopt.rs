@@ -1,6 +1,6 @@
 //! `import`: a thing that exists already is taken into the state under an address of the spec, by its id.
 //!
-//! Reads only; the caller writes down what comes of it. Tested in `tests/adopt.rs` of this crate.
+//! Reads only; the caller writes down what comes of it. Tested in `tests/planning` of this crate.
 
 use std::collections::BTreeMap;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use pgferry_engine::address::Address;
@@ -13,6 +14,7 @@ use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::graph::Graph;
 use pgferry_engine::info::{Catalog, Kind, ProviderInfo, Traits};
 use pgferry_engine::plan::{Input, Options, Plan, check};
+use pgferry_engine::reference::Endpoint;
 use pgferry_engine::refresh::{Resources, refresh};
 use pgferry_engine::resource::{Change, Done, Intent, Live, Remembered, Resource, Settled, info};
 use pgferry_engine::secret::Secret;
@@ -35,6 +37,8 @@ pub(crate) struct Cloud {
     pub(crate) open: BTreeSet<String>,
     /// Addresses whose next act fails.
     pub(crate) failing: BTreeSet<String>,
+    /// Addresses whose next act does not end by itself; whether it stops when it is told to.
+    pub(crate) hanging: BTreeMap<String, bool>,
     /// Addresses whose act goes on elsewhere when told to stop.
     pub(crate) running: BTreeMap<String, bool>,
 }
@@ -157,6 +161,7 @@ impl Resource for Thing {
     async fn act(&self, cx: &Cx, change: Change<ThingSpec>) -> Result<Done<ThingAttrs>, Fault> {
         let name = change.want.name;
         fails(&self.0, cx)?;
+        hangs(&self.0, cx, cx.address.as_str()).await?;
         let mut cloud = self.0.lock().unwrap();
         let made = json!({"size": change.want.size, "owner": change.want.owner});
         let before = cloud.things.entry("thing".into()).or_default().insert(name.clone(), made);
@@ -165,11 +170,36 @@ impl Resource for Thing {
         Ok(Done { id: format!("id-{name}"), attrs: Self::attrs(&name), memory: Json::Null })
     }
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
+        hangs(&self.0, cx, &format!("delete {}", cx.address)).await?;
         let name = remembered.attrs["name"].as_str().unwrap_or_default().to_owned();
         let mut cloud = self.0.lock().unwrap();
         cloud.log.push(format!("delete {}", cx.address));
         cloud.things.entry("thing".into()).or_default().remove(&name);
         Ok(())
+    }
+}
+
+/// Managed, and made anew without anybody losing anything.
+pub(crate) struct Light(Shared);
+
+impl Resource for Light {
+    const TYPE: &'static str = "mem.light";
+    const KIND: Kind = Kind::Managed;
+    type Spec = ThingSpec;
+    type Attrs = ThingAttrs;
+    async fn read(
+        &self,
+        cx: &Cx,
+        want: &Tree,
+        remembered: Option<&Remembered>,
+    ) -> Result<Option<Live<ThingAttrs>>, Fault> {
+        Thing(Arc::clone(&self.0)).read(cx, want, remembered).await
+    }
+    async fn act(&self, cx: &Cx, change: Change<ThingSpec>) -> Result<Done<ThingAttrs>, Fault> {
+        Thing(Arc::clone(&self.0)).act(cx, change).await
+    }
+    async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
+        Thing(Arc::clone(&self.0)).delete(cx, remembered).await
     }
 }
 
@@ -181,6 +211,12 @@ pub(crate) struct JobSpec {
     #[serde(default)]
     #[allow(dead_code)]
     pub(crate) when: Option<String>,
+    #[serde(default)]
+    #[allow(dead_code, reason = "decoding it is what needs the secrets")]
+    pub(crate) from: Option<Endpoint>,
+    #[serde(default)]
+    #[allow(dead_code, reason = "decoding it is what needs the secrets")]
+    pub(crate) into: Option<Endpoint>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -201,6 +237,7 @@ impl Resource for Job {
             fails(&self.0, cx)?;
             cx.note(json!({"started": true}))?;
             self.0.lock().unwrap().log.push(format!("run {address}"));
+            hangs(&self.0, cx, &address).await?;
         }
         let finished = self.0.lock().unwrap().running.get(&address).copied();
         if finished == Some(false) {
@@ -278,9 +315,11 @@ impl Resource for Window {
         want: WindowSpec,
         _: Option<&Intent>,
     ) -> Result<Done<ScopeAttrs>, Fault> {
+        hangs(&self.0, cx, cx.address.as_str()).await?;
         open(&self.0, cx, &want.name)
     }
     async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
+        hangs(&self.0, cx, &format!("close {}", cx.address)).await?;
         close(&self.0, cx, intent)
     }
 }
@@ -296,10 +335,22 @@ impl Resource for Key {
         want: WindowSpec,
         _: Option<&Intent>,
     ) -> Result<Done<ScopeAttrs>, Fault> {
+        hangs(&self.0, cx, cx.address.as_str()).await?;
         open(&self.0, cx, &want.name)
     }
     async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
+        hangs(&self.0, cx, &format!("close {}", cx.address)).await?;
         close(&self.0, cx, intent)
+    }
+}
+
+/// An act that takes for ever: it stops when it is told to, or not even then.
+async fn hangs(cloud: &Shared, cx: &Cx, what: &str) -> Result<(), Fault> {
+    let hanging = cloud.lock().unwrap().hanging.remove(what);
+    match hanging {
+        None => Ok(()),
+        Some(true) => cx.sleep(Duration::from_secs(1_000_000)).await,
+        Some(false) => std::future::pending().await,
     }
 }
 
@@ -401,6 +452,7 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
                 types: vec![
                     info::<Lookup>(),
                     info::<Thing>(),
+                    info::<Light>(),
                     info::<Job>(),
                     info::<Window>(),
                     info::<Key>(),
@@ -464,6 +516,7 @@ impl Project {
         let mut resources = Resources::new();
         resources.insert(Lookup::TYPE.into(), Arc::new(Lookup(cloud())));
         resources.insert(Thing::TYPE.into(), Arc::new(Thing(cloud())));
+        resources.insert(Light::TYPE.into(), Arc::new(Light(cloud())));
         resources.insert(Job::TYPE.into(), Arc::new(Job(cloud())));
         resources.insert(Window::TYPE.into(), Arc::new(Window(cloud())));
         resources.insert(Key::TYPE.into(), Arc::new(Key(cloud())));

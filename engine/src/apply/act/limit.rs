@@ -1,7 +1,7 @@
 //! `timeouts`: an act that takes longer than its block allows is told to stop, then left; what became of it is not
 //! known.
 //!
-//! Knows clocks and tokens, no resource. Tested in `tests/timeouts.rs` of this crate, with a clock of its own.
+//! Knows clocks and tokens, no resource. Tested in `tests/planning` of this crate, with a clock of its own.
 
 use std::future::Future;
 use std::time::Duration;

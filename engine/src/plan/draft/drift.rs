@@ -1,7 +1,7 @@
 //! `--refresh-only`: how reality is not as it is remembered, field by field.
 //!
 //! Everything remembered is looked at, also what left the spec; nothing is compared with what the spec wants. Tested
-//! in `tests/drift.rs` of this crate.
+//! in `tests/planning` of this crate.
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;

@@ -1,14 +1,14 @@
 //! `replace_when`: whether a value that a resource watches has changed since it was last acted on.
 //!
 //! What is only known after apply may change, so it counts as changed: apply makes no choices. Tested in
-//! `tests/triggers.rs` of this crate.
+//! `tests/planning` of this crate.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
 use super::super::question::Ask;
-use super::Drafting;
+use super::{Drafting, Refresh};
 use crate::address::Address;
 use crate::info::Kind;
 use crate::spec::Block;
@@ -22,6 +22,9 @@ const QUOTED: usize = 40;
 impl Drafting<'_> {
     /// Asks to read the lookups that `replace_when` refers to. False while one is still unread.
     pub(super) fn triggers_read(&mut self, block: &Block) -> bool {
+        if self.input.options.refresh == Refresh::Never {
+            return true;
+        }
         let mut all = true;
         for reference in block.lifecycle.replace_when.values().flat_map(Template::references) {
             let address = &reference.address;
