@@ -16,6 +16,7 @@ use crate::outcome::Stop;
 pub(crate) mod drift;
 pub(crate) mod events;
 pub(crate) mod json;
+pub(crate) mod partial;
 pub(crate) mod plan;
 pub(crate) mod summary;
 

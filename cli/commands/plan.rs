@@ -116,21 +116,6 @@ pub(super) fn show(plan: &Plan, common: &Common) {
     }
 }
 
-/// That a plan is not all there is to do, and what is left out.
-fn partial(plan: &Plan) -> Option<String> {
-    const SHOWN: usize = 8;
-    let left_out = &plan.left_out;
-    let more = left_out.len().saturating_sub(SHOWN);
-    let mut named: Vec<String> =
-        left_out.iter().take(SHOWN).map(|address| format!("`{address}`")).collect();
-    if more > 0 {
-        named.push(format!("{more} more"));
-    }
-    let flags = "`--target` or `--exclude`";
-    (!left_out.is_empty())
-        .then(|| format!("the plan is partial: {flags} leaves out {}", named.join(", ")))
-}
-
 /// Stops where a finding says that it must.
 pub(super) fn refuse_errors(plan: &Plan) -> Result<(), Stop> {
     let errors = plan.errors().count();

@@ -108,6 +108,13 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<Json> {
         let message = located.finding.message.clone();
         lines.push(line("finding", level, message, json!({"finding": located})));
     }
+    if let Some(partial) = super::partial::warning(plan) {
+        let diagnostic = json!({
+            "severity": "warning", "summary": partial, "detail": super::partial::HELP,
+        });
+        let message = format!("Warning: {partial}");
+        lines.push(line("diagnostic", "warn", message, json!({"diagnostic": diagnostic})));
+    }
     lines.push(summary(plan.counts(), "plan"));
     lines
 }

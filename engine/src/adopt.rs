@@ -15,7 +15,7 @@ use crate::plan::{Answer, Ask, Input, Options, Question, Refresh};
 use crate::refresh::{Resources, answer, refresh};
 use crate::resource::{Live, Remembered};
 use crate::spec::Block;
-use crate::state::Entry;
+use crate::state::{Entry, Expanded};
 use crate::tree::Tree;
 
 /// What the state is to remember of the thing with this id, as it is there now.
@@ -31,7 +31,8 @@ pub async fn adopt(
     id: &str,
 ) -> Result<Entry, Fault> {
     let (block, info) = adoptable(input, address)?;
-    let fields = fields(input, resources, world, address, block, info).await?;
+    let mut fields = fields(input, resources, world, address, block, info).await?;
+    let expanded = expanded(input, resources, world, address, info, &mut fields).await;
     let live = look(input, resources, world, address, info, &fields, id).await?;
     let taken = input.state.resources.iter().find(|(_, entry)| {
         entry.kind == Kind::Managed
@@ -42,7 +43,8 @@ pub async fn adopt(
         return Err(refused(format!("`{id}` is in the state already, as `{other}`"))
             .help(format!("to call it `{address}`: `renamed_from: {other}` in its block")));
     }
-    Ok(entry(input, address, block, info, &fields, &live))
+    let entry = entry(input, address, block, info, &fields, &live);
+    Ok(Entry { expanded, ..entry })
 }
 
 fn refused(message: String) -> Fault {
@@ -104,6 +106,39 @@ async fn fields(
     Ok(Tree::Map(fields))
 }
 
+/// Puts in what `like` stands for, if that can be told now; else the next plan does.
+async fn expanded(
+    input: &Input<'_>,
+    resources: &Resources,
+    world: &World,
+    address: &Address,
+    info: &TypeInfo,
+    fields: &mut Tree,
+) -> Option<Expanded> {
+    let Tree::Map(map) = &*fields else { return None };
+    let whole: Vec<&Tree> = map.values().filter(|tree| matches!(tree, Tree::Resource(_))).collect();
+    if whole.is_empty() || whole.iter().any(|tree| tree.has_unknown()) {
+        return None;
+    }
+    let question = Question {
+        address: address.clone(),
+        type_name: info.name.to_owned(),
+        ask: Ask::Expand,
+        want: fields.clone(),
+        remembered: None,
+        intent: None,
+    };
+    let Answer::Expanded(Some(found)) = answer(&question, input, resources, world).await else {
+        return None;
+    };
+    if let Tree::Map(map) = fields {
+        for (name, json) in &found {
+            map.entry(name.clone()).or_insert_with(|| Tree::from_json(json));
+        }
+    }
+    Some(Expanded { run: input.spec.run.clone(), fields: found })
+}
+
 /// The thing, read by its id.
 async fn look(
     input: &Input<'_>,
@@ -159,7 +194,10 @@ async fn look(
         return Ok(live);
     }
     Err(refused(format!("the fields of `{address}` lead to `{}`, not to `{id}`", live.id))
-        .help(format!("import that one, or change the fields of `{address}`")))
+        .help(format!(
+            "if that is the one: `pgferry import '{address}' '{}'`; else change the fields of `{address}`",
+            live.id
+        )))
 }
 
 /// As if it had been found when planning: fields that cannot be read count as they are wanted.

@@ -28,6 +28,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "unknown-attribute",
     "unknown-reference",
     "unknown-variable",
+    "variable-not-allowed",
     "variable-without-value",
     "wrong-attribute",
 ];

@@ -109,7 +109,8 @@ fn left_out(input: &Input<'_>) -> BTreeSet<Address> {
     }
     let kept = reach(&dependencies, excludes);
     let wanted = reach(&dependents, targets);
-    let known = input.state.resources.keys().chain(input.state.scopes.keys());
+    let open = input.state.open_scopes().map(|(address, _)| address);
+    let known = input.state.resources.keys().chain(open);
     known
         .filter(|address| {
             kept.contains(*address) || (!targets.is_empty() && !wanted.contains(*address))

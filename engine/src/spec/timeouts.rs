@@ -94,10 +94,11 @@ pub(super) fn read(
                     .help(format!("it has {}", listed.join(" and "))),
             );
         }
-        if said.get(key).and_then(Tree::as_text).and_then(time) == Some(Duration::ZERO) {
+        let written = said.get(key).and_then(Tree::as_text).unwrap_or_default();
+        if time(written) == Some(Duration::ZERO) {
             let place = place.field(key, inner.key_span);
             checker.mistakes.push(
-                Diagnostic::error("PGF0109", format!("{place} cannot be nothing"))
+                Diagnostic::error("PGF0109", format!("{place} cannot be `{written}`"))
                     .at(inner.value.span, "at least one second"),
             );
         }

@@ -29,6 +29,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
+mod light;
+mod scopes;
+
+use light::Light;
+use scopes::{Key, Window};
+
 /// What exists in the small cloud, and everything that was done to it.
 #[derive(Default)]
 pub(crate) struct Cloud {
@@ -60,8 +66,6 @@ pub(crate) fn cloud() -> Shared {
 pub(crate) struct Lookup(Shared);
 pub(crate) struct Thing(Shared);
 pub(crate) struct Job(Shared);
-pub(crate) struct Window(Shared);
-pub(crate) struct Key(Shared);
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct LookupSpec {
@@ -179,30 +183,6 @@ impl Resource for Thing {
     }
 }
 
-/// Managed, and made anew without anybody losing anything.
-pub(crate) struct Light(Shared);
-
-impl Resource for Light {
-    const TYPE: &'static str = "mem.light";
-    const KIND: Kind = Kind::Managed;
-    type Spec = ThingSpec;
-    type Attrs = ThingAttrs;
-    async fn read(
-        &self,
-        cx: &Cx,
-        want: &Tree,
-        remembered: Option<&Remembered>,
-    ) -> Result<Option<Live<ThingAttrs>>, Fault> {
-        Thing(Arc::clone(&self.0)).read(cx, want, remembered).await
-    }
-    async fn act(&self, cx: &Cx, change: Change<ThingSpec>) -> Result<Done<ThingAttrs>, Fault> {
-        Thing(Arc::clone(&self.0)).act(cx, change).await
-    }
-    async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
-        Thing(Arc::clone(&self.0)).delete(cx, remembered).await
-    }
-}
-
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct JobSpec {
     #[serde(default)]
@@ -262,85 +242,6 @@ impl Resource for Job {
             None if intent.notes["started"] == true => Settled::Not("it was begun".to_owned()),
             None => Settled::Not("it was not begun".to_owned()),
         })
-    }
-}
-
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct WindowSpec {
-    pub(crate) name: String,
-    #[serde(default)]
-    #[allow(dead_code)]
-    pub(crate) on_success: Option<String>,
-    #[serde(default)]
-    #[allow(dead_code)]
-    pub(crate) on_failure: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct ScopeAttrs {
-    token: Secret,
-}
-
-fn open(cloud: &Shared, cx: &Cx, name: &str) -> Result<Done<ScopeAttrs>, Fault> {
-    cx.note(json!({"name": name}))?;
-    fails(cloud, cx)?;
-    let mut cloud = cloud.lock().unwrap();
-    cloud.open.insert(name.to_owned());
-    cloud.log.push(format!("open {}", cx.address));
-    let attrs = ScopeAttrs { token: Secret::new(format!("token-of-{name}")) };
-    Ok(Done { id: name.to_owned(), attrs, memory: Json::Null })
-}
-
-fn close(cloud: &Shared, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
-    let mut cloud = cloud.lock().unwrap();
-    if cloud.failing.remove(&format!("close {}", cx.address)) {
-        return Err(Fault::failed(format!("closing `{}` was made to fail", cx.address)));
-    }
-    if let Some(name) = intent.notes["name"].as_str() {
-        cloud.open.remove(name);
-    }
-    cloud.log.push(format!("close {}", cx.address));
-    Ok(())
-}
-
-impl Resource for Window {
-    const TYPE: &'static str = "mem.window";
-    const KIND: Kind = Kind::Scoped;
-    const TRAITS: Traits = Traits { epoch: true, ..Traits::DEFAULT };
-    type Spec = WindowSpec;
-    type Attrs = ScopeAttrs;
-    async fn open(
-        &self,
-        cx: &Cx,
-        want: WindowSpec,
-        _: Option<&Intent>,
-    ) -> Result<Done<ScopeAttrs>, Fault> {
-        hangs(&self.0, cx, cx.address.as_str()).await?;
-        open(&self.0, cx, &want.name)
-    }
-    async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
-        hangs(&self.0, cx, &format!("close {}", cx.address)).await?;
-        close(&self.0, cx, intent)
-    }
-}
-
-impl Resource for Key {
-    const TYPE: &'static str = "mem.key";
-    const KIND: Kind = Kind::Scoped;
-    type Spec = WindowSpec;
-    type Attrs = ScopeAttrs;
-    async fn open(
-        &self,
-        cx: &Cx,
-        want: WindowSpec,
-        _: Option<&Intent>,
-    ) -> Result<Done<ScopeAttrs>, Fault> {
-        hangs(&self.0, cx, cx.address.as_str()).await?;
-        open(&self.0, cx, &want.name)
-    }
-    async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
-        hangs(&self.0, cx, &format!("close {}", cx.address)).await?;
-        close(&self.0, cx, intent)
     }
 }
 

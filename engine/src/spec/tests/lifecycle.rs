@@ -272,7 +272,7 @@ error[PGF0104]: unknown field `read` in `timeouts` of `a` (heroku.app)
   |   - resource declared here
 help: the fields are: `create`, `update`, `delete`
 
-error[PGF0109]: `timeouts.create` of `b` (core.command) cannot be nothing
+error[PGF0109]: `timeouts.create` of `b` (core.command) cannot be `0s`
  --> spec.yaml:5:62
 5 |   b: { type: core.command, command: [x], timeouts: { create: 0s, update: 5m } }
   |                                                              ^^ at least one second
