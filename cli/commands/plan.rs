@@ -107,11 +107,9 @@ pub(super) fn show(plan: &Plan, common: &Common) {
         }
     } else {
         view::print(&view::plan::text(plan, common.verbose));
-        if let Some(partial) = partial(plan) {
+        if let Some(partial) = view::partial::warning(plan) {
             view::warning(&partial);
-            view::talk(
-                "  help: to see what is left to do, plan without `--target` and `--exclude`",
-            );
+            view::talk(&format!("  help: {}", view::partial::HELP));
         }
     }
 }

@@ -52,10 +52,15 @@ pub(super) struct Read<'a> {
 /// The schema of the key, for editors.
 pub(crate) fn schema() -> Json {
     json!({
-        "type": ["array", "object"],
-        "items": { "type": ["string", "number"] },
-        "uniqueItems": true,
-        "description": "Makes one of these for each element of a list or each entry of a map: `${each.key}`, `${each.value}`. Elsewhere: `${name[\"key\"].attribute}`."
+        "anyOf": [
+            {
+                "type": ["array", "object"],
+                "items": { "type": ["string", "number"] },
+                "uniqueItems": true
+            },
+            { "type": "string", "pattern": r"^\$\{ *var\." }
+        ],
+        "description": "Makes one of these for each element of a list or each entry of a map, which a variable may be: `${each.key}`, `${each.value}`. Elsewhere: `${name[\"key\"].attribute}`."
     })
 }
 
