@@ -13,7 +13,7 @@ use pgferry_engine::secret::{gives_away, redact};
 use pgferry_engine::state::State;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::Planning;
+use crate::arguments::{Mode, Planning};
 use crate::outcome::Stop;
 
 /// The format this build writes.
@@ -32,6 +32,8 @@ pub(crate) struct Saved {
     /// Values given for variables; secret ones must be given again.
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) planning: Planning,
+    #[serde(default)]
+    pub(crate) mode: Mode,
     pub(crate) plan: Plan,
 }
 
@@ -42,6 +44,7 @@ impl Saved {
         spec: &str,
         variables: BTreeMap<String, String>,
         planning: &Planning,
+        mode: &Mode,
         plan: Plan,
     ) -> Self {
         let open = variables.into_iter().filter(|(_, value)| !gives_away(value));
@@ -52,6 +55,7 @@ impl Saved {
             spec: spec.to_owned(),
             variables: open.collect(),
             planning: planning.clone(),
+            mode: mode.clone(),
             plan,
         }
     }
@@ -113,6 +117,12 @@ impl Saved {
             match (then, now) {
                 (Some(then), Some(now)) => moved.extend(differs(then, now)),
                 _ => moved.push(format!("`{address}` is in only one of the two plans")),
+            }
+        }
+        let drifted = self.plan.drift.keys().chain(now.drift.keys());
+        for address in drifted.collect::<std::collections::BTreeSet<_>>() {
+            if self.plan.drift.get(address) != now.drift.get(address) {
+                moved.push(format!("`{address}` has changed again outside of pgferry"));
             }
         }
         let scopes = self.plan.scopes.keys().chain(now.scopes.keys());

@@ -13,8 +13,10 @@ use pgferry_engine::secret::redact;
 
 use crate::outcome::Stop;
 
+pub(crate) mod drift;
 pub(crate) mod events;
 pub(crate) mod json;
+pub(crate) mod partial;
 pub(crate) mod plan;
 pub(crate) mod summary;
 

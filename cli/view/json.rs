@@ -72,20 +72,32 @@ fn resource(change: &Change) -> Json {
     })
 }
 
+fn drift_change(drift: &Json) -> Json {
+    let resource = json!({
+        "addr": drift["address"],
+        "resource": drift["address"],
+        "resource_type": drift["type"],
+        "resource_name": drift["name"],
+        "implied_provider": drift["provider_name"],
+    });
+    json!({"change": {"resource": resource, "action": drift["change"]["actions"][0]}})
+}
+
 /// The plan as lines: one `planned_change` each, then `change_summary`.
 pub(crate) fn plan_lines(plan: &Plan) -> Vec<Json> {
-    let mut lines: Vec<Json> = plan
-        .changes
-        .values()
-        .filter(|change| change.action != Action::NoOp)
-        .map(|change| {
+    let drift = super::drift::resources(plan).map(|drift| {
+        let message = format!("{}: Drift detected", drift["address"].as_str().unwrap_or_default());
+        line("resource_drift", "info", message, drift_change(&drift))
+    });
+    let changes =
+        plan.changes.values().filter(|change| change.action != Action::NoOp).map(|change| {
             let word = action(change.action);
             let message = format!("{}: Plan to {word}", change.address);
             let change =
                 json!({"resource": resource(change), "action": word, "reasons": change.reasons});
             line("planned_change", "info", message, json!({"change": change}))
-        })
-        .collect();
+        });
+    let mut lines: Vec<Json> = drift.chain(changes).collect();
     for located in &plan.findings {
         use pgferry_engine::finding::Severity;
         let level = match located.finding.severity {
@@ -95,6 +107,13 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<Json> {
         };
         let message = located.finding.message.clone();
         lines.push(line("finding", level, message, json!({"finding": located})));
+    }
+    if let Some(partial) = super::partial::warning(plan) {
+        let diagnostic = json!({
+            "severity": "warning", "summary": partial, "detail": super::partial::HELP,
+        });
+        let message = format!("Warning: {partial}");
+        lines.push(line("diagnostic", "warn", message, json!({"diagnostic": diagnostic})));
     }
     lines.push(summary(plan.counts(), "plan"));
     lines
@@ -108,8 +127,9 @@ pub(crate) fn plan_document(plan: &Plan) -> Json {
         "pgferry_version": env!("CARGO_PKG_VERSION"),
         "timestamp": plan.at,
         "applyable": plan.has_changes() && plan.errors().next().is_none(),
-        "complete": true,
+        "complete": plan.left_out.is_empty(),
         "errored": plan.errors().next().is_some(),
+        "resource_drift": super::drift::resources(plan).collect::<Vec<_>>(),
         "resource_changes": changes,
         "scopes": plan.scopes,
         "findings": plan.findings,

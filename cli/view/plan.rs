@@ -12,6 +12,9 @@ use similar::{ChangeTag, TextDiff};
 
 /// The whole plan, findings included.
 pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
+    if plan.refresh_only {
+        return super::drift::text(plan);
+    }
     let mut out = String::new();
     let shown: Vec<&Change> =
         plan.changes.values().filter(|change| verbose || change.action != Action::NoOp).collect();
@@ -42,6 +45,9 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
         line(&mut out, &format!("\n  # {address} stays as it is; to be remembered of it:"));
         line(&mut out, &format!("        prevent_destroy = {}", keeping.prevent_destroy));
         line(&mut out, &format!("        on_remove       = \"{on_remove}\""));
+        for (reference, now) in &keeping.replace_when {
+            line(&mut out, &format!("        replace_when    : {reference} = {now}"));
+        }
     }
     for change in shown {
         resource(&mut out, change, plan.moved.get(&change.address));
@@ -55,7 +61,7 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
     out.trim_start_matches('\n').to_owned()
 }
 
-fn line(out: &mut String, text: &str) {
+pub(super) fn line(out: &mut String, text: &str) {
     out.push_str(text);
     out.push('\n');
 }
@@ -124,6 +130,11 @@ fn resource(out: &mut String, change: &Change, moved_from: Option<&Address>) {
         Action::Create => "will be created",
         Action::Import => "will be imported",
         Action::Update => "will be updated in-place",
+        Action::Replace
+            if change.reasons.iter().any(|reason| reason.contains("`replace_when`")) =>
+        {
+            "will be replaced due to changes in replace_when"
+        }
         Action::Replace => "will be replaced, as requested",
         Action::Delete => "will be destroyed",
         Action::Forget => "will no longer be managed by pgferry, but will not be destroyed",
@@ -150,7 +161,7 @@ fn resource(out: &mut String, change: &Change, moved_from: Option<&Address>) {
     }
 }
 
-fn attribute(out: &mut String, field: &FieldChange, width: usize) {
+pub(super) fn attribute(out: &mut String, field: &FieldChange, width: usize) {
     let FieldChange { name, before, after, .. } = field;
     let forces = if field.forces { " # forces replacement" } else { "" };
     let after_text = if field.sensitive && after.as_ref().is_none_or(|after| !after.is_object()) {
