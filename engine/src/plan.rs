@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -17,15 +18,20 @@ pub mod check;
 pub mod compare;
 pub mod destroy;
 pub mod draft;
+mod drift;
 pub(crate) mod moves;
+mod outputs;
 pub mod question;
 pub mod steps;
+pub mod values;
 
 pub use draft::{Draft, Input, Options, draft};
+pub use drift::Drift;
+pub use outputs::OutputChange;
 pub use question::{Answer, Ask, Question, Reality};
 
 /// A plan, complete.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// The spec's `name` and `run`.
     pub name: String,
@@ -33,6 +39,7 @@ pub struct Plan {
     /// The state it was made against.
     pub lineage: String,
     pub serial: u64,
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Whether it was made to tear down.
     pub destroy: bool,
@@ -44,6 +51,12 @@ pub struct Plan {
     /// What the state is to know of resources that are otherwise left alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub keeping: BTreeMap<Address, Keeping>,
+    /// What was changed in reality since the state last heard of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub drift: BTreeMap<Address, Drift>,
+    /// Outputs of the spec that will have another value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, OutputChange>,
     /// Scopes that will be opened, taken over or closed.
     pub scopes: BTreeMap<Address, ScopeChange>,
     pub findings: Vec<Located>,
@@ -52,7 +65,7 @@ pub struct Plan {
 }
 
 /// One resource's part of the plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     pub address: Address,
     pub type_name: String,
@@ -60,7 +73,14 @@ pub struct Change {
     pub action: Action,
     /// Why, each a clause: "absent in reality", "`run` is now `night-2`".
     pub reasons: Vec<String>,
+    /// What differs; of what is made or run, all that is written or follows from it.
     pub fields: Vec<FieldChange>,
+    /// How many more fields were compared and are the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unchanged: usize,
+    /// Of an import: the provider's own id of what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Facts that change nothing: "`version` is used only when creating".
     pub notes: Vec<String>,
     /// A run that goes on elsewhere is followed, not begun again.
@@ -69,14 +89,14 @@ pub struct Change {
 }
 
 /// What the spec says about the end of a resource; remembered, because the spec cannot say it once the block is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Keeping {
     pub on_remove: OnRemove,
     pub prevent_destroy: bool,
 }
 
 /// What happens to a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     NoOp,
@@ -98,7 +118,7 @@ pub enum Action {
 }
 
 /// One field that differs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldChange {
     pub name: String,
     /// `None`: not there before.
@@ -115,8 +135,13 @@ pub struct FieldChange {
     pub forces: bool,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// What happens to a scope.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScopeChange {
     pub type_name: String,
     pub what: ScopeAction,
@@ -124,7 +149,7 @@ pub struct ScopeChange {
     pub epoch: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScopeAction {
     /// Opened before its first dependent with work, closed after its last.
@@ -136,7 +161,7 @@ pub enum ScopeAction {
 }
 
 /// A finding and whose it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Located {
     pub address: Address,
     #[serde(flatten)]
@@ -144,7 +169,7 @@ pub struct Located {
 }
 
 /// One node of the walk.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     pub address: Address,
     pub what: StepKind,
@@ -155,7 +180,7 @@ pub struct Step {
     pub any_of: Vec<Vec<usize>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
     /// No effect; keeps the order through a resource that has nothing to do.
@@ -208,7 +233,7 @@ impl Plan {
 }
 
 /// The numbers of a summary line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     pub import: usize,
     pub add: usize,

@@ -45,6 +45,8 @@ pub fn destroy(input: &Input<'_>) -> Plan {
             action: if delete { Action::Delete } else { Action::Forget },
             reasons: vec![reason],
             fields: Vec::new(),
+            unchanged: 0,
+            id: None,
             notes: Vec::new(),
             takes_up: false,
         };
@@ -72,6 +74,8 @@ pub fn destroy(input: &Input<'_>) -> Plan {
         changes,
         moved: BTreeMap::new(),
         keeping: BTreeMap::new(),
+        drift: BTreeMap::new(),
+        outputs: BTreeMap::new(),
         scopes,
         findings,
         steps: plan_steps,

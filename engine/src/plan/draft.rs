@@ -9,7 +9,9 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
+use super::drift::drift;
 use super::moves::Moves;
+use super::outputs::outputs;
 use super::question::{Answer, Ask, Question, Reality};
 use super::{Action, Change, Located, Plan, ScopeChange, steps};
 use crate::address::Address;
@@ -98,6 +100,8 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
             &b.finding.code,
         ))
     });
+    let drift = drift(input, reality, &changes);
+    let outputs = outputs(input, &changes, &handles);
     let steps = steps::steps(input, &changes, &scopes, &deferred);
     let plan = Plan {
         name: input.spec.name.clone(),
@@ -109,6 +113,8 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         changes,
         moved: moves.moves.into_iter().map(|(from, to)| (to, from)).collect(),
         keeping,
+        drift,
+        outputs,
         scopes,
         findings,
         steps,
@@ -355,6 +361,8 @@ impl<'a> Drafting<'a> {
             action,
             reasons,
             fields: Vec::new(),
+            unchanged: 0,
+            id: None,
             notes: Vec::new(),
             takes_up: false,
         };
