@@ -50,8 +50,9 @@ pub(crate) struct Common {
     pub(crate) verbose: bool,
 }
 
-/// What a plan is made with.
-#[derive(Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize)]
+/// What a plan is made with. Saved with it, so that every field has a default for plans from before it was there.
+#[derive(Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default)]
 pub(crate) struct Planning {
     /// Confirms, for today, that ADDRESS may be emptied or deleted; NAME is its name at the provider.
     #[arg(long, value_name = "ADDRESS=NAME")]
@@ -129,14 +130,30 @@ pub(crate) enum Command {
     Graph,
     /// Says what a code such as PGF0104 means and what to do about it.
     Explain { code: String },
-    /// Prints the JSON Schema of specs, for editors.
-    Schema,
+    /// Prints the JSON Schema of specs, for editors; or of what pgferry writes.
+    Schema {
+        #[arg(value_enum, default_value = "spec")]
+        of: SchemaOf,
+    },
     /// A Linode, a Heroku and a bucket store on this machine, with real Postgres servers, to rehearse on.
     #[cfg(feature = "sandbox")]
     #[command(subcommand)]
     Sandbox(SandboxCommand),
     /// Prints the version.
     Version,
+}
+
+/// What a schema is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// What people write.
+    Spec,
+    /// The state file.
+    State,
+    /// A saved plan.
+    Plan,
+    /// A line of `--json` and `--json-into`.
+    Events,
 }
 
 #[derive(Debug, Subcommand)]

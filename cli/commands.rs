@@ -28,6 +28,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
     if common.no_color {
         anstream::ColorChoice::Never.write_global();
     }
+    if common.json && goes_on(&command) {
+        crate::view::tell_in_lines();
+    }
     match command {
         Command::Validate => validate::run(&common),
         Command::Plan { planning, out, detailed_exitcode } => {
@@ -48,7 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
         Command::State(command) => state::run(&common, &command),
         Command::Graph => graph::run(&common),
         Command::Explain { code } => explain::run(&code),
-        Command::Schema => schema::run(),
+        Command::Schema { of } => schema::run(of),
         #[cfg(feature = "sandbox")]
         Command::Sandbox(command) => sandbox::run(&command, common.json).await,
         Command::Version => {
@@ -56,4 +59,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
             Ok(Exit::Done)
         }
     }
+}
+
+/// Whether a command goes on for a while, and so tells programs in lines what happens, errors included.
+fn goes_on(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Plan { .. }
+            | Command::Apply { .. }
+            | Command::Destroy { .. }
+            | Command::Release
+            | Command::Preflight { .. }
+    )
 }

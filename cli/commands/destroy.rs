@@ -1,7 +1,6 @@
 //! `destroy`: staging goes, what says so goes, data only when named today; the rest is forgotten.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use pgferry_engine::plan::destroy::destroy;
 use pgferry_engine::plan::{Draft, Reality};
@@ -32,7 +31,7 @@ pub(super) async fn run(
     }
     approve("Do you really want to destroy and forget all this?", auto_approve)?;
     let draft = Draft { plan, handles: BTreeMap::new(), questions: Vec::new() };
-    let (sink, cancel) = (Arc::clone(&sink(common)), CancellationToken::new());
+    let (sink, cancel) = (sink(common, &project, &state), CancellationToken::new());
     let reality = Reality::new();
     let outcome =
         carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel)

@@ -1,10 +1,9 @@
 //! `plan` and `preflight`: look, decide, show; change nothing.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use pgferry_engine::event::Silent;
-use pgferry_engine::plan::Plan;
+use pgferry_engine::plan::{Draft, Plan, Reality};
+use pgferry_engine::state::State;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Common, Planning};
@@ -12,6 +11,7 @@ use crate::outcome::{Exit, Stop};
 use crate::project::Project;
 use crate::saved::Saved;
 use crate::view;
+use crate::view::json::lines;
 
 pub(super) async fn run(
     common: &Common,
@@ -19,13 +19,14 @@ pub(super) async fn run(
     out: Option<&Path>,
     detailed: bool,
 ) -> Result<Exit, Stop> {
-    let (project, plan) = made(common, planning, false).await?;
-    show(&plan, common);
-    refuse_errors(&plan)?;
-    let changes = plan.has_changes();
+    let (project, state, draft, reality) = made(common, planning, false).await?;
+    show(&draft.plan, common);
+    refuse_errors(&draft.plan)?;
+    let changes = draft.plan.has_changes();
     if let Some(out) = out {
-        let (file, spec, variables) = (&common.file, &project.source.text, project.variables);
-        Saved::new(file, spec, variables, planning, plan).write(out)?;
+        let options = project.options(planning, &state)?;
+        Saved::new(common, &project, planning, &project.input(&state, &options), draft, &reality)
+            .write(out)?;
         if !common.json {
             let out = out.display();
             view::print(&format!("\nSaved as `{out}`. To do exactly this: pgferry apply {out}"));
@@ -35,14 +36,12 @@ pub(super) async fn run(
 }
 
 pub(super) async fn preflight(common: &Common, planning: &Planning) -> Result<Exit, Stop> {
-    let (_, plan) = made(common, planning, true).await?;
-    if common.json {
-        for line in view::json::plan_lines(&plan) {
-            if line["type"] == "finding" {
-                view::print_json(&line);
-            }
-        }
-    } else {
+    let (_, _, draft, _) = made(common, planning, true).await?;
+    let plan = draft.plan;
+    for located in &plan.findings {
+        view::tell(&lines::finding(&located.address, &located.finding));
+    }
+    if !common.json {
         let mut text = String::new();
         view::plan::findings(&mut text, &plan);
         view::print(if text.is_empty() {
@@ -59,29 +58,25 @@ async fn made(
     common: &Common,
     planning: &Planning,
     preflight: bool,
-) -> Result<(Project, Plan), Stop> {
+) -> Result<(Project, State, Draft, Reality), Stop> {
     let project = Project::open(common)?;
     let _lock = project.lock("plan", common.lock_timeout)?;
     let state = project.state()?;
     view::summary::leftovers(&state);
     let options = pgferry_engine::plan::Options { preflight, ..project.options(planning, &state)? };
     let resources = project.connect(&state)?;
-    let world = project.world(&state, Arc::new(Silent), CancellationToken::new());
-    let (draft, _) = project.plan(&state, &options, &resources, &world).await?;
-    Ok((project, draft.plan))
+    let sink = super::apply::sink(common, &project, &state);
+    let world = project.world(&state, sink, CancellationToken::new());
+    let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
+    Ok((project, state, draft, reality))
 }
 
-/// Prints a plan as asked for.
+/// Shows a plan to whoever looks.
 pub(super) fn show(plan: &Plan, common: &Common) {
-    for line in view::json::plan_lines(plan) {
-        view::record(&line);
+    if view::somebody_listens() {
+        lines::plan(plan, |line| view::tell(&line));
     }
-    if common.json {
-        view::print_json(&view::json::version());
-        for line in view::json::plan_lines(plan) {
-            view::print_json(&line);
-        }
-    } else {
+    if !common.json {
         view::print(&view::plan::text(plan, common.verbose));
     }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::address::Address;
 use crate::finding::Finding;
 
 /// How far a long operation is. Bytes and rows are of the object or table named by `what`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Progress {
     /// "dumping", "restoring", "provisioning", "checking `public.accounts`".
     pub what: String,
