@@ -51,7 +51,9 @@ pub(crate) struct Common {
 }
 
 /// What a plan is made with. Saved with it, so that every field has a default for plans from before it was there.
-#[derive(Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(default)]
 pub(crate) struct Planning {
     /// Confirms, for today, that ADDRESS may be emptied or deleted; NAME is its name at the provider.
@@ -132,6 +134,7 @@ pub(crate) enum Command {
     Explain { code: String },
     /// Prints the JSON Schema of specs, for editors; or of what pgferry writes.
     Schema {
+        /// What people write, what is remembered, a saved plan, or a line of `--json`.
         #[arg(value_enum, default_value = "spec")]
         of: SchemaOf,
     },
@@ -146,13 +149,9 @@ pub(crate) enum Command {
 /// What a schema is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum SchemaOf {
-    /// What people write.
     Spec,
-    /// The state file.
     State,
-    /// A saved plan.
     Plan,
-    /// A line of `--json` and `--json-into`.
     Events,
 }
 

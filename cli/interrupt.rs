@@ -23,7 +23,9 @@ pub(crate) fn watch(cancel: CancellationToken) {
             Some(running) => format!("Stopping, as soon as what runs can be left: {running}"),
             None => "Stopping.".to_owned(),
         });
-        view::say("What is begun is finished, or left where the next apply finds it. Once more stops at once.");
+        view::say(
+            "What is begun is finished, or left where the next apply finds it. Once more stops at once.",
+        );
         next(&mut interrupt, &mut terminate).await;
         let running = view::running::waited_for();
         view::say(&match running {

@@ -64,11 +64,7 @@ pub(super) async fn run(common: &Common, name: Option<&str>, reveal: bool) -> Re
 }
 
 /// The outputs after an apply; nothing where the spec has none.
-pub(super) fn after_apply(
-    project: &Project,
-    handles: &BTreeMap<Address, Handle>,
-    common: &Common,
-) {
+pub(super) fn after_apply(project: &Project, handles: &BTreeMap<Address, Handle>, common: &Common) {
     let values = evaluate(project, handles);
     if let Some(line) = lines::outputs(values.iter()) {
         view::tell(&line);

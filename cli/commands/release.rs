@@ -19,7 +19,11 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
         return Ok(Exit::Done);
     }
     let resources = project.connect(&state)?;
-    let world = project.world(&state, super::apply::sink(common, &project, &state), CancellationToken::new());
+    let world = project.world(
+        &state,
+        super::apply::sink(common, &project, &state),
+        CancellationToken::new(),
+    );
     let journal = Journal::begin(project.place.clone(), state, SystemClock.now(), None)?;
     let outcome =
         release(&project.spec, &project.graph, &project.catalog, &resources, &world, journal)
@@ -27,6 +31,10 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
     for failure in &outcome.failed {
         view::error(&format!("{}: {}", failure.address, failure.message), failure.help.as_deref());
     }
-    view::conclude(&format!("Released: {}. Left open: {}.", outcome.done.len(), outcome.failed.len()));
+    view::conclude(&format!(
+        "Released: {}. Left open: {}.",
+        outcome.done.len(),
+        outcome.failed.len()
+    ));
     Ok(if outcome.failed.is_empty() { Exit::Done } else { Exit::Error })
 }

@@ -12,7 +12,10 @@ pub(super) fn run(of: SchemaOf) -> Result<Exit, Stop> {
         SchemaOf::State => state_schema(),
         SchemaOf::Plan => crate::saved::schema(),
         SchemaOf::Events => {
-            let mut schema = schemars::schema_for!(view::json::shape::Line);
+            // As they are written, not as they could be read: what is left out is not required.
+            let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+            let mut schema =
+                settings.into_generator().into_root_schema_for::<view::json::shape::Line>();
             schema.insert("title".to_owned(), "A JSON line of pgferry".into());
             schema.to_value()
         }

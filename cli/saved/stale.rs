@@ -27,7 +27,8 @@ impl Saved {
         for (address, then) in &self.ids {
             let id = now.handles.get(address).and_then(|handle| handle.id.as_ref());
             if let Some(id) = id.filter(|id| *id != then) {
-                moved.push(format!("`{address}` is another one: it was `{then}`, now it is `{id}`"));
+                moved
+                    .push(format!("`{address}` is another one: it was `{then}`, now it is `{id}`"));
             }
         }
         let (then, now) = (&self.plan, &now.plan);
@@ -108,7 +109,11 @@ fn change(then: &Change, now: &Change, catalog: &Catalog) -> Option<String> {
 }
 
 /// How a field was shown otherwise than it would be now.
-fn field(then: Option<FieldChange>, now: Option<FieldChange>, schema: Option<&Json>) -> Option<String> {
+fn field(
+    then: Option<FieldChange>,
+    now: Option<FieldChange>,
+    schema: Option<&Json>,
+) -> Option<String> {
     let (then, now) = match (then, now) {
         (Some(then), Some(now)) => (then, now),
         (Some(_), None) => return Some("it was to change, and does not any more".to_owned()),

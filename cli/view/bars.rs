@@ -116,7 +116,10 @@ mod tests {
         };
         let said = text(&address, "running", seconds(6), &progress);
         let bar = "[########------------]";
-        assert_eq!(said, format!("restore: running {bar} 41% 24.6 MB of 60.0 MB, 4.1 MB/s, 8s left"));
+        assert_eq!(
+            said,
+            format!("restore: running {bar} 41% 24.6 MB of 60.0 MB, 4.1 MB/s, 8s left")
+        );
         let waiting = Progress { what: "provisioning".into(), ..Progress::default() };
         assert_eq!(
             text(&address, "creating", seconds(185), &waiting),

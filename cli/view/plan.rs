@@ -22,9 +22,7 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
         legend(&mut out, shown());
         out.push_str(match plan.errors().next() {
             None => "pgferry will perform the following actions:\n",
-            Some(_) => {
-                "pgferry planned the following actions, but then encountered a problem:\n"
-            }
+            Some(_) => "pgferry planned the following actions, but then encountered a problem:\n",
         });
     }
     for (to, from) in &plan.moved {
@@ -198,7 +196,8 @@ fn resource(out: &mut String, change: &Change, moved_from: Option<&Address>) {
     fields(out, change.fields.iter().map(Field::of));
     if change.unchanged > 0 && !change.fields.is_empty() {
         let plural = if change.unchanged == 1 { "" } else { "s" };
-        let _ = writeln!(out, "        # ({} unchanged attribute{plural} hidden)", change.unchanged);
+        let _ =
+            writeln!(out, "        # ({} unchanged attribute{plural} hidden)", change.unchanged);
     }
 }
 

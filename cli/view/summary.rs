@@ -1,5 +1,7 @@
 //! The end of an apply, destroy or release: what was done, what failed, what was not attempted.
 
+use std::collections::BTreeSet;
+
 use pgferry_engine::address::Address;
 use pgferry_engine::apply::Outcome;
 use pgferry_engine::state::{ScopeStatus, State};
@@ -31,7 +33,8 @@ pub(crate) fn applied(outcome: &Outcome, destroy: bool) {
         talk_error(&format!("the {what} did not finish"), None);
     }
     let names = |addresses: &mut dyn Iterator<Item = &Address>| {
-        first_of(addresses.map(ToString::to_string).collect())
+        let sorted: BTreeSet<&Address> = addresses.collect();
+        first_of(sorted.into_iter().map(ToString::to_string).collect())
     };
     let (unknown, failed): (Vec<_>, Vec<_>) =
         outcome.failed.iter().partition(|failure| failure.unknown);
@@ -59,7 +62,9 @@ pub(crate) fn complete(outcome: &Outcome, destroy: bool) -> String {
         0 => String::new(),
         number => format!("{number} imported, "),
     };
-    format!("Apply complete! Resources: {import}{add} added, {change} changed, {destroyed} destroyed.")
+    format!(
+        "Apply complete! Resources: {import}{add} added, {change} changed, {destroyed} destroyed."
+    )
 }
 
 /// All of them, or, of many, how many and the first few.

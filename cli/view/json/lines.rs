@@ -1,6 +1,6 @@
 //! Plans, events and ends as JSON lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pgferry_engine::address::Address;
@@ -55,7 +55,11 @@ pub(crate) fn plan(plan: &Plan, mut to: impl FnMut(Line)) {
             reason: None,
             reasons: Vec::new(),
         };
-        to(line(Level::Info, format!("{address}: Drift detected ({what})"), Told::ResourceDrift { change }));
+        to(line(
+            Level::Info,
+            format!("{address}: Drift detected ({what})"),
+            Told::ResourceDrift { change },
+        ));
     }
     let reasons = Reasons::of(plan);
     for change in plan.changes.values() {
@@ -97,8 +101,11 @@ pub(crate) fn plan(plan: &Plan, mut to: impl FnMut(Line)) {
     let changes = Changes::of(plan.counts(), Operation::Plan);
     to(line(Level::Info, crate::view::plan::counts(plan), Told::ChangeSummary { changes }));
     if !plan.outputs.is_empty() {
-        let outputs: BTreeMap<String, Output> =
-            plan.outputs.iter().map(|(name, change)| (name.clone(), planned_output(change))).collect();
+        let outputs: BTreeMap<String, Output> = plan
+            .outputs
+            .iter()
+            .map(|(name, change)| (name.clone(), planned_output(change)))
+            .collect();
         to(line(Level::Info, format!("Outputs: {}", outputs.len()), Told::Outputs { outputs }));
     }
 }
@@ -203,9 +210,10 @@ pub(crate) fn ended(outcome: &Outcome, destroy: bool) -> Line {
         message: failure.message.clone(),
         unknown: failure.unknown,
     });
+    let done: BTreeSet<Address> = outcome.done.iter().map(|(address, _)| address.clone()).collect();
     let told = Told::ApplyIncomplete {
         changes,
-        done: outcome.done.iter().map(|(address, _)| address.clone()).collect(),
+        done: done.into_iter().collect(),
         failed: failed.collect(),
         not_attempted: outcome.skipped.clone(),
         held: outcome.held.iter().cloned().collect(),
@@ -283,7 +291,11 @@ pub(crate) fn event(event: &Event, type_of: &dyn Fn(&Address) -> String) -> Line
         Event::Output { address, text } => {
             let output = redact(text).into_owned();
             let hook = hook(address, "running", None, None);
-            line(Level::Info, format!("{address}: {output}"), Told::ProvisionProgress { hook, output })
+            line(
+                Level::Info,
+                format!("{address}: {output}"),
+                Told::ProvisionProgress { hook, output },
+            )
         }
         Event::Retrying { address, message, after } => {
             let message = format!("{address}: trying again in {}: {message}", clock(*after));

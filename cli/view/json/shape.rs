@@ -44,32 +44,63 @@ pub(crate) enum Level {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Told {
     /// The first line of every stream.
-    Version { pgferry: &'static str, ui: &'static str },
+    Version {
+        pgferry: &'static str,
+        ui: &'static str,
+    },
     /// Reality is asked about a resource.
-    RefreshStart { hook: Hook },
-    RefreshComplete { hook: Hook },
+    RefreshStart {
+        hook: Hook,
+    },
+    RefreshComplete {
+        hook: Hook,
+    },
     /// A resource is not as it was left.
-    ResourceDrift { change: Planned },
-    PlannedChange { change: Planned },
+    ResourceDrift {
+        change: Planned,
+    },
+    PlannedChange {
+        change: Planned,
+    },
     /// What the preflight or the gate found.
-    Finding { finding: Found },
+    Finding {
+        finding: Found,
+    },
     /// After a plan, and after an apply or destroy that did all of it.
-    ChangeSummary { changes: Changes },
-    Outputs { outputs: BTreeMap<String, Output> },
-    ApplyStart { hook: Hook },
+    ChangeSummary {
+        changes: Changes,
+    },
+    Outputs {
+        outputs: BTreeMap<String, Output>,
+    },
+    ApplyStart {
+        hook: Hook,
+    },
     /// Again and again while an act goes on, at least every ten seconds.
-    ApplyProgress { hook: Hook, progress: Progress },
-    ApplyComplete { hook: Hook },
+    ApplyProgress {
+        hook: Hook,
+        progress: Progress,
+    },
+    ApplyComplete {
+        hook: Hook,
+    },
     ApplyErrored {
         hook: Hook,
         #[serde(skip_serializing_if = "Option::is_none")]
         help: Option<String>,
     },
     /// Whether it happened is not known, or it goes on elsewhere; the next apply settles it.
-    ApplyUnsettled { hook: Hook },
+    ApplyUnsettled {
+        hook: Hook,
+    },
     /// A line of output of a command, or a table of a verification.
-    ProvisionProgress { hook: Hook, output: String },
-    Diagnostic { diagnostic: Diagnostic },
+    ProvisionProgress {
+        hook: Hook,
+        output: String,
+    },
+    Diagnostic {
+        diagnostic: Diagnostic,
+    },
     /// Anything else that people are told.
     Log {
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -235,7 +235,9 @@ mod tests {
         check(
             None,
             Some(json!({"key": long, "k": 1})),
-            &format!("      + f = {{\n          + key = \"{long}\"\n          + k   = 1\n        }}\n"),
+            &format!(
+                "      + f = {{\n          + key = \"{long}\"\n          + k   = 1\n        }}\n"
+            ),
         );
         check(None, Some(json!("one\ntwo")), "      + f =\n          + one\n          + two\n");
     }

@@ -51,9 +51,13 @@ pub(super) fn drift(
             }
             continue;
         };
-        let ignored = input.spec.resources.get(address).map(|block| &block.lifecycle.ignore_changes);
+        let ignored =
+            input.spec.resources.get(address).map(|block| &block.lifecycle.ignore_changes);
         let fields = live.fields.iter().filter_map(|(name, there)| {
-            let told = matches!(info.role(name), FieldRole::Plain | FieldRole::Identity | FieldRole::Replaces);
+            let told = matches!(
+                info.role(name),
+                FieldRole::Plain | FieldRole::Identity | FieldRole::Replaces
+            );
             let left_alone = ignored.is_some_and(|names| names.contains(name));
             let before = entry.remembered.inputs.get(name)?;
             if !told || left_alone || before.get("$address").is_some() {

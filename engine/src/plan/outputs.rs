@@ -52,18 +52,26 @@ fn change(
     let references = template.references();
     let entry = |address: &Address| input.state.resources.get(address);
     let moves = references.iter().any(|reference| {
-        changes.get(&reference.address).is_some_and(|c| !matches!(c.action, Action::NoOp | Action::Forget))
+        changes
+            .get(&reference.address)
+            .is_some_and(|c| !matches!(c.action, Action::NoOp | Action::Forget))
     });
     let sensitive = references.iter().any(|reference| {
-        let Some(crate::template::Step::Member(name)) = reference.path.first() else { return false };
+        let Some(crate::template::Step::Member(name)) = reference.path.first() else {
+            return false;
+        };
         let info = changes.get(&reference.address).and_then(|c| input.catalog.get(&c.type_name));
         info.is_some_and(|info| info.is_secret(name))
     });
     let after = template.evaluate(&|address| {
-        handles.get(address).map_or(Tree::Unknown, |handle| Tree::Resource(Box::new(handle.clone())))
+        handles
+            .get(address)
+            .map_or(Tree::Unknown, |handle| Tree::Resource(Box::new(handle.clone())))
     });
     let known = references.iter().all(|reference| entry(&reference.address).is_some());
-    let before = known.then(|| template.evaluate(&|address| entry(address).map_or(Tree::Unknown, |e| recalled(address, e))));
+    let before = known.then(|| {
+        template.evaluate(&|address| entry(address).map_or(Tree::Unknown, |e| recalled(address, e)))
+    });
     let sensitive = sensitive || after.has_secret();
     let unknown = after.has_unknown();
     let (was, will) = (before.as_ref().map(Tree::storable), after.shown());

@@ -120,7 +120,9 @@ impl<'a> Whole<'a> {
         let entry = self.state().resources.get(address);
         let mut before = match live {
             Some(live) => fields(&live.attrs),
-            None => entry.map(|entry| fields(&Tree::from_json(&entry.remembered.attrs))).unwrap_or_default(),
+            None => entry
+                .map(|entry| fields(&Tree::from_json(&entry.remembered.attrs)))
+                .unwrap_or_default(),
         };
         if let (true, Some(handle)) = (before.is_empty(), self.draft.handles.get(address)) {
             before.clone_from(&handle.attrs);
@@ -148,7 +150,9 @@ impl<'a> Whole<'a> {
     fn overlay(&self, address: &Address, change: &Change, after: &mut IndexMap<String, Tree>) {
         for (name, tree) in self.attributes(address) {
             // A secret that is not read is there as before.
-            if tree != Tree::Unknown || !matches!(after.get(&name), Some(Tree::Text(text)) if text == MASK) {
+            if tree != Tree::Unknown
+                || !matches!(after.get(&name), Some(Tree::Text(text)) if text == MASK)
+            {
                 after.insert(name, tree);
             }
         }
@@ -179,7 +183,8 @@ impl<'a> Whole<'a> {
         };
         let entry = self.state().resources.get(address);
         let known = entry.and_then(|entry| entry.expanded.as_ref());
-        let known = known.filter(|known| known.run == self.input.spec.run).map(|known| &known.fields);
+        let known =
+            known.filter(|known| known.run == self.input.spec.run).map(|known| &known.fields);
         for (name, json) in found.or(known).into_iter().flatten() {
             wanted.entry(name.clone()).or_insert_with(|| Tree::from_json(json));
         }
