@@ -172,3 +172,191 @@ fn scope(what: Option<ScopeAction>) -> &'static str {
         Some(ScopeAction::Close) => "closed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use pgferry_engine::plan::Plan;
+    use pgferry_engine::tree::Handle;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A plan of the example: the source is there, all else is to be made.
+    fn saved() -> Saved {
+        let text = include_str!("../../tests/compat/fixtures/plan-1.json");
+        serde_json::from_str(text).expect("a saved plan")
+    }
+
+    /// What is said of the saved plan when `edit` has changed what would be planned now, as JSON.
+    fn moved(edit: impl Fn(&mut Json)) -> Option<String> {
+        moved_since(|_| (), edit)
+    }
+
+    fn moved_since(before: impl Fn(&mut Json), edit: impl Fn(&mut Json)) -> Option<String> {
+        let mut saved = saved();
+        let mut then = serde_json::to_value(&saved.plan).unwrap();
+        before(&mut then);
+        saved.plan = serde_json::from_value(then.clone()).unwrap();
+        edit(&mut then);
+        let plan: Plan = serde_json::from_value(then).unwrap();
+        let handle = |(address, id): (&Address, &String)| {
+            let (address, id) = (address.clone(), Some(id.clone()));
+            (address.clone(), Handle { address, id, attrs: Default::default() })
+        };
+        let handles: BTreeMap<Address, Handle> = saved.ids.iter().map(handle).collect();
+        said(&saved, Draft { plan, handles, questions: Vec::new() })
+    }
+
+    fn said(saved: &Saved, now: Draft) -> Option<String> {
+        match saved.still_holds(&now, &crate::catalog::catalog()) {
+            Ok(()) => None,
+            Err(Stop::Because { message, .. }) => {
+                Some(message.strip_prefix("the saved plan is stale: ").unwrap().to_owned())
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    fn field<'a>(plan: &'a mut Json, address: &str, name: &str) -> &'a mut Json {
+        let fields = plan["changes"][address]["fields"].as_array_mut().unwrap();
+        fields.iter_mut().find(|field| field["name"] == name).unwrap()
+    }
+
+    #[test]
+    fn what_nobody_was_shown_may_move() {
+        assert_eq!(moved(|_| ()), None);
+        assert_eq!(moved(|plan| plan["at"] = "2030-01-01T00:00:00Z".into()), None);
+        let price = |plan: &mut Json| plan["findings"][0]["message"] = "costs more".into();
+        assert_eq!(moved(price), None);
+        assert_eq!(moved(|plan| plan["findings"] = json!([])), None);
+        assert_eq!(moved(|plan| plan["changes"]["dump"]["reasons"] = json!(["other"])), None);
+        assert_eq!(moved(|plan| plan["changes"]["dump"]["notes"] = json!(["other"])), None);
+        assert_eq!(moved(|plan| plan["scopes"]["key"]["epoch"] = 7.into()), None);
+        let size = |plan: &mut Json| plan["outputs"]["database_url"]["unknown"] = false.into();
+        assert_eq!(moved(size), None);
+    }
+
+    #[test]
+    fn the_order_of_what_has_none_may_move() {
+        assert_eq!(
+            moved(|plan| plan["changes"]["dump"]["fields"].as_array_mut().unwrap().reverse()),
+            None
+        );
+        let values = |plan: &mut Json| {
+            let values = field(plan, "settings", "values")["after"].as_object_mut().unwrap();
+            *values = std::mem::take(values).into_iter().rev().collect();
+        };
+        assert_eq!(moved(values), None);
+        let list = |names: Json| {
+            move |plan: &mut Json| {
+                let mut one = field(plan, "settings", "like").clone();
+                (one["name"], one["after"]) = ("include".into(), names.clone());
+                let fields = &mut plan["changes"]["settings"]["fields"];
+                fields.as_array_mut().unwrap().retain(|field| field["name"] != "include");
+                fields.as_array_mut().unwrap().push(one);
+            }
+        };
+        let (ab, ba) = (json!(["a", "b"]), json!(["b", "a"]));
+        assert_eq!(moved_since(list(ab.clone()), list(ba)), None, "its schema says `uniqueItems`");
+        let moved = moved_since(list(ab), list(json!(["a"]))).unwrap();
+        assert_eq!(
+            moved,
+            "`include` of `settings` has moved: it was to become [\"a\",\"b\"], now [\"a\"]"
+        );
+        let queries = |plan: &mut Json| field(plan, "verified", "queries")["after"] = json!(["b"]);
+        assert!(
+            moved_since(|plan| field(plan, "verified", "queries")["after"] = json!(["a"]), queries)
+                .is_some()
+        );
+        let number = |number: Json| {
+            move |plan: &mut Json| field(plan, "verified", "rows")["after"] = number.clone()
+        };
+        assert_eq!(moved_since(number(json!(1)), number(json!(1.0))), None);
+    }
+
+    #[test]
+    fn what_was_shown_may_not() {
+        let check = |edit: &dyn Fn(&mut Json), want: &str| {
+            assert_eq!(moved(edit).as_deref(), Some(want));
+        };
+        check(
+            &|plan| field(plan, "target", "plan")["after"] = "heroku-postgresql:standard-0".into(),
+            "`plan` of `target` has moved: it was to become \"heroku-postgresql:essential-1\", now \"heroku-postgresql:standard-0\"",
+        );
+        check(
+            &|plan| field(plan, "target", "plan")["before"] = "x".into(),
+            "`plan` of `target` has moved: it was nothing, now it is \"x\"",
+        );
+        check(
+            &|plan| field(plan, "dump", "source")["after"]["$id"] = "7".into(),
+            "`source` of `dump` has moved: it was to become {\"$address\":\"source\",\"$id\":\"232051\"}, now {\"$address\":\"source\",\"$id\":\"7\"}",
+        );
+        check(
+            &|plan| plan["changes"]["app"]["action"] = "import".into(),
+            "`app` was to be created, now it is to be imported",
+        );
+        check(
+            &|plan| drop(plan["changes"].as_object_mut().unwrap().remove("smoke")),
+            "`smoke` is no longer to be planned",
+        );
+        check(
+            &|plan| drop(plan["scopes"].as_object_mut().unwrap().remove("window")),
+            "`window` was to be opened and closed, now it is to be left as it is",
+        );
+        check(
+            &|plan| {
+                let fields = plan["changes"]["target"]["fields"].as_array_mut().unwrap();
+                fields.retain(|field| field["name"] != "plan");
+            },
+            "`plan` of `target` has moved: it was to change, and does not any more",
+        );
+        let all = moved(|plan| {
+            for change in plan["changes"].as_object_mut().unwrap().values_mut() {
+                change["action"] = "forget".into();
+            }
+        });
+        assert!(all.unwrap().ends_with("; and 7 more"));
+    }
+
+    #[test]
+    fn another_thing_behind_the_same_name_is_stale() {
+        let saved = saved();
+        let address = Address::new("source");
+        let handle =
+            Handle { address: address.clone(), id: Some("7".into()), attrs: Default::default() };
+        let now = Draft {
+            plan: saved.plan.clone(),
+            handles: [(address, handle)].into(),
+            questions: Vec::new(),
+        };
+        let want = "`source` is another one: it was `232051`, now it is `7`";
+        assert_eq!(said(&saved, now).as_deref(), Some(want));
+    }
+
+    #[test]
+    fn what_was_to_be_taken_up_may_have_ended_by_itself() {
+        let running = |plan: &mut Json| {
+            plan["changes"]["restore"]["takes_up"] = true.into();
+            plan["scopes"]["key"]["what"] = "take_over".into();
+        };
+        let ended = |plan: &mut Json| {
+            plan["changes"]["restore"]["takes_up"] = false.into();
+            plan["changes"]["restore"]["action"] = "settle".into();
+            plan["scopes"]["key"]["what"] = "close".into();
+        };
+        assert_eq!(moved_since(running, ended), None);
+        let failed = |plan: &mut Json| {
+            plan["changes"]["restore"]["takes_up"] = false.into();
+            plan["changes"]["restore"]["reasons"] = json!(["was cut short: it failed"]);
+        };
+        let running = |plan: &mut Json| {
+            plan["changes"]["restore"]["takes_up"] = true.into();
+            plan["changes"]["restore"]["reasons"] = json!(["takes up restore r003"]);
+        };
+        let want =
+            "`restore` was to be run: `takes up restore r003`, now: `was cut short: it failed`";
+        assert_eq!(moved_since(running, failed).as_deref(), Some(want));
+    }
+}

@@ -17,6 +17,9 @@ use super::words::{amount, clock, left, size};
 /// Acts that are over sooner get no bar.
 const MOMENT: Duration = Duration::from_secs(1);
 
+/// A line is cut off here: what a person types (`^C`) must find room behind it, or the line cannot be wiped.
+const COLUMNS: usize = 76;
+
 /// How many characters a bar has.
 const CELLS: u64 = 20;
 
@@ -54,10 +57,11 @@ pub(crate) fn update(address: &Address, verb: &str, elapsed: Duration, progress:
     let Some(bars) = BARS.get().filter(|_| elapsed >= MOMENT) else { return };
     let mut each = bars.each.lock().unwrap_or_else(PoisonError::into_inner);
     let bar = each.entry(address.clone()).or_insert_with(|| {
-        let style = ProgressStyle::with_template("{wide_msg}").expect("the template is right");
+        let style = ProgressStyle::with_template("{msg}").expect("the template is right");
         bars.all.add(ProgressBar::new_spinner().with_style(style))
     });
-    bar.set_message(text(address, verb, elapsed, progress));
+    let text = text(address, verb, elapsed, progress);
+    bar.set_message(text.chars().take(COLUMNS).collect::<String>());
 }
 
 /// An act is over.
@@ -77,7 +81,7 @@ pub(crate) fn clear() {
     }
 }
 
-/// `dump: running [########------------] 41% 24.6 of 60.0 MB, 4.1 MB/s, 9s left`, or without a total
+/// `dump [########------------] 41% 24.6 MB of 60.0 MB, 4.1 MB/s, 9s left`, or without a total
 /// `target: creating [12s] provisioning`.
 fn text(address: &Address, verb: &str, elapsed: Duration, progress: &Progress) -> String {
     let time = clock(elapsed);
@@ -90,7 +94,7 @@ fn text(address: &Address, verb: &str, elapsed: Duration, progress: &Progress) -
     let cells = u64::try_from(share).unwrap_or(100) * CELLS / 100;
     let bar: String = (0..CELLS).map(|cell| if cell < cells { '#' } else { '-' }).collect();
     let (done_text, total_text) = (amount(done, *unit), amount(total, *unit));
-    let mut text = format!("{address}: {verb} [{bar}] {share}% {done_text} of {total_text}");
+    let mut text = format!("{address} [{bar}] {share}% {done_text} of {total_text}");
     if *unit == Some("bytes") && elapsed.as_secs() > 0 {
         text.push_str(&format!(", {}/s", size(done / elapsed.as_secs())));
     }
@@ -116,10 +120,7 @@ mod tests {
         };
         let said = text(&address, "running", seconds(6), &progress);
         let bar = "[########------------]";
-        assert_eq!(
-            said,
-            format!("restore: running {bar} 41% 24.6 MB of 60.0 MB, 4.1 MB/s, 8s left")
-        );
+        assert_eq!(said, format!("restore {bar} 41% 24.6 MB of 60.0 MB, 4.1 MB/s, 8s left"));
         let waiting = Progress { what: "provisioning".into(), ..Progress::default() };
         assert_eq!(
             text(&address, "creating", seconds(185), &waiting),

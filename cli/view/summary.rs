@@ -80,7 +80,11 @@ pub(crate) fn first_of(names: Vec<String>) -> String {
 
 /// Why a scope is not closed yet.
 pub(crate) fn holding(address: &Address, running: &Address, what: &str) -> String {
-    format!("{address}: Holding it open for {running}: {what}")
+    // "restore r003 still running" says already who runs.
+    match what.contains(running.as_str()) {
+        true => format!("Holding {address}: {what}"),
+        false => format!("Holding {address}: {running} may still be running: {what}"),
+    }
 }
 
 /// What every command says first: scopes that are open although nothing runs.

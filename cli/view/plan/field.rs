@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use pgferry_engine::plan::{FieldChange, OutputChange};
+use pgferry_engine::secret::MASK;
 use pgferry_engine::tree::KNOWN_AFTER_APPLY;
 use serde_json::Value as Json;
 use similar::{ChangeTag, TextDiff};
@@ -114,6 +115,7 @@ fn value(json: &Json) -> String {
     let list = |items: Vec<String>, open, close| format!("{open}{}{close}", items.join(", "));
     match json {
         Json::String(text) if text == KNOWN_AFTER_APPLY => text.clone(),
+        Json::String(text) if text == MASK => SENSITIVE.to_owned(),
         Json::Array(items) => list(items.iter().map(value).collect(), "[", "]"),
         Json::Object(map) => identity(json).unwrap_or_else(|| {
             list(map.iter().map(|(k, v)| format!("{k} = {}", value(v))).collect(), "{ ", " }")
@@ -221,7 +223,7 @@ mod tests {
         let (name, unknown, sensitive, forces) = ("f".to_owned(), false, false, false);
         let field = FieldChange { name, before, after, unknown, sensitive, forces };
         let mut out = String::new();
-        fields(&mut out, [Field::of(&field)].into_iter());
+        fields(&mut out, std::slice::from_ref(&field).iter().map(Field::of));
         assert_eq!(out, want);
     }
 
