@@ -3,6 +3,7 @@
 //! Tested by `tests/interrupt.rs` on the built program.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::view;
@@ -34,9 +35,15 @@ pub(crate) fn watch(cancel: CancellationToken) {
             ),
             None => "Stopped at once; everything is recorded.".to_owned(),
         });
-        view::bars::clear();
-        std::process::exit(130);
+        AT_ONCE.notify_one();
     });
+}
+
+static AT_ONCE: Notify = Notify::const_new();
+
+/// Returns when the user asked a second time. Whoever waits for it drops what runs, commands and dumps included.
+pub(crate) async fn at_once() {
+    AT_ONCE.notified().await;
 }
 
 async fn next(interrupt: &mut Signal, terminate: &mut Signal) {

@@ -143,19 +143,36 @@ fn no_colour_where_none_is_wanted() {
 
 #[test]
 fn the_second_ctrl_c_stops_at_once() {
-    let room = waiting();
+    let room = Room::new(
+        "pgferry: 1\nname: small\nresources:\n  held:\n    type: core.command\n    command: [sh, -c, \"trap '' TERM; echo $$ > id; echo here; cat gate\"]\n",
+    );
+    assert!(Command::new("mkfifo").arg(room.path("gate")).status().unwrap().success());
     let session = Session::start(&room, &["apply", "--auto-approve"], &[]);
     session.until("held: running [");
     session.interrupt();
     session.until("Stopping, as soon as what runs can be left: held (running for ");
     session.until("Once more stops at once.\n");
+    // The command does not listen, and is given time.
     session.interrupt();
-    let (code, seen) = session.end("it.\n");
+    let (code, seen) = session.end("the next `pgferry apply` settles it.\n");
     assert_eq!(code, Some(130), "{seen}");
-    let journal = std::fs::read_to_string(room.path("pgferry.state.json.journal"));
-    // Either the first was enough by then, or the second left the intent for the next apply.
-    if let Ok(journal) = journal {
-        assert!(seen.contains("Stopped at once, in the middle of: held"), "{seen}");
-        assert!(journal.contains("\"event\":\"intent\",\"address\":\"held\""), "{journal}");
+    assert!(seen.contains("Stopped at once, in the middle of: held (running for "), "{seen}");
+    let journal = std::fs::read_to_string(room.path("pgferry.state.json.journal")).unwrap();
+    assert!(journal.contains("\"event\":\"intent\",\"address\":\"held\""), "{journal}");
+    let id = std::fs::read_to_string(room.path("id")).unwrap();
+    let id = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while rustix::process::test_kill_process(id).is_ok() && !is_over(id) {
+        assert!(Instant::now() < deadline, "the command goes on");
+        std::thread::sleep(Duration::from_millis(10));
     }
+    let plan = room.run(&["plan"]).1;
+    assert!(plan.contains("  # held will be run\n  # (was cut short"), "{plan}");
+}
+
+/// Whether a process has ended and only waits for somebody to notice.
+fn is_over(id: Pid) -> bool {
+    let said = Command::new("ps").args(["-o", "stat=", "-p", &id.to_string()]).output().unwrap();
+    let state = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+    state.is_empty() || state.starts_with('Z')
 }

@@ -160,9 +160,10 @@ async fn what_is_ignored_is_no_drift() {
 async fn an_import_says_what_it_takes_over() {
     let project = with(SPEC);
     let found = json!({ "size": 5, "owner": "ann" });
-    let mut cloud = project.cloud.lock().unwrap();
-    cloud.things.entry("thing".into()).or_default().insert("t".into(), found);
-    drop(cloud);
+    let there = |cloud: &mut memory::Cloud| {
+        cloud.things.entry("thing".into()).or_default().insert("t".into(), found);
+    };
+    there(&mut project.cloud.lock().unwrap());
     let (plan, values, _) = planned(&project, "t").await;
     let change = &plan.changes[&"t".parse().unwrap()];
     assert_eq!((change.action, change.id.as_deref()), (Action::Import, Some("id-t")));
