@@ -124,7 +124,7 @@ fn a_policy_for_terraforms_plans_reads_ours() {
     assert_eq!(planned.len(), 5);
     assert_eq!(
         planned[0]["values"],
-        change(&first, &planned[0]["address"].as_str().unwrap())["change"]["after"]
+        change(&first, planned[0]["address"].as_str().unwrap())["change"]["after"]
     );
 
     assert_eq!(room.run_with(&["apply", "p"], ENV).0, 0);
