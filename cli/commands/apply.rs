@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pgferry_engine::address::Address;
 use pgferry_engine::apply::{Applying, Outcome, apply};
-use pgferry_engine::cx::{Clock, SystemClock};
+use pgferry_engine::cx::{Clock, SystemClock, World};
 use pgferry_engine::event::Sink;
 use pgferry_engine::plan::{Draft, Options, Reality};
 use pgferry_engine::refresh::Resources;
@@ -35,15 +35,14 @@ pub(super) async fn run(
     let options = project.options(planning, &state)?;
     let resources = project.connect(&state)?;
     let cancel = CancellationToken::new();
-    let sink = sink(common, &project, &state);
-    let world = project.world(&state, Arc::clone(&sink), cancel.clone());
+    let world = project.world(&state, sink(common, &project, &state), cancel);
     let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
     super::plan::show(&draft.plan, common);
     super::plan::refuse_errors(&draft.plan)?;
     if draft.plan.has_changes() {
         approve("Do you want to perform these actions?", auto_approve)?;
     }
-    finish(&project, common, state, draft, reality, resources, &options, sink, cancel).await
+    finish(&project, common, state, draft, reality, resources, &options, world).await
 }
 
 /// Applies a plan from a file: exactly that, or nothing.
@@ -54,14 +53,14 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     let _lock = project.lock("apply", common.lock_timeout)?;
     let mut state = project.state()?;
     if state.serial == 0 && state.resources.is_empty() {
-        state.lineage.clone_from(&saved.plan.lineage);
+        Arc::make_mut(&mut state).lineage.clone_from(&saved.plan.lineage);
     }
     view::summary::leftovers(&state);
     saved.fits(&state)?;
     let options = project.options(&saved.planning, &state)?;
     let resources = project.connect(&state)?;
-    let (sink, cancel) = (sink(common, &project, &state), CancellationToken::new());
-    let world = project.world(&state, Arc::clone(&sink), cancel.clone());
+    let sink = sink(common, &project, &state);
+    let world = project.world(&state, sink, CancellationToken::new());
     let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
     for located in draft.plan.findings.iter().filter(|one| !saved.plan.findings.contains(one)) {
         view::tell(&lines::finding(&located.address, &located.finding));
@@ -71,7 +70,7 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     }
     super::plan::refuse_errors(&draft.plan)?;
     saved.still_holds(&draft, &project.catalog)?;
-    finish(&project, common, state, draft, reality, resources, &options, sink, cancel).await
+    finish(&project, common, state, draft, reality, resources, &options, world).await
 }
 
 /// Does what was shown and approved, and tells.
@@ -79,22 +78,22 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
 async fn finish(
     project: &Project,
     common: &Common,
-    state: State,
+    state: Arc<State>,
     draft: Draft,
     reality: Reality,
     resources: Resources,
     options: &Options,
-    sink: Arc<dyn Sink>,
-    cancel: CancellationToken,
+    world: World,
 ) -> Result<Exit, Stop> {
     if draft.plan.has_changes() {
-        let outcome =
-            carry_out(project, common, state, draft, reality, resources, options, sink, cancel);
+        let outcome = carry_out(project, common, state, draft, reality, resources, options, world);
         return Ok(told(project, &outcome.await?, common));
     }
-    if project.place.beside(".journal").exists() {
+    if project.store.read_journal()?.is_some() {
         // A run that was cut short at its very end left it; its records belong into the state.
-        Journal::begin(project.place.clone(), state, SystemClock.now(), None)?.finish()?;
+        drop(world);
+        let state = Arc::unwrap_or_clone(state);
+        Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?.finish()?;
     }
     let outcome = Outcome { handles: draft.handles, ..Outcome::default() };
     Ok(told(project, &outcome, common))
@@ -130,21 +129,21 @@ pub(super) fn sink(common: &Common, project: &Project, state: &State) -> Arc<dyn
 pub(super) async fn carry_out(
     project: &Project,
     common: &Common,
-    state: State,
+    state: Arc<State>,
     draft: Draft,
     reality: Reality,
     resources: Resources,
     options: &Options,
-    sink: Arc<dyn Sink>,
-    cancel: CancellationToken,
+    world: World,
 ) -> Result<Outcome, Stop> {
     if !common.json {
         view::bars::show();
     }
-    interrupt::watch(cancel.clone());
-    let world = project.world(&state, sink, cancel);
+    interrupt::watch(world.cancel.clone());
+    let world = world.forgetful();
+    let state = Arc::unwrap_or_clone(state);
     let journal =
-        Journal::begin(project.place.clone(), state, SystemClock.now(), kill_point(project))?;
+        Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), kill_point(project))?;
     let applying = Applying {
         spec: Arc::clone(&project.spec),
         graph: Arc::clone(&project.graph),

@@ -31,10 +31,10 @@ pub(super) async fn run(
     }
     approve("Do you really want to destroy and forget all this?", auto_approve)?;
     let draft = Draft { plan, handles: BTreeMap::new(), questions: Vec::new() };
-    let (sink, cancel) = (sink(common, &project, &state), CancellationToken::new());
+    let sink = sink(common, &project, &state);
+    let world = project.world(&state, sink, CancellationToken::new());
     let reality = Reality::new();
     let outcome =
-        carry_out(&project, common, state, draft, reality, resources, &options, sink, cancel)
-            .await?;
+        carry_out(&project, common, state, draft, reality, resources, &options, world).await?;
     Ok(ended(&outcome, common, true))
 }

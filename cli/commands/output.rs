@@ -64,7 +64,11 @@ pub(super) async fn run(common: &Common, name: Option<&str>, reveal: bool) -> Re
 }
 
 /// The outputs after an apply; nothing where the spec has none.
-pub(super) fn after_apply(project: &Project, handles: &BTreeMap<Address, Handle>, common: &Common) {
+pub(super) fn after_apply(
+    project: &Project,
+    handles: &BTreeMap<Address, Arc<Handle>>,
+    common: &Common,
+) {
     let values = evaluate(project, handles);
     if let Some(line) = lines::outputs(values.iter()) {
         view::tell(&line);
@@ -83,11 +87,8 @@ pub(super) fn after_apply(project: &Project, handles: &BTreeMap<Address, Handle>
     view::print(&text);
 }
 
-fn evaluate(project: &Project, handles: &BTreeMap<Address, Handle>) -> BTreeMap<String, Tree> {
-    let resolve = |address: &Address| match handles.get(address) {
-        Some(handle) => Tree::Resource(Box::new(handle.clone())),
-        None => Tree::Unknown,
-    };
+fn evaluate(project: &Project, handles: &BTreeMap<Address, Arc<Handle>>) -> BTreeMap<String, Tree> {
+    let resolve = |address: &Address| handles.get(address);
     let outputs = project.spec.outputs.iter();
     outputs.map(|(name, template)| (name.clone(), template.evaluate(&resolve))).collect()
 }

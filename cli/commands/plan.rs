@@ -1,6 +1,7 @@
 //! `plan` and `preflight`: look, decide, show; change nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use pgferry_engine::plan::{Draft, Plan, Reality};
 use pgferry_engine::state::State;
@@ -58,7 +59,7 @@ async fn made(
     common: &Common,
     planning: &Planning,
     preflight: bool,
-) -> Result<(Project, State, Draft, Reality), Stop> {
+) -> Result<(Project, Arc<State>, Draft, Reality), Stop> {
     let project = Project::open(common)?;
     let _lock = project.lock("plan", common.lock_timeout)?;
     let state = project.state()?;

@@ -176,6 +176,7 @@ fn scope(what: Option<ScopeAction>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use pgferry_engine::plan::Plan;
     use pgferry_engine::tree::Handle;
@@ -203,9 +204,9 @@ mod tests {
         let plan: Plan = serde_json::from_value(then).unwrap();
         let handle = |(address, id): (&Address, &String)| {
             let (address, id) = (address.clone(), Some(id.clone()));
-            (address.clone(), Handle { address, id, attrs: Default::default() })
+            (address.clone(), Arc::new(Handle { address, id, attrs: Default::default() }))
         };
-        let handles: BTreeMap<Address, Handle> = saved.ids.iter().map(handle).collect();
+        let handles: BTreeMap<Address, Arc<Handle>> = saved.ids.iter().map(handle).collect();
         said(&saved, Draft { plan, handles, questions: Vec::new() })
     }
 
@@ -328,7 +329,7 @@ mod tests {
             Handle { address: address.clone(), id: Some("7".into()), attrs: Default::default() };
         let now = Draft {
             plan: saved.plan.clone(),
-            handles: [(address, handle)].into(),
+            handles: [(address, Arc::new(handle))].into(),
             questions: Vec::new(),
         };
         let want = "`source` is another one: it was `232051`, now it is `7`";

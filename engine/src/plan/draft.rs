@@ -4,6 +4,7 @@
 //! still wait for answers waits too. Tested through `tests/` of this crate with an in-memory provider.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -56,7 +57,7 @@ pub struct Options {
 pub struct Draft {
     pub plan: Plan,
     /// What each resource is, as far as it is known, secrets included; where apply starts from.
-    pub handles: BTreeMap<Address, Handle>,
+    pub handles: BTreeMap<Address, Arc<Handle>>,
     /// What must be found out before the plan is one. Empty: it is.
     pub questions: Vec<Question>,
 }
@@ -125,7 +126,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
 struct Drafting<'a> {
     input: &'a Input<'a>,
     reality: &'a Reality,
-    handles: BTreeMap<Address, Handle>,
+    handles: BTreeMap<Address, Arc<Handle>>,
     changes: BTreeMap<Address, Change>,
     scopes: BTreeMap<Address, ScopeChange>,
     findings: Vec<Located>,
@@ -209,10 +210,7 @@ impl<'a> Drafting<'a> {
 
     /// The fields with everything put in that is known, defaults of the type included.
     fn wanted(&self, block: &Block, info: &TypeInfo) -> Wanted {
-        let resolve = |address: &Address| match self.handles.get(address) {
-            Some(handle) => Tree::Resource(Box::new(handle.clone())),
-            None => Tree::Unknown,
-        };
+        let resolve = |address: &Address| self.handles.get(address);
         let mut fields: IndexMap<String, Tree> = block
             .fields
             .iter()
@@ -374,7 +372,8 @@ impl<'a> Drafting<'a> {
             Tree::Map(map) => map.clone(),
             _ => IndexMap::new(),
         };
-        self.handles.insert(address.clone(), Handle { address: address.clone(), id, attrs });
+        let handle = Handle { address: address.clone(), id, attrs };
+        self.handles.insert(address.clone(), Arc::new(handle));
     }
 
     /// As it was when last seen; what is secret is unknown, because it is stored nowhere.

@@ -4,6 +4,7 @@
 //! with what the plan expects. Tested in `tests/output.rs` of this crate.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ pub struct OutputChange {
 pub(super) fn outputs(
     input: &Input<'_>,
     changes: &BTreeMap<Address, Change>,
-    handles: &BTreeMap<Address, Handle>,
+    handles: &BTreeMap<Address, Arc<Handle>>,
 ) -> BTreeMap<String, OutputChange> {
     let mut found = BTreeMap::new();
     for (name, template) in &input.spec.outputs {
@@ -46,7 +47,7 @@ pub(super) fn outputs(
 fn change(
     input: &Input<'_>,
     changes: &BTreeMap<Address, Change>,
-    handles: &BTreeMap<Address, Handle>,
+    handles: &BTreeMap<Address, Arc<Handle>>,
     template: &Template,
 ) -> Option<OutputChange> {
     let references = template.references();
@@ -63,14 +64,14 @@ fn change(
         let info = changes.get(&reference.address).and_then(|c| input.catalog.get(&c.type_name));
         info.is_some_and(|info| info.is_secret(name))
     });
-    let after = template.evaluate(&|address| {
-        handles
-            .get(address)
-            .map_or(Tree::Unknown, |handle| Tree::Resource(Box::new(handle.clone())))
-    });
+    let after = template.evaluate(&|address| handles.get(address));
     let known = references.iter().all(|reference| entry(&reference.address).is_some());
     let before = known.then(|| {
-        template.evaluate(&|address| entry(address).map_or(Tree::Unknown, |e| recalled(address, e)))
+        let recalled: BTreeMap<&Address, Arc<Handle>> = references
+            .iter()
+            .filter_map(|r| Some((&r.address, recalled(&r.address, entry(&r.address)?))))
+            .collect();
+        template.evaluate(&|address| recalled.get(address))
     });
     let sensitive = sensitive || after.has_secret();
     let unknown = after.has_unknown();
@@ -83,11 +84,11 @@ fn change(
     Some(OutputChange { before: was, after: Some(will), unknown, sensitive })
 }
 
-fn recalled(address: &Address, entry: &Entry) -> Tree {
+fn recalled(address: &Address, entry: &Entry) -> Arc<Handle> {
     let attrs = match Tree::recalled(&entry.remembered.attrs) {
         Tree::Map(map) => map,
         _ => Default::default(),
     };
     let id = Some(entry.remembered.id.clone());
-    Tree::Resource(Box::new(Handle { address: address.clone(), id, attrs }))
+    Arc::new(Handle { address: address.clone(), id, attrs })
 }

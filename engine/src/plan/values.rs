@@ -167,10 +167,7 @@ impl<'a> Whole<'a> {
     /// The fields, with everything put in that is known.
     fn wanted(&self, address: &Address, change: &Change) -> IndexMap<String, Tree> {
         let Some(block) = self.input.spec.resources.get(address) else { return IndexMap::new() };
-        let resolve = |address: &Address| match self.draft.handles.get(address) {
-            Some(handle) => Tree::Resource(Box::new(handle.clone())),
-            None => Tree::Unknown,
-        };
+        let resolve = |address: &Address| self.draft.handles.get(address);
         let written = block.fields.iter();
         let mut wanted: IndexMap<String, Tree> =
             written.map(|(name, field)| (name.clone(), field.evaluate(&resolve))).collect();

@@ -1,0 +1,43 @@
+//! Nothing is touched that `--target` and `--exclude` leave out.
+
+use std::collections::HashSet;
+
+use super::Check;
+use crate::address::Address;
+use crate::plan::{Options, ScopeAction};
+
+impl Check<'_> {
+    pub(super) fn selection(&mut self) {
+        let Options { targets, excludes, .. } = self.input.options;
+        if targets.is_empty() && excludes.is_empty() {
+            return;
+        }
+        let graph = self.input.graph;
+        let wanted = all(targets.iter(), |address| graph.direct_dependencies(address));
+        let without = all(excludes.iter(), |address| graph.direct_dependents(address));
+        let left_out = |address: &Address| {
+            (!targets.is_empty() && !wanted.contains(address)) || without.contains(address)
+        };
+        let changes = self.plan.changes.iter().filter(|(_, change)| change.action.is_work());
+        let opened =
+            self.plan.scopes.iter().filter(|(_, scope)| scope.what == ScopeAction::OpenAndClose);
+        let touched = changes.map(|(address, _)| address).chain(opened.map(|(address, _)| address));
+        let wrong: Vec<&Address> = touched.filter(|address| left_out(address)).collect();
+        for address in wrong {
+            self.found.push(format!("`{address}` was left out and has work"));
+        }
+    }
+}
+
+/// `from` and all that is reached from there.
+fn all<'g, I: Iterator<Item = &'g Address>>(
+    from: impl Iterator<Item = &'g Address>,
+    edges: impl Fn(&'g Address) -> I,
+) -> HashSet<&'g Address> {
+    let mut next: Vec<&Address> = from.collect();
+    let mut seen: HashSet<&Address> = next.iter().copied().collect();
+    while let Some(address) = next.pop() {
+        next.extend(edges(address).filter(|other| seen.insert(other)));
+    }
+    seen
+}
