@@ -81,6 +81,10 @@ impl Drafting<'_> {
             self.forced(address, info, &wanted.tree, fields, &forced, triggers);
             return;
         }
+        let unchanged = match entry {
+            Some(_) => wanted_fields(&wanted.tree).count().saturating_sub(fields.len()),
+            None => 0,
+        };
         let begun = self.intent(address).is_some() && entry.is_none();
         let (action, reasons) = match (entry, fields.is_empty()) {
             // An act of ours was cut short: finish it, whatever it got done.
@@ -100,6 +104,8 @@ impl Drafting<'_> {
         }
         let change = self.change(address, info, action, reasons);
         change.fields = fields;
+        change.unchanged = unchanged;
+        change.id = (action == Action::Import).then(|| live.id.clone());
         change.notes = notes;
         if action != Action::NoOp || self.input.options.preflight {
             self.preflight(address, info, &wanted.tree);
