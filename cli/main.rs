@@ -13,6 +13,10 @@ mod project;
 mod saved;
 mod view;
 
+/// Specs, plans and states are many small values; the system's allocator spends more time and memory on them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     use clap::Parser;
     let arguments = match arguments::Arguments::try_parse() {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use pgferry_engine::diag::Diagnostic;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::source::Source;
-use pgferry_engine::state::file::StateError;
+use pgferry_engine::state::StateError;
 
 /// The exit codes that scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

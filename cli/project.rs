@@ -17,8 +17,8 @@ use pgferry_engine::refresh::{Resources, refresh};
 use pgferry_engine::source::Source;
 use pgferry_engine::spec::{self, Inputs, Spec};
 use pgferry_engine::state::State;
-use pgferry_engine::state::file::{Lock, StateFile};
 use pgferry_engine::state::journal;
+use pgferry_engine::state::store::{Lock, Store};
 use pgferry_engine::tree::Tree;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,7 @@ use crate::arguments::{Common, Mode, Planning, pairs};
 use crate::catalog::{catalog, providers};
 use crate::environment::{environment, variables};
 use crate::outcome::Stop;
+use crate::place;
 use crate::saved::Saved;
 
 /// A spec that holds no mistakes.
@@ -38,7 +39,7 @@ pub(crate) struct Project {
     /// As given, not yet typed.
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) warnings: Vec<Diagnostic>,
-    pub(crate) place: StateFile,
+    pub(crate) store: Arc<dyn Store>,
 }
 
 impl Project {
@@ -85,11 +86,7 @@ impl Project {
             mistakes,
             json: common.json,
         })?;
-        let place = match (&common.state, &loaded.spec.state) {
-            (Some(path), _) => path.clone(),
-            (None, Some(said)) => base.join(local(said)?),
-            (None, None) => base.join("pgferry.state.json"),
-        };
+        let store = place::store(common, loaded.spec.state.as_deref(), &base)?;
         Ok(Self {
             spec: Arc::new(loaded.spec),
             graph: Arc::new(loaded.graph),
@@ -98,21 +95,23 @@ impl Project {
             source,
             variables,
             warnings: loaded.warnings,
-            place: StateFile::new(place),
+            store,
         })
     }
 
     /// The state with what a crashed run left folded in, or a new one. Changes no file.
-    pub(crate) fn state(&self) -> Result<State, Stop> {
-        Ok(match journal::recover(&self.place)? {
+    ///
+    /// Shared, because it may be large, and the planning looks into it from several sides.
+    pub(crate) fn state(&self) -> Result<Arc<State>, Stop> {
+        Ok(Arc::new(match journal::recover(self.store.as_ref())? {
             Some(state) => state,
             None => State::new(&self.spec.name, lineage()?),
-        })
+        }))
     }
 
     /// Takes the lock for `purpose`.
-    pub(crate) fn lock(&self, purpose: &str, patience: Duration) -> Result<Lock, Stop> {
-        Ok(self.place.lock(purpose, patience)?)
+    pub(crate) fn lock(&self, purpose: &str, patience: Duration) -> Result<Box<dyn Lock>, Stop> {
+        Ok(self.store.lock(purpose, patience)?)
     }
 
     /// Connects every provider that the spec or the state uses. Makes no request.
@@ -140,13 +139,11 @@ impl Project {
     /// The world that resources see.
     pub(crate) fn world(
         &self,
-        state: &State,
+        state: &Arc<State>,
         sink: Arc<dyn Sink>,
         cancel: CancellationToken,
     ) -> World {
-        let (remembered, graph) = (state.resources.clone(), Arc::clone(&self.graph));
-        let operations = state.operations.clone();
-        World {
+        let world = World {
             clock: Arc::new(SystemClock),
             sink,
             notes: Arc::new(NoNotes),
@@ -157,21 +154,10 @@ impl Project {
             lineage: state.lineage.clone(),
             migration: self.spec.name.clone(),
             run: self.spec.run.clone(),
-            intent: Arc::new(move |address| operations.get(address).map(|op| op.intent.clone())),
-            remembered: Arc::new(move |address, type_name| {
-                graph
-                    .ancestors(address)
-                    .into_iter()
-                    .filter_map(|ancestor| {
-                        let entry = remembered.get(&ancestor)?;
-                        Some((ancestor, entry.remembered.clone(), entry.type_name == type_name))
-                    })
-                    .filter_map(|(ancestor, remembered, fits)| {
-                        fits.then_some((ancestor, remembered))
-                    })
-                    .collect()
-            }),
-        }
+            intent: Arc::new(|_| None),
+            remembered: Arc::new(|_, _| Vec::new()),
+        };
+        world.recalling(state, &self.graph)
     }
 
     /// Looks at reality and plans.
@@ -184,7 +170,7 @@ impl Project {
     ) -> Result<(Draft, Reality), Stop> {
         let input = self.input(state, options);
         let (draft, reality) = refresh(&input, resources, world).await?;
-        let broken = plan::check::violations(&draft.plan, &self.graph);
+        let broken = plan::check::violations(&draft.plan, &input);
         if !broken.is_empty() {
             return Err(Stop::because(format!("the plan is not sound: {}", broken.join("; ")))
                 .help(
@@ -271,16 +257,6 @@ fn nowhere(flag: &str, address: &str) -> Stop {
 pub(crate) fn folder(path: &Path) -> std::io::Result<PathBuf> {
     let whole = std::path::absolute(path)?;
     Ok(whole.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf))
-}
-
-pub(crate) fn local(said: &str) -> Result<&str, Stop> {
-    if said.contains("://") {
-        return Err(Stop::because(format!(
-            "`state: {said}`: states in object stores are not in this version"
-        ))
-        .help("use a local file, e.g. `state: ./pgferry.state.json`"));
-    }
-    Ok(said)
 }
 
 /// A random id of 32 hex digits.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pgferry_engine::apply::{Applying, Outcome, apply};
-use pgferry_engine::cx::{Clock, SystemClock};
+use pgferry_engine::cx::{Clock, SystemClock, World};
 use pgferry_engine::event::Sink;
 use pgferry_engine::plan::{Draft, Options, Reality};
 use pgferry_engine::refresh::Resources;
@@ -34,8 +34,7 @@ pub(super) async fn run(
     let options = project.options(planning, mode, &state)?;
     let resources = project.connect(&state)?;
     let cancel = CancellationToken::new();
-    let sink = sink(common);
-    let world = project.world(&state, Arc::clone(&sink), cancel.clone());
+    let world = project.world(&state, sink(common), cancel);
     let (draft, reality) =
         super::plan::drafted(&project, mode, &state, &options, &resources, &world).await?;
     super::plan::show(&draft.plan, common);
@@ -50,7 +49,7 @@ pub(super) async fn run(
         };
         approve(question, auto_approve)?;
     }
-    finish(&project, common, state, draft, reality, resources, &options, sink, cancel).await
+    finish(&project, common, state, draft, reality, resources, &options, world).await
 }
 
 /// Applies a plan from a file: exactly that, or nothing.
@@ -60,19 +59,18 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     let _lock = project.lock("apply", common.lock_timeout)?;
     let mut state = project.state()?;
     if state.serial == 0 && state.resources.is_empty() {
-        state.lineage.clone_from(&saved.plan.lineage);
+        Arc::make_mut(&mut state).lineage.clone_from(&saved.plan.lineage);
     }
     view::summary::leftovers(&state);
     saved.fits(&state)?;
     let options = project.options(&saved.planning, &saved.mode, &state)?;
     let resources = project.connect(&state)?;
-    let (sink, cancel) = (sink(common), CancellationToken::new());
-    let world = project.world(&state, Arc::clone(&sink), cancel.clone());
+    let world = project.world(&state, sink(common), CancellationToken::new());
     let (draft, reality) =
         super::plan::drafted(&project, &saved.mode, &state, &options, &resources, &world).await?;
     saved.still_holds(&draft.plan)?;
     super::plan::refuse_errors(&draft.plan)?;
-    finish(&project, common, state, draft, reality, resources, &options, sink, cancel).await
+    finish(&project, common, state, draft, reality, resources, &options, world).await
 }
 
 /// Does what was shown and approved, and tells.
@@ -80,27 +78,27 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
 async fn finish(
     project: &Project,
     common: &Common,
-    state: State,
+    state: Arc<State>,
     draft: Draft,
     reality: Reality,
     resources: Resources,
     options: &Options,
-    sink: Arc<dyn Sink>,
-    cancel: CancellationToken,
+    world: World,
 ) -> Result<Exit, Stop> {
     let destroy = draft.plan.destroy;
     if draft.plan.has_changes() {
-        let outcome =
-            carry_out(project, common, state, draft, reality, resources, options, sink, cancel);
+        let outcome = carry_out(project, common, state, draft, reality, resources, options, world);
         let outcome = outcome.await?;
         return Ok(match destroy {
             true => ended(&outcome, common, true),
             false => told(project, &outcome, common),
         });
     }
-    if project.place.beside(".journal").exists() {
+    if project.store.read_journal()?.is_some() {
         // A run that was cut short at its very end left it; its records belong into the state.
-        Journal::begin(project.place.clone(), state, SystemClock.now(), None)?.finish()?;
+        drop(world);
+        let state = Arc::unwrap_or_clone(state);
+        Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?.finish()?;
     }
     let outcome = Outcome { handles: draft.handles, ..Outcome::default() };
     Ok(match destroy {
@@ -129,18 +127,18 @@ pub(super) fn sink(common: &Common) -> Arc<dyn Sink> {
 pub(super) async fn carry_out(
     project: &Project,
     common: &Common,
-    state: State,
+    state: Arc<State>,
     draft: Draft,
     reality: Reality,
     resources: Resources,
     options: &Options,
-    sink: Arc<dyn Sink>,
-    cancel: CancellationToken,
+    world: World,
 ) -> Result<Outcome, Stop> {
-    interrupt::watch(cancel.clone());
-    let world = project.world(&state, sink, cancel);
+    interrupt::watch(world.cancel.clone());
+    let world = world.forgetful();
+    let state = Arc::unwrap_or_clone(state);
     let journal =
-        Journal::begin(project.place.clone(), state, SystemClock.now(), kill_point(project))?;
+        Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), kill_point(project))?;
     let applying = Applying {
         spec: Arc::clone(&project.spec),
         graph: Arc::clone(&project.graph),

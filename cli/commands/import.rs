@@ -28,10 +28,12 @@ pub(super) async fn run(common: &Common, address: &str, id: &str) -> Result<Exit
     let options = Options::default();
     let input = project.input(&state, &options);
     let entry = adopt(&input, &resources, &world, &address, id).await?;
-    let journal = Journal::begin(project.place.clone(), state, SystemClock.now(), None)?;
+    let (store, at) = (Arc::clone(&project.store), SystemClock.now());
+    let journal = Journal::begin(store, Arc::unwrap_or_clone(state), at, None)?;
     let record = Record::Succeeded { address: address.clone(), entry: Box::new(entry.clone()) };
     journal.append(&record, Durability::Synced)?;
-    let state = journal.finish()?;
+    journal.finish()?;
+    let state = project.state()?;
     if !common.json {
         view::print(super::show::block(address.as_str(), &entry).trim_end());
         view::print(&format!("\nImport successful! `{address}` is in the state now."));

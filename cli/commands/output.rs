@@ -63,7 +63,7 @@ pub(super) async fn run(common: &Common, name: Option<&str>, reveal: bool) -> Re
 }
 
 /// `Outputs:` as printed after an apply; nothing where the spec has none.
-pub(super) fn after_apply(project: &Project, handles: &BTreeMap<Address, Handle>) -> String {
+pub(super) fn after_apply(project: &Project, handles: &BTreeMap<Address, Arc<Handle>>) -> String {
     let mut text = String::new();
     for (name, value) in evaluate(project, handles) {
         if text.is_empty() {
@@ -78,11 +78,8 @@ pub(super) fn after_apply(project: &Project, handles: &BTreeMap<Address, Handle>
     text
 }
 
-fn evaluate(project: &Project, handles: &BTreeMap<Address, Handle>) -> BTreeMap<String, Tree> {
-    let resolve = |address: &Address| match handles.get(address) {
-        Some(handle) => Tree::Resource(Box::new(handle.clone())),
-        None => Tree::Unknown,
-    };
+fn evaluate(project: &Project, handles: &BTreeMap<Address, Arc<Handle>>) -> BTreeMap<String, Tree> {
+    let resolve = |address: &Address| handles.get(address);
     let outputs = project.spec.outputs.iter();
     outputs.map(|(name, template)| (name.clone(), template.evaluate(&resolve))).collect()
 }

@@ -1,5 +1,7 @@
 //! `release`: closes all that is open, without a plan.
 
+use std::sync::Arc;
+
 use pgferry_engine::apply::release;
 use pgferry_engine::cx::{Clock, SystemClock};
 use pgferry_engine::state::journal::Journal;
@@ -20,7 +22,8 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
     }
     let resources = project.connect(&state)?;
     let world = project.world(&state, super::apply::sink(common), CancellationToken::new());
-    let journal = Journal::begin(project.place.clone(), state, SystemClock.now(), None)?;
+    let state = Arc::unwrap_or_clone(state);
+    let journal = Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?;
     let outcome =
         release(&project.spec, &project.graph, &project.catalog, &resources, &world, journal)
             .await?;

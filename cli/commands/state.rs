@@ -1,11 +1,13 @@
 //! `state`: a look into what is remembered, and careful changes to it, each with a backup.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use pgferry_engine::address::Address;
 use pgferry_engine::cx::{Clock, SystemClock};
 use pgferry_engine::state::file::StateFile;
 use pgferry_engine::state::journal::{self, Durability, Journal};
+use pgferry_engine::state::store::{load, save};
 use pgferry_engine::state::{Record, State};
 
 use crate::arguments::{Common, StateCommand};
@@ -66,7 +68,7 @@ fn remove(place: &Place, common: &Common, addresses: &[String]) -> Result<Exit, 
                 .help("`pgferry state list` shows the addresses; nothing was changed"));
         }
     }
-    let journal = Journal::begin(place.file.clone(), state, SystemClock.now(), None)?;
+    let journal = Journal::begin(Arc::clone(&place.store), state, SystemClock.now(), None)?;
     for address in addresses {
         let record = Record::Forgot { address: Address::new(address.clone()) };
         journal.append(&record, Durability::Batched)?;
@@ -81,10 +83,9 @@ fn remove(place: &Place, common: &Common, addresses: &[String]) -> Result<Exit, 
 
 fn push(place: &Place, common: &Common, file: &Path, force: bool) -> Result<Exit, Stop> {
     let _lock = place.lock("state push", common.lock_timeout)?;
-    let pushed = StateFile::new(file)
-        .load()?
+    let pushed = load(&StateFile::new(file))?
         .ok_or_else(|| Stop::because(format!("there is no file `{}`", file.display())))?;
-    let known = if force { None } else { journal::recover(&place.file)? };
+    let known = if force { None } else { journal::recover(place.store.as_ref())? };
     if let Some(known) = known {
         let refused = |why: String| {
             Err(Stop::because(why).help("nothing was changed; `--force` pushes all the same"))
@@ -98,17 +99,12 @@ fn push(place: &Place, common: &Common, file: &Path, force: bool) -> Result<Exit
             return refused(format!("it has serial {its}, the state has {mine}"));
         }
     }
-    if place.file.beside(".journal").exists() && !force {
+    if place.store.read_journal()?.is_some() && !force {
         return Err(Stop::because("an apply was cut short, and its journal is not folded yet")
             .help("run `pgferry apply` first, or push with `--force`, which drops the journal"));
     }
-    place.file.save(&pushed)?;
-    match std::fs::remove_file(place.file.beside(".journal")) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Stop::because(format!("removing the journal: {cause}")));
-        }
-        _ => {}
-    }
+    save(place.store.as_ref(), &pushed)?;
+    place.store.remove_journal()?;
     view::print(&format!("Pushed serial {} of lineage {}.", pushed.serial, pushed.lineage));
     Ok(Exit::Done)
 }

@@ -96,10 +96,7 @@ async fn fields(
     let targets = [address.clone()].into();
     let options = Options { targets, refresh: Refresh::Only, ..Options::default() };
     let (draft, _) = refresh(&Input { options: &options, ..*input }, resources, world).await?;
-    let resolve = |address: &Address| match draft.handles.get(address) {
-        Some(handle) => Tree::Resource(Box::new(handle.clone())),
-        None => Tree::Unknown,
-    };
+    let resolve = |address: &Address| draft.handles.get(address);
     let fields = block.fields.iter();
     let mut fields = fields.map(|(name, field)| (name.clone(), field.evaluate(&resolve))).collect();
     info.put_defaults(&mut fields);

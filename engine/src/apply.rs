@@ -14,7 +14,7 @@ use crate::info::Catalog;
 use crate::plan::{Action, Counts, Plan, Reality};
 use crate::refresh::Resources;
 use crate::spec::Spec;
-use crate::state::file::StateError;
+use crate::state::StateError;
 use crate::state::journal::Journal;
 use crate::tree::Handle;
 
@@ -34,7 +34,7 @@ pub struct Applying {
     /// What was found when planning: lookups, imports, expansions, settled runs.
     pub reality: Reality,
     /// What each resource is so far, secrets included.
-    pub handles: BTreeMap<Address, Handle>,
+    pub handles: BTreeMap<Address, Arc<Handle>>,
     pub resources: Resources,
     pub world: World,
     pub journal: Journal,
@@ -58,8 +58,8 @@ pub struct Outcome {
     /// The user asked to stop.
     pub interrupted: bool,
     pub counts: Counts,
-    /// What each resource is now, secrets included.
-    pub handles: BTreeMap<Address, Handle>,
+    /// What the outputs refer to, as it is now, secrets included.
+    pub handles: BTreeMap<Address, Arc<Handle>>,
 }
 
 /// One original cause.

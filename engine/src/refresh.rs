@@ -63,12 +63,7 @@ pub async fn refresh(
 /// A world that recalls everything by its present address, where a resource was renamed.
 fn renamed(input: &Input<'_>, world: &World) -> Option<World> {
     let state = Arc::new(Moves::of(input.spec, input.state).done(input.state)?);
-    let (graph, recalled) = (input.graph.clone(), Arc::clone(&state));
-    Some(World {
-        intent: Arc::new(move |address| state.begun(address).cloned()),
-        remembered: Arc::new(move |address, type_name| recalled.recall(&graph, address, type_name)),
-        ..world.clone()
-    })
+    Some(world.clone().recalling(&state, &Arc::new(input.graph.clone())))
 }
 
 pub(crate) async fn answer(

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -13,7 +14,7 @@ use crate::address::Address;
 use crate::diag::Span;
 use crate::info::OnRemove;
 use crate::template::{Reference, Template};
-use crate::tree::Tree;
+use crate::tree::{Handle, Tree};
 
 mod blocks;
 mod edges;
@@ -101,7 +102,10 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     /// What the references in `replace_when` are, as it is stored; what is not known yet is left out.
-    pub fn known(&self, resolve: &dyn Fn(&Address) -> Tree) -> BTreeMap<String, Json> {
+    pub fn known<'h>(
+        &self,
+        resolve: &dyn Fn(&Address) -> Option<&'h Arc<Handle>>,
+    ) -> BTreeMap<String, Json> {
         let known = |(text, template): (&String, &Template)| {
             let tree = template.evaluate(resolve);
             (!tree.has_unknown()).then(|| (text.clone(), tree.storable()))

@@ -161,7 +161,7 @@ fn full_state() -> State {
         Record::Succeeded { address: address("dump[\"eu\"]"), entry: entry("run", Some(&under)) },
         Record::Succeeded { address: address("value"), entry: entry("managed", None) },
     ] {
-        state.fold(&record).expect("follows from what was before");
+        state.fold(record).expect("follows from what was before");
     }
     state
 }
@@ -171,7 +171,7 @@ fn a_state_file_is_valid_and_a_damaged_one_is_not() {
     let schema = schema("state.schema.json");
     let folder = tempfile::tempdir().expect("a folder");
     let place = StateFile::new(folder.path().join("pgferry.state.json"));
-    place.save(&full_state()).expect("is written");
+    pgferry_engine::state::store::save(&place, &full_state()).expect("is written");
     let text = std::fs::read_to_string(place.path()).expect("was written");
     let state: Json = serde_json::from_str(&text).expect("is JSON");
     assert_eq!(faults(&schema, &state), [""; 0]);

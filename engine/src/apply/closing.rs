@@ -16,7 +16,7 @@ use crate::plan::ScopeAction;
 use crate::refresh::Resources;
 use crate::resource::AnyResource;
 use crate::spec::Spec;
-use crate::state::file::StateError;
+use crate::state::StateError;
 use crate::state::journal::{Durability, Journal};
 use crate::state::{DoneUnder, Record, Scope, State};
 

@@ -175,14 +175,11 @@ fn teardown(
         scopes.keys().map(|scope| step(scope, StepKind::Close, Vec::new())).collect();
     let closings: Vec<usize> = (0..all.len()).collect();
     let gone: BTreeSet<Address> = changes.keys().cloned().collect();
+    let dependents = steps::Dependents::of(input.state);
     let mut placed: BTreeMap<Address, usize> = BTreeMap::new();
-    for (address, what) in steps::departures(input.state, &gone, changes) {
+    for (address, what) in steps::departures(input.state, &dependents, &gone, changes) {
         let mut after = closings.clone();
-        for (dependent, entry) in &input.state.resources {
-            if entry.dependencies.contains(&address) {
-                after.extend(placed.get(dependent).copied());
-            }
-        }
+        after.extend(dependents.on(&address).filter_map(|d| placed.get(d).copied()));
         all.push(step(&address, what, after));
         placed.insert(address, all.len() - 1);
     }

@@ -4,6 +4,7 @@
 //! still wait for answers waits too. Tested through `tests/` of this crate with an in-memory provider.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -69,7 +70,7 @@ pub enum Refresh {
 pub struct Draft {
     pub plan: Plan,
     /// What each resource is, as far as it is known, secrets included; where apply starts from.
-    pub handles: BTreeMap<Address, Handle>,
+    pub handles: BTreeMap<Address, Arc<Handle>>,
     /// What must be found out before the plan is one. Empty: it is.
     pub questions: Vec<Question>,
 }
@@ -154,7 +155,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
 struct Drafting<'a> {
     input: &'a Input<'a>,
     reality: &'a Reality,
-    handles: BTreeMap<Address, Handle>,
+    handles: BTreeMap<Address, Arc<Handle>>,
     changes: BTreeMap<Address, Change>,
     scopes: BTreeMap<Address, ScopeChange>,
     findings: Vec<Located>,
@@ -239,10 +240,7 @@ impl<'a> Drafting<'a> {
 
     /// The fields with everything put in that is known, defaults of the type included.
     fn wanted(&self, block: &Block, info: &TypeInfo) -> Wanted {
-        let resolve = |address: &Address| match self.handles.get(address) {
-            Some(handle) => Tree::Resource(Box::new(handle.clone())),
-            None => Tree::Unknown,
-        };
+        let resolve = |address: &Address| self.handles.get(address);
         let mut fields: IndexMap<String, Tree> = block
             .fields
             .iter()
@@ -410,7 +408,8 @@ impl<'a> Drafting<'a> {
             Tree::Map(map) => map.clone(),
             _ => IndexMap::new(),
         };
-        self.handles.insert(address.clone(), Handle { address: address.clone(), id, attrs });
+        let handle = Handle { address: address.clone(), id, attrs };
+        self.handles.insert(address.clone(), Arc::new(handle));
     }
 
     fn set_remembered(&mut self, address: &Address, info: &TypeInfo, remembered: &Remembered) {

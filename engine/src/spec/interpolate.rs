@@ -284,5 +284,5 @@ fn fold(parts: Vec<Part>) -> Template {
     if parts.iter().any(|part| matches!(part, Part::Reference(_))) {
         return Template::Join(parts);
     }
-    Template::Value(Template::Join(parts).evaluate(&|_| Tree::Unknown))
+    Template::Value(Template::Join(parts).evaluate(&|_| None))
 }

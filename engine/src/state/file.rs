@@ -1,72 +1,49 @@
 //! A state in a local file: written whole or not at all, one backup, one writer.
 //!
 //! The lock is on a file of its own, so that the state can be replaced by rename while it is held; it dies with the
-//! process. Tested in `tests` below and by killing real processes in the root package.
+//! process. Tested in `tests` below, on a simulated disk by a crash at every effect (`engine/tests/crash.rs`), and by
+//! killing real processes in the root package.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FORMAT, State};
+use super::StateError;
+use super::disk::{Disk, Folders, Opened, above};
+use super::store::{Durability, Lines, Lock, Store};
 
 /// Where a state is kept.
 #[derive(Clone, Debug)]
 pub struct StateFile {
     path: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
-/// The state cannot be read, written or locked.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    #[error("the state `{path}` is empty or cut short: {why}")]
-    Damaged { path: String, why: String },
-    #[error("the state `{path}` has format {found}; this pgferry knows formats up to {FORMAT}")]
-    Newer { path: String, found: u64 },
-    #[error("{doing} `{path}`")]
-    Io {
-        doing: &'static str,
-        path: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("the state is locked by {holder}")]
-    Locked { holder: String },
-    #[error("the journal beside `{path}` cannot be continued: {why}")]
-    Journal { path: String, why: String },
+/// A journal in a file.
+struct JournalFile {
+    file: Box<dyn Opened>,
+    path: PathBuf,
 }
 
-impl StateError {
-    /// What to do next.
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::Damaged { path, .. } => Some(format!(
-                "nothing was changed; put the last good copy back: `cp {path}.backup {path}`, then run `pgferry plan`"
-            )),
-            Self::Newer { .. } => Some("use the pgferry that wrote it, or a newer one".to_owned()),
-            Self::Locked { .. } => Some(
-                "wait for it, or give `--lock-timeout 5m`; the lock goes with its process"
-                    .to_owned(),
-            ),
-            Self::Journal { path, .. } => {
-                Some(format!("keep `{path}` and its journal, and report this; nothing was changed"))
-            }
-            Self::Io { .. } => None,
-        }
-    }
-}
-
-/// Held while a command may change the state; released when dropped or when the process dies.
-#[derive(Debug)]
-pub struct Lock {
+/// Released when dropped or when the process dies.
+struct FileLock {
     _file: File,
 }
+
+impl Lock for FileLock {}
 
 impl StateFile {
     /// A state at `path`, which need not exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self::on(Arc::new(Folders), path)
+    }
+
+    /// A state at `path` of a disk of one's own.
+    pub fn on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), disk }
     }
 
     /// The file itself.
@@ -85,72 +62,89 @@ impl StateFile {
         move |source| StateError::Io { doing, path: self.path.display().to_string(), source }
     }
 
-    /// Reads the state; `None` if there is none yet.
-    ///
-    /// # Errors
-    /// Empty, cut, damaged or newer files are refused, never read as "nothing".
-    pub fn load(&self) -> Result<Option<State>, StateError> {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(cause) => return Err(self.io("reading the state")(cause)),
-        };
-        let path = self.path.display().to_string();
-        let damaged =
-            |why: String| StateError::Damaged { path: self.path.display().to_string(), why };
-        if text.trim().is_empty() {
-            return Err(damaged("it holds nothing".to_owned()));
-        }
-        let json: serde_json::Value =
-            serde_json::from_str(&text).map_err(|cause| damaged(cause.to_string()))?;
-        let found = json.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        if found > u64::from(FORMAT) {
-            return Err(StateError::Newer { path, found });
-        }
-        serde_json::from_value(json).map(Some).map_err(|cause| damaged(cause.to_string()))
+    /// The folder that it is in.
+    fn folder(&self) -> &Path {
+        above(&self.path)
     }
 
-    /// Replaces the state: temporary file, fsync, rename, fsync of the folder; the former one becomes `.backup`.
-    ///
-    /// # Errors
-    /// Disk full and the like; the former state is then untouched.
-    pub fn save(&self, state: &State) -> Result<(), StateError> {
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(self.io("making the folder of the state"))?;
-        let mut text = serde_json::to_vec_pretty(state)
-            .map_err(io::Error::other)
-            .map_err(self.io("writing the state"))?;
-        text.push(b'\n');
-        let write = || -> io::Result<()> {
-            let mut temporary =
-                tempfile::Builder::new().prefix(".pgferry-state").tempfile_in(folder)?;
-            temporary.write_all(&text)?;
-            temporary.as_file().sync_all()?;
-            if self.path.exists() {
-                let backup = self.beside(".backup");
-                match fs::remove_file(&backup) {
-                    Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
-                    _ => {}
-                }
-                fs::hard_link(&self.path, &backup)
-                    .or_else(|_| fs::copy(&self.path, &backup).map(|_| ()))?;
-            }
-            temporary.persist(&self.path).map_err(|failed| failed.error)?;
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(self.io("writing the state"))
+    /// A file of that name with `bytes` in it, durable but for its name. What a crash left there is overwritten: whoever
+    /// writes holds the lock.
+    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.disk.remove(path)?;
+        let mut file = self.disk.create(path)?;
+        file.write(bytes)?;
+        file.sync()
     }
 
-    /// Takes the lock, waiting up to `patience` for whoever holds it.
-    ///
-    /// # Errors
-    /// [`StateError::Locked`] names the holder and its purpose.
-    pub fn lock(&self, purpose: &str, patience: Duration) -> Result<Lock, StateError> {
+    /// The present state, if there is one, also as `.backup`.
+    fn back_up(&self) -> io::Result<()> {
+        let backup = self.beside(".backup");
+        let mut linked = self.disk.link(&self.path, &backup);
+        if linked.as_ref().is_err_and(|cause| cause.kind() == io::ErrorKind::AlreadyExists) {
+            self.disk.remove(&backup)?;
+            linked = self.disk.link(&self.path, &backup);
+        }
+        match linked {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+            // Not every disk knows second names.
+            Err(_) => match self.disk.read(&self.path)? {
+                Some(former) => self.put(&backup, &former),
+                None => Ok(()),
+            },
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+impl Store for StateFile {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn read(&self) -> Result<Option<Vec<u8>>, StateError> {
+        self.disk.read(&self.path).map_err(self.io("reading the state"))
+    }
+
+    /// A file `.new`, fsync, rename, fsync of the folder; the former one becomes `.backup`.
+    fn write(&self, state: &[u8]) -> Result<(), StateError> {
+        let folder = self.folder();
+        self.disk.make_folder(folder).map_err(self.io("making the folder of the state"))?;
+        let new = self.beside(".new");
+        let written = self.put(&new, state).and_then(|()| self.back_up());
+        let written = written.and_then(|()| self.disk.rename(&new, &self.path));
+        if written.is_err() {
+            // Of no use to anybody, and on a full disk in the way; the next write would remove it too.
+            let _kept = self.disk.remove(&new);
+        }
+        written.and_then(|()| self.disk.sync_folder(folder)).map_err(self.io("writing the state"))
+    }
+
+    fn read_journal(&self) -> Result<Option<Vec<u8>>, StateError> {
+        self.disk.read(&self.beside(".journal")).map_err(self.io("reading the journal of"))
+    }
+
+    fn begin_journal(&self) -> Result<Box<dyn Lines>, StateError> {
+        let path = self.beside(".journal");
+        let folder = self.folder();
+        self.disk.make_folder(folder).map_err(self.io("making the folder of the state"))?;
+        let begin = || {
+            self.disk.remove(&path)?;
+            let file = self.disk.create(&path)?;
+            // The name of a new file is durable only with its folder.
+            self.disk.sync_folder(folder)?;
+            Ok(file)
+        };
+        let file = begin().map_err(self.io("opening the journal of"))?;
+        Ok(Box::new(JournalFile { file, path }))
+    }
+
+    fn remove_journal(&self) -> Result<(), StateError> {
+        self.disk.remove(&self.beside(".journal")).map_err(self.io("removing the journal of"))
+    }
+
+    fn lock(&self, purpose: &str, patience: Duration) -> Result<Box<dyn Lock>, StateError> {
         let path = self.beside(".lock");
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty());
-        fs::create_dir_all(folder.unwrap_or(Path::new(".")))
-            .map_err(self.io("making the folder of the state"))?;
+        self.disk.make_folder(self.folder()).map_err(self.io("making the folder of the state"))?;
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(self.io("opening the lock of"))?;
@@ -178,13 +172,26 @@ impl StateFile {
         file.set_len(0).map_err(self.io("writing the lock of"))?;
         let holder = format!("process {} ({purpose})\n", std::process::id());
         file.write_all(holder.as_bytes()).map_err(self.io("writing the lock of"))?;
-        Ok(Lock { _file: file })
+        Ok(Box::new(FileLock { _file: file }))
+    }
+}
+
+impl Lines for JournalFile {
+    fn append(&mut self, lines: &[u8], durability: Durability) -> Result<(), StateError> {
+        let mut written = self.file.write(lines);
+        if durability == Durability::Synced {
+            written = written.and_then(|()| self.file.sync());
+        }
+        let path = self.path.display().to_string();
+        written.map_err(|source| StateError::Io { doing: "writing the journal", path, source })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::State;
+    use crate::state::store::{load, save};
 
     fn scratch() -> (tempfile::TempDir, StateFile) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -195,13 +202,13 @@ mod tests {
     #[test]
     fn what_is_saved_is_loaded_and_the_former_one_kept() {
         let (_folder, file) = scratch();
-        assert_eq!(file.load().expect("loads"), None);
+        assert_eq!(load(&file).expect("loads"), None);
         let mut state = State::new("m", "abc".into());
-        file.save(&state).expect("saves");
+        save(&file, &state).expect("saves");
         state.serial = 1;
-        file.save(&state).expect("saves");
-        assert_eq!(file.load().expect("loads"), Some(state));
-        let backup = StateFile::new(file.beside(".backup")).load().expect("loads");
+        save(&file, &state).expect("saves");
+        assert_eq!(load(&file).expect("loads"), Some(state));
+        let backup = load(&StateFile::new(file.beside(".backup"))).expect("loads");
         assert_eq!(backup.map(|s| s.serial), Some(0));
     }
 
@@ -212,7 +219,7 @@ mod tests {
             [("", "holds nothing"), ("{\"format\": 1, ", "EOF"), ("{\"format\": 99}", "format 99")]
         {
             fs::write(file.path(), text).expect("writes");
-            let refused = file.load().expect_err("refused").to_string();
+            let refused = load(&file).expect_err("refused").to_string();
             assert!(refused.contains(want), "{refused}");
         }
     }
@@ -221,7 +228,7 @@ mod tests {
     fn a_second_writer_is_told_who_holds_the_lock() {
         let (_folder, file) = scratch();
         let held = file.lock("apply", Duration::ZERO).expect("free");
-        let refused = file.lock("apply", Duration::ZERO).expect_err("held").to_string();
+        let refused = file.lock("apply", Duration::ZERO).err().expect("held").to_string();
         assert_eq!(
             refused,
             format!("the state is locked by process {} (apply)", std::process::id())

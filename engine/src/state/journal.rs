@@ -3,27 +3,16 @@
 //! The state is the journal's fold. A torn last line, which only a crash leaves, was followed by no effect and is
 //! dropped. Cost per line does not depend on the size of the state.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::file::{StateError, StateFile};
-use super::{Record, State};
+pub use super::store::Durability;
+use super::store::{Lines, Store, load, save};
+use super::{Record, State, StateError};
 use crate::address::Address;
 use crate::cx::Notes;
 use crate::fault::Fault;
-
-/// Whether a record must be on disk before the caller goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Before an external effect, and after it.
-    Synced,
-    /// Results without an external effect; on disk with the next synced record or at the end.
-    Batched,
-}
 
 /// Called with the number of a record (from 1, `Begin` not counted) just before and just after it is durable, so that
 /// a test can end the process there.
@@ -37,37 +26,45 @@ pub enum Moment {
 }
 
 /// An open journal and the state it has led to. Clones share both.
+///
+/// Records that wait to be durable at the same time are written together: whoever comes first writes for all.
 #[derive(Clone)]
 pub struct Journal {
     inner: Arc<Mutex<Inner>>,
-    place: StateFile,
+    /// Taken before `inner` where both are.
+    lines: Arc<Mutex<Written>>,
+    store: Arc<dyn Store>,
 }
 
 struct Inner {
-    file: File,
     state: State,
-    written: u64,
+    /// Lines not handed to the store yet.
+    pending: Vec<u8>,
+    /// How many records were taken in.
+    records: u64,
     watch: Option<Watch>,
     /// A write failed: its line may be torn, and only a last line may be.
     broken: bool,
 }
 
+struct Written {
+    lines: Box<dyn Lines>,
+    /// The last record that is durable.
+    durable: u64,
+}
+
+/// Batched lines are handed to the store when they come to this many bytes.
+const MOST_PENDING: usize = 64 * 1024;
+
 /// Loads the state at `place`, with a journal that a crash left behind folded in. Changes no file.
 ///
 /// # Errors
 /// Either file is damaged, or they do not belong together.
-pub fn recover(place: &StateFile) -> Result<Option<State>, StateError> {
-    let saved = place.load()?;
-    let path = place.beside(".journal");
-    let text = match fs::read(&path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(saved),
-        Err(source) => {
-            let path = path.display().to_string();
-            return Err(StateError::Io { doing: "reading the journal", path, source });
-        }
-    };
-    let wrong = |why: String| StateError::Journal { path: place.path().display().to_string(), why };
+pub fn recover(store: &dyn Store) -> Result<Option<State>, StateError> {
+    let saved = load(store)?;
+    let Some(bytes) = store.read_journal()? else { return Ok(saved) };
+    let text = String::from_utf8_lossy(&bytes);
+    let wrong = |why: String| StateError::Journal { path: store.name(), why };
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let mut records = whole.lines().enumerate().map(|(number, line)| {
         serde_json::from_str::<Record>(line)
@@ -99,7 +96,7 @@ pub fn recover(place: &StateFile) -> Result<Option<State>, StateError> {
         None => State::new(&name, lineage),
     };
     for record in records {
-        state.fold(&record?).map_err(|cause| wrong(cause.to_string()))?;
+        state.fold(record?).map_err(|cause| wrong(cause.to_string()))?;
     }
     Ok(Some(state))
 }
@@ -110,42 +107,32 @@ impl Journal {
     /// # Errors
     /// The folder cannot be written to; nothing was done yet.
     pub fn begin(
-        place: StateFile,
+        store: Arc<dyn Store>,
         mut state: State,
         at: Timestamp,
         watch: Option<Watch>,
     ) -> Result<Self, StateError> {
-        let path = place.beside(".journal");
-        if path.exists() {
+        if store.read_journal()?.is_some() {
             state.serial += 1;
-            place.save(&state)?;
+            save(store.as_ref(), &state)?;
         }
-        let io = |doing| {
-            let path = path.display().to_string();
-            move |source| StateError::Io { doing, path, source }
-        };
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(io("making the folder of the journal"))?;
-        }
-        let file = options.open(&path).map_err(io("opening the journal"))?;
-        // The name of a new file is durable only with its folder.
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-        File::open(folder.unwrap_or(std::path::Path::new(".")))
-            .and_then(|folder| folder.sync_all())
-            .map_err(io("opening the journal"))?;
+        let lines = store.begin_journal()?;
         let begin = Record::Begin {
             lineage: state.lineage.clone(),
             serial: state.serial,
             name: state.name.clone(),
             at,
         };
-        let inner = Inner { file, state, written: 0, watch: None, broken: false };
-        let journal = Self { inner: Arc::new(Mutex::new(inner)), place };
+        let inner = Inner { state, pending: Vec::new(), records: 0, watch: None, broken: false };
+        let journal = Self {
+            inner: Arc::new(Mutex::new(inner)),
+            lines: Arc::new(Mutex::new(Written { lines, durable: 0 })),
+            store,
+        };
         journal.append(&begin, Durability::Synced)?;
+        journal.lines.lock().unwrap_or_else(PoisonError::into_inner).durable = 0;
         let mut inner = journal.lock();
-        inner.written = 0;
+        inner.records = 0;
         inner.watch = watch;
         drop(inner);
         Ok(journal)
@@ -160,34 +147,62 @@ impl Journal {
     /// # Errors
     /// The disk refuses it, or it does not follow from what came before: stop before the effect.
     pub fn append(&self, record: &Record, durability: Durability) -> Result<(), StateError> {
-        let mut inner = self.lock();
-        let path = || self.place.beside(".journal").display().to_string();
-        let wrong = |why: String| StateError::Journal { path: path(), why };
-        if inner.broken {
-            return Err(wrong("an earlier line could not be written".to_owned()));
-        }
         // Without secrets from here on, so that what is replayed is what was lived through.
-        let record = record.redacted();
-        // Folded first: a record that does not follow must not reach the file.
-        inner.state.fold(&record).map_err(|cause| wrong(cause.to_string()))?;
-        let mut line = serde_json::to_string(&record).map_err(|cause| wrong(cause.to_string()))?;
-        line.push('\n');
-        let number = inner.written + 1;
+        let record = record.clone().redacted();
+        let wrong = |why: String| StateError::Journal { path: self.store.name(), why };
+        let line = serde_json::to_string(&record).map_err(|cause| wrong(cause.to_string()))?;
+        let mut inner = self.lock();
+        if inner.broken {
+            return Err(self.broken());
+        }
+        let number = inner.records + 1;
         if let Some(watch) = &inner.watch {
             watch(Moment::Before, number);
         }
-        let io = |source| StateError::Io { doing: "writing the journal", path: path(), source };
-        let mut written = inner.file.write_all(line.as_bytes());
+        // Folded first: a record that does not follow must not reach the store.
+        inner.state.fold(record).map_err(|cause| wrong(cause.to_string()))?;
+        inner.records = number;
+        inner.pending.extend_from_slice(line.as_bytes());
+        inner.pending.push(b'\n');
+        let full = inner.pending.len() > MOST_PENDING;
+        let watch = inner.watch.clone();
+        drop(inner);
         if durability == Durability::Synced {
-            written = written.and_then(|()| inner.file.sync_data());
+            waiting(|| self.write(number, durability))?;
+        } else if full {
+            self.write(number, durability)?;
         }
-        inner.broken = written.is_err();
-        written.map_err(io)?;
-        inner.written = number;
-        if let Some(watch) = &inner.watch {
+        if let Some(watch) = watch {
             watch(Moment::After, number);
         }
         Ok(())
+    }
+
+    /// Hands what is pending to the store, unless record `number` is durable already.
+    fn write(&self, number: u64, durability: Durability) -> Result<(), StateError> {
+        let mut written = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.durable >= number {
+            return Ok(());
+        }
+        let mut inner = self.lock();
+        if inner.broken {
+            return Err(self.broken());
+        }
+        let (pending, last) = (std::mem::take(&mut inner.pending), inner.records);
+        drop(inner);
+        if let Err(cause) = written.lines.append(&pending, durability) {
+            self.lock().broken = true;
+            return Err(cause);
+        }
+        if durability == Durability::Synced {
+            written.durable = last;
+        }
+        Ok(())
+    }
+
+    fn broken(&self) -> StateError {
+        let why = "an earlier line could not be written".to_owned();
+        StateError::Journal { path: self.store.name(), why }
     }
 
     /// What the records so far have led to.
@@ -204,18 +219,28 @@ impl Journal {
     ///
     /// # Errors
     /// The state cannot be written; the journal stays and is folded by the next run.
-    pub fn finish(self) -> Result<State, StateError> {
+    pub fn finish(self) -> Result<(), StateError> {
         let mut inner = self.lock();
-        if inner.written > 0 {
+        let records = inner.records;
+        if records > 0 {
             inner.state.serial += 1;
-            self.place.save(&inner.state)?;
+            if let Err(cause) = save(self.store.as_ref(), &inner.state) {
+                drop(inner);
+                // What was batched is worth keeping too; where even that fails, it is done again.
+                let _ = self.write(records, Durability::Synced);
+                return Err(cause);
+            }
         }
-        let path = self.place.beside(".journal");
-        fs::remove_file(&path).map_err(|source| {
-            let path = path.display().to_string();
-            StateError::Io { doing: "removing the journal", path, source }
-        })?;
-        Ok(inner.state.clone())
+        self.store.remove_journal()
+    }
+}
+
+/// Runs what blocks the thread; other tasks go on meanwhile, where the runtime has threads for it.
+fn waiting<T>(block: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(block),
+        _ => block(),
     }
 }
 

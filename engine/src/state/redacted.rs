@@ -13,16 +13,8 @@ use crate::secret::redact;
 
 impl Record {
     /// Itself, without any known secret.
-    pub(super) fn redacted(&self) -> Cow<'_, Self> {
-        let mut record = match self {
-            Self::Begin { .. }
-            | Self::Forgot { .. }
-            | Self::Renamed { .. }
-            | Self::Released { .. }
-            | Self::Held { .. } => return Cow::Borrowed(self),
-            other => other.clone(),
-        };
-        match &mut record {
+    pub(super) fn redacted(mut self) -> Self {
+        match &mut self {
             Self::Intent { operation, .. } => {
                 let Operation { intent, outcome, under, .. } = &mut **operation;
                 of_intent(intent);
@@ -45,9 +37,13 @@ impl Record {
             | Self::NotOpened { message, .. }
             | Self::CloseFailed { message, .. } => text(message),
             Self::Opening { intent, .. } => of_intent(intent),
-            _ => {}
+            Self::Begin { .. }
+            | Self::Forgot { .. }
+            | Self::Renamed { .. }
+            | Self::Released { .. }
+            | Self::Held { .. } => {}
         }
-        Cow::Owned(record)
+        self
     }
 }
 

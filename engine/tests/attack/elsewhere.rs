@@ -119,7 +119,8 @@ async fn a_change_whose_outcome_was_unknown_is_settled_by_looking() {
     assert!(project.applied().await.is_success());
     // An update of what is under the window got no answer, and had happened.
     let journal =
-        Journal::begin(project.place.clone(), project.state(), SystemClock.now(), None).unwrap();
+        Journal::begin(Arc::new(project.place.clone()), project.state(), SystemClock.now(), None)
+            .unwrap();
     let mut operation = serde_json::json!({
         "type": "mem.thing", "outcome": { "is": "unknown", "message": "no answer" },
         "under": { "run": "night-1", "at": "2026-01-01T00:00:00Z" },

@@ -55,7 +55,8 @@ fn codes(plan: &Plan) -> Vec<String> {
 }
 
 async fn released(project: &Project) -> Outcome {
-    let journal = Journal::begin(project.place.clone(), project.state(), SystemClock.now(), None);
+    let journal =
+        Journal::begin(Arc::new(project.place.clone()), project.state(), SystemClock.now(), None);
     let world = project.world(CancellationToken::new());
     let (spec, graph, catalog) = (&project.spec, &project.graph, &project.catalog);
     release(spec, graph, catalog, &project.resources(), &world, journal.unwrap()).await.unwrap()

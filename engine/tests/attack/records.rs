@@ -11,7 +11,7 @@ fn a_secret_reaches_neither_the_journal_nor_the_state_whatever_its_letters() {
     let _word = pgferry_engine::secret::Secret::new("succeeded");
     let _type = pgferry_engine::secret::Secret::new("mem.job/x");
     let state = State::new("m", "lineage".into());
-    let journal = Journal::begin(place.clone(), state, SystemClock.now(), None).unwrap();
+    let journal = Journal::begin(Arc::new(place.clone()), state, SystemClock.now(), None).unwrap();
     let entry = serde_json::json!({
         "type": "mem.job/x", "kind": "run", "id": "1", "inputs": { "a": odd.expose() },
         "attrs": { "list": [format!("at {}", odd.expose())] }, "memory": "q%22uo%5Cte%2Fsl%40sh",
@@ -37,7 +37,8 @@ async fn a_journal_without_the_state_it_continues_is_refused() {
     let project = project(journey());
     assert!(project.applied().await.is_success());
     let journal =
-        Journal::begin(project.place.clone(), project.state(), SystemClock.now(), None).unwrap();
+        Journal::begin(Arc::new(project.place.clone()), project.state(), SystemClock.now(), None)
+            .unwrap();
     journal.append(&Record::Forgot { address: at("smoke") }, Durability::Synced).unwrap();
     drop(journal);
     let former = std::fs::read(project.place.path()).unwrap();
@@ -119,8 +120,13 @@ async fn a_destroy_cut_short_anywhere_ends_with_nothing_remembered() {
             handles: Default::default(),
             resources: project.resources(),
             world: project.world(CancellationToken::new()),
-            journal: Journal::begin(project.place.clone(), state, SystemClock.now(), watch)
-                .unwrap(),
+            journal: Journal::begin(
+                Arc::new(project.place.clone()),
+                state,
+                SystemClock.now(),
+                watch,
+            )
+            .unwrap(),
             parallelism: 4,
             confirmed: options.confirmed.clone(),
         };
@@ -179,9 +185,13 @@ async fn a_release_cut_short_is_finished_by_the_next() {
         let watch: Watch = Arc::new(move |now, number| {
             assert!(!(now == Moment::Before && number == record), "crash");
         });
-        let journal =
-            Journal::begin(project.place.clone(), project.state(), SystemClock.now(), Some(watch))
-                .unwrap();
+        let journal = Journal::begin(
+            Arc::new(project.place.clone()),
+            project.state(),
+            SystemClock.now(),
+            Some(watch),
+        )
+        .unwrap();
         let (resources, world) = (project.resources(), project.world(CancellationToken::new()));
         let (spec, graph, catalog) = (&project.spec, &project.graph, &project.catalog);
         let closing = release(spec, graph, catalog, &resources, &world, journal);

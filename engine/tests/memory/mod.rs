@@ -20,8 +20,8 @@ use pgferry_engine::resource::{Change, Done, Intent, Live, Remembered, Resource,
 use pgferry_engine::secret::Secret;
 use pgferry_engine::spec::{Block, Lifecycle, OnExists, Spec, Timeouts};
 use pgferry_engine::state::State;
-use pgferry_engine::state::file::{StateError, StateFile};
 use pgferry_engine::state::journal::{Journal, Watch, recover};
+use pgferry_engine::state::{StateError, file::StateFile};
 use pgferry_engine::template::{Reference, Step, Template};
 use pgferry_engine::tree::Tree;
 use schemars::JsonSchema;
@@ -445,7 +445,7 @@ impl Project {
         self.planned(options, &self.state()).await.0.plan
     }
 
-    async fn planned(
+    pub(crate) async fn planned(
         &self,
         options: &Options,
         state: &State,
@@ -460,7 +460,7 @@ impl Project {
         };
         let world = self.world(CancellationToken::new());
         let (draft, reality) = refresh(&input, &self.resources(), &world).await.unwrap();
-        assert_eq!(check::violations(&draft.plan, &self.graph), Vec::<String>::new());
+        assert_eq!(check::violations(&draft.plan, &input), Vec::<String>::new());
         (draft, reality)
     }
 
@@ -473,7 +473,8 @@ impl Project {
         let state = self.state();
         let (draft, reality) = self.planned(options, &state).await;
         let world = self.world(cancel);
-        let journal = Journal::begin(self.place.clone(), state, SystemClock.now(), watch)?;
+        let journal =
+            Journal::begin(Arc::new(self.place.clone()), state, SystemClock.now(), watch)?;
         apply(Applying {
             spec: Arc::new(self.spec.clone()),
             graph: Arc::new(self.graph.clone()),

@@ -32,8 +32,13 @@ async fn tried(project: &Project, address: &str, id: &str) -> Result<Entry, (Str
 
 async fn imported(project: &Project, address: &str, id: &str) {
     let entry = Box::new(tried(project, address, id).await.unwrap());
-    let journal =
-        Journal::begin(project.place.clone(), project.state(), SystemClock.now(), None).unwrap();
+    let journal = Journal::begin(
+        std::sync::Arc::new(project.place.clone()),
+        project.state(),
+        SystemClock.now(),
+        None,
+    )
+    .unwrap();
     let record = Record::Succeeded { address: at(address), entry };
     journal.append(&record, Durability::Synced).unwrap();
     journal.finish().unwrap();

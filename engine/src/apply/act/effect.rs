@@ -182,7 +182,7 @@ impl Acting {
     /// What is there now: as remembered, or as it was found when planning.
     pub(super) fn before(&self, change: &Change) -> Option<Remembered> {
         let found = self.around.own.as_ref().and_then(|handle| {
-            let info = self.info.as_ref()?;
+            let info = self.info()?;
             let id = handle.id.clone()?;
             let attrs = without_secrets(info, &Tree::Map(handle.attrs.clone()));
             Some(Remembered { id, attrs, inputs: Json::Null, memory: Json::Null })

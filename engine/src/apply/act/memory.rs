@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::info::{FieldRole, Kind};
 use crate::plan::{Answer, Ask, Change};
 use crate::resource::{Done, Remembered};
-use crate::state::file::StateError;
+use crate::state::StateError;
 use crate::state::{DoneUnder, Entry, Expanded, Record};
 use crate::tree::{Handle, Tree};
 
@@ -34,10 +34,7 @@ impl Acting {
 
     /// What the references in `replace_when` are now.
     fn replace_when(&self) -> BTreeMap<String, Json> {
-        let resolve = |address: &Address| match self.around.handles.get(address) {
-            Some(handle) => Tree::Resource(Box::new(handle.clone())),
-            None => Tree::Unknown,
-        };
+        let resolve = |address: &Address| self.around.handles.get(address);
         let block = self.applying.spec.resources.get(&self.address);
         block.map(|block| block.lifecycle.known(&resolve)).unwrap_or_default()
     }
@@ -51,7 +48,7 @@ impl Acting {
         under: Option<DoneUnder>,
     ) -> Entry {
         let block = self.applying.spec.resources.get(&self.address);
-        let traits = self.info.as_ref().map(|info| info.traits);
+        let traits = self.info().map(|info| info.traits);
         let on_remove = block.and_then(|block| block.on_remove);
         let run = self.applying.spec.run.clone();
         let replace_when = match change.kind {
@@ -64,7 +61,7 @@ impl Acting {
             remembered: Remembered {
                 id: done.id.clone(),
                 inputs: want.storable(),
-                attrs: self.info.as_ref().map_or(Json::Null, |i| without_secrets(i, &done.attrs)),
+                attrs: self.info().map_or(Json::Null, |i| without_secrets(i, &done.attrs)),
                 memory: done.memory.clone(),
             },
             dependencies: dependencies(&self.applying, &self.address),
@@ -88,7 +85,7 @@ impl Acting {
 
     /// What was shown must be what came about, wherever an attribute repeats a field.
     pub(super) fn broken_promise(&self, change: &Change, done: &Done<Tree>) -> Option<Fault> {
-        let info = self.info.as_ref().filter(|info| info.kind == Kind::Managed)?;
+        let info = self.info().filter(|info| info.kind == Kind::Managed)?;
         for field in &change.fields {
             let plain = !matches!(
                 info.role(&field.name),
@@ -120,7 +117,7 @@ impl Acting {
         done: &Done<Tree>,
         under: Option<DoneUnder>,
     ) -> Result<(), StateError> {
-        let Some(change) = self.applying.plan.changes.get(&self.address) else { return Ok(()) };
+        let Some(change) = &self.around.change else { return Ok(()) };
         let key = (self.address.clone(), Ask::Expand);
         let expanded = match self.applying.reality.get(&key) {
             Some(Answer::Expanded(expanded)) => expanded.clone(),

@@ -3,6 +3,8 @@
 //! Everything remembered is looked at, also what left the spec; nothing is compared with what the spec wants. Tested
 //! in `tests/planning` of this crate.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
@@ -113,7 +115,7 @@ impl Drafting<'_> {
             Json::Array(items) => Tree::List(items.iter().map(|i| self.as_acted_on(i)).collect()),
             Json::Object(map) => match map.get("$address").and_then(Json::as_str) {
                 Some(address) => match self.handles.get(&Address::new(address)) {
-                    Some(handle) => Tree::Resource(Box::new(handle.clone())),
+                    Some(handle) => Tree::Resource(Arc::clone(handle)),
                     None => Tree::Unknown,
                 },
                 None => {

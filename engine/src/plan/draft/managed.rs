@@ -1,5 +1,7 @@
 //! What happens to a managed resource: nothing, create, import, update; never a replacement by itself.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
@@ -307,7 +309,7 @@ impl Drafting<'_> {
         want: &Tree,
         fields: &[FieldChange],
     ) {
-        let Some(handle) = self.handles.get_mut(address) else { return };
+        let Some(handle) = self.handles.get_mut(address).map(Arc::make_mut) else { return };
         if info.traits.internal && !fields.is_empty() {
             // It follows from its fields alone, so all of it may change with them.
             handle.attrs.values_mut().for_each(|value| *value = Tree::Unknown);

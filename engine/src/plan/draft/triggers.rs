@@ -4,6 +4,7 @@
 //! `tests/planning` of this crate.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -46,7 +47,7 @@ impl Drafting<'_> {
         let mut reasons = Vec::new();
         for (text, template) in &block.lifecycle.replace_when {
             let Some(before) = before.get(text) else { continue };
-            let now = template.evaluate(&|address| self.resolved(address));
+            let now = template.evaluate(&|address| self.handles.get(address));
             if now.has_unknown() {
                 reasons.push(format!("`{text}` of `replace_when` is known after apply"));
             } else if now.storable() != *before {
@@ -64,7 +65,7 @@ impl Drafting<'_> {
         before: &BTreeMap<String, Json>,
     ) -> BTreeMap<String, Json> {
         let lifecycle = &block.lifecycle;
-        let mut now = lifecycle.known(&|address| self.resolved(address));
+        let mut now = lifecycle.known(&|address| self.handles.get(address));
         for (text, value) in
             before.iter().filter(|(text, _)| lifecycle.replace_when.contains_key(*text))
         {
@@ -77,26 +78,24 @@ impl Drafting<'_> {
     /// state tells.
     pub(super) fn triggered(&self, address: &Address, under: &DoneUnder) -> bool {
         let Some(block) = self.input.spec.resources.get(address) else { return false };
-        let resolve = |address: &Address| match self.handles.get(address) {
-            Some(_) => self.resolved(address),
-            None => self.input.state.resources.get(address).map_or(Tree::Unknown, |entry| {
-                let attrs = match Tree::recalled(&entry.remembered.attrs) {
-                    Tree::Map(attrs) => attrs,
-                    _ => Default::default(),
-                };
-                let id = Some(entry.remembered.id.clone());
-                Tree::Resource(Box::new(Handle { address: address.clone(), id, attrs }))
-            }),
-        };
+        let mut recalled = BTreeMap::new();
+        for reference in block.lifecycle.replace_when.values().flat_map(Template::references) {
+            let address = &reference.address;
+            let entry = self.input.state.resources.get(address);
+            let Some(entry) = entry.filter(|_| !self.handles.contains_key(address)) else {
+                continue;
+            };
+            let attrs = match Tree::recalled(&entry.remembered.attrs) {
+                Tree::Map(attrs) => attrs,
+                _ => Default::default(),
+            };
+            let id = Some(entry.remembered.id.clone());
+            let handle = Handle { address: address.clone(), id, attrs };
+            recalled.insert(address.clone(), Arc::new(handle));
+        }
+        let resolve = |address: &Address| self.handles.get(address).or(recalled.get(address));
         let now = block.lifecycle.known(&resolve);
         now.iter().any(|(text, now)| under.replace_when.get(text).is_some_and(|then| then != now))
-    }
-
-    fn resolved(&self, address: &Address) -> Tree {
-        match self.handles.get(address) {
-            Some(handle) => Tree::Resource(Box::new(handle.clone())),
-            None => Tree::Unknown,
-        }
     }
 }
 
