@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use pgferry_engine::address::Address;
 use pgferry_engine::apply::{proofs, prove};
 use pgferry_engine::event::{Event, Sink};
 use pgferry_engine::handles::Handles;
+use pgferry_engine::spec::Spec;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::Common;
@@ -13,20 +15,17 @@ use crate::project::Project;
 use crate::{interrupt, view};
 
 /// The tables are what was asked for: they go to stdout, all else where it always goes.
-struct Tables(Arc<dyn Sink>);
+struct Tables(Arc<dyn Sink>, Arc<Spec>);
 
 impl Sink for Tables {
     fn event(&self, event: Event) {
-        match event {
-            Event::Output { address, text } => {
-                view::record(&view::json::event(&Event::Output {
-                    address: address.clone(),
-                    text: text.clone(),
-                }));
-                view::print(&format!("{address}:\n{text}\n"));
-            }
-            other => self.0.event(other),
-        }
+        let Event::Output { address, text } = &event else { return self.0.event(event) };
+        let type_of = |address: &Address| {
+            let block = self.1.resources.get(address);
+            block.map(|block| block.type_name.clone()).unwrap_or_default()
+        };
+        view::tell(&view::json::lines::event(&event, &type_of));
+        view::print(&format!("{address}:\n{text}\n"));
     }
 }
 
@@ -34,8 +33,9 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
     let state = project.state()?;
     let resources = project.connect(&state)?;
-    let sink = super::apply::sink(common);
-    let sink: Arc<dyn Sink> = if common.json { sink } else { Arc::new(Tables(sink)) };
+    let sink = super::apply::sink(common, &project, &state);
+    let tables = |sink| Arc::new(Tables(sink, Arc::clone(&project.spec)));
+    let sink: Arc<dyn Sink> = if common.json { sink } else { tables(sink) };
     let cancel = CancellationToken::new();
     interrupt::watch(cancel.clone());
     let world = project.world(&state, sink, cancel.clone());

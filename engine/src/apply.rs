@@ -24,6 +24,7 @@ mod prove;
 mod retire;
 mod walk;
 
+pub(crate) use act::without_secrets;
 pub use closing::release;
 pub use prove::{proofs, prove};
 pub use retire::retire;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use pgferry_engine::address::Address;
@@ -13,10 +14,11 @@ use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::graph::Graph;
 use pgferry_engine::info::{Catalog, Kind, ProviderInfo, Traits};
 use pgferry_engine::plan::{Input, Options, Plan, check};
+use pgferry_engine::reference::Endpoint;
 use pgferry_engine::refresh::{Resources, refresh};
 use pgferry_engine::resource::{Change, Done, Intent, Live, Remembered, Resource, Settled, info};
 use pgferry_engine::secret::Secret;
-use pgferry_engine::spec::{Block, Lifecycle, OnExists, Spec};
+use pgferry_engine::spec::{Block, Lifecycle, OnExists, Spec, Timeouts};
 use pgferry_engine::state::State;
 use pgferry_engine::state::journal::{Journal, Watch, recover};
 use pgferry_engine::state::{StateError, file::StateFile};
@@ -28,10 +30,12 @@ use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
 mod endings;
+mod light;
 mod lookup;
 mod scopes;
 mod staging;
 
+use light::Light;
 use lookup::Lookup;
 use scopes::{Freeze, Key, Window};
 
@@ -43,6 +47,8 @@ pub(crate) struct Cloud {
     pub(crate) open: BTreeSet<String>,
     /// Addresses whose next act fails.
     pub(crate) failing: BTreeSet<String>,
+    /// Addresses whose next act does not end by itself; whether it stops when it is told to.
+    pub(crate) hanging: BTreeMap<String, bool>,
     /// Addresses whose act goes on elsewhere when told to stop.
     pub(crate) running: BTreeMap<String, bool>,
 }
@@ -123,6 +129,7 @@ impl Resource for Thing {
     async fn act(&self, cx: &Cx, change: Change<ThingSpec>) -> Result<Done<ThingAttrs>, Fault> {
         let name = change.want.name;
         fails(&self.0, cx)?;
+        hangs(&self.0, cx, cx.address.as_str()).await?;
         let mut cloud = self.0.lock().unwrap();
         let made = json!({"size": change.want.size, "owner": change.want.owner});
         let before = cloud.things.entry("thing".into()).or_default().insert(name.clone(), made);
@@ -131,6 +138,7 @@ impl Resource for Thing {
         Ok(Done { id: format!("id-{name}"), attrs: Self::attrs(&name), memory: Json::Null })
     }
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
+        hangs(&self.0, cx, &format!("delete {}", cx.address)).await?;
         let name = remembered.attrs["name"].as_str().unwrap_or_default().to_owned();
         let mut cloud = self.0.lock().unwrap();
         cloud.log.push(format!("delete {}", cx.address));
@@ -147,6 +155,12 @@ pub(crate) struct JobSpec {
     #[serde(default)]
     #[allow(dead_code)]
     pub(crate) when: Option<String>,
+    #[serde(default)]
+    #[allow(dead_code, reason = "decoding it is what needs the secrets")]
+    pub(crate) from: Option<Endpoint>,
+    #[serde(default)]
+    #[allow(dead_code, reason = "decoding it is what needs the secrets")]
+    pub(crate) into: Option<Endpoint>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -167,6 +181,7 @@ impl Resource for Job {
             fails(&self.0, cx)?;
             cx.note(json!({"started": true}))?;
             self.0.lock().unwrap().log.push(format!("run {address}"));
+            hangs(&self.0, cx, &address).await?;
         }
         let finished = self.0.lock().unwrap().running.get(&address).copied();
         if finished == Some(false) {
@@ -191,6 +206,16 @@ impl Resource for Job {
             None if intent.notes["started"] == true => Settled::Not("it was begun".to_owned()),
             None => Settled::Not("it was not begun".to_owned()),
         })
+    }
+}
+
+/// An act that takes for ever: it stops when it is told to, or not even then.
+async fn hangs(cloud: &Shared, cx: &Cx, what: &str) -> Result<(), Fault> {
+    let hanging = cloud.lock().unwrap().hanging.remove(what);
+    match hanging {
+        None => Ok(()),
+        Some(true) => cx.sleep(Duration::from_secs(1_000_000)).await,
+        Some(false) => std::future::pending().await,
     }
 }
 
@@ -223,6 +248,7 @@ pub(crate) fn block(name: &str, type_name: &str, fields: &[(&str, &str)], after:
         lifecycle: Lifecycle::default(),
         on_exists: OnExists::default(),
         renamed_from: None,
+        timeouts: Timeouts::default(),
         span: Span::default(),
     }
 }
@@ -291,6 +317,7 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
                 types: vec![
                     info::<Lookup>(),
                     info::<Thing>(),
+                    info::<Light>(),
                     info::<Job>(),
                     info::<Window>(),
                     info::<Key>(),
@@ -362,6 +389,7 @@ impl Project {
         let mut resources = Resources::new();
         resources.insert(Lookup::TYPE.into(), Arc::new(Lookup(cloud())));
         resources.insert(Thing::TYPE.into(), Arc::new(Thing(cloud())));
+        resources.insert(Light::TYPE.into(), Arc::new(Light(cloud())));
         resources.insert(Job::TYPE.into(), Arc::new(Job(cloud())));
         resources.insert(Window::TYPE.into(), Arc::new(Window(cloud())));
         resources.insert(Key::TYPE.into(), Arc::new(Key(cloud())));
@@ -398,7 +426,7 @@ impl Project {
         self.planned(options, &self.state()).await.0.plan
     }
 
-    async fn planned(
+    pub(crate) async fn planned(
         &self,
         options: &Options,
         state: &State,
@@ -413,7 +441,7 @@ impl Project {
         };
         let world = self.world(CancellationToken::new());
         let (draft, reality) = refresh(&input, &self.resources(), &world).await.unwrap();
-        assert_eq!(check::violations(&draft.plan, &self.graph), Vec::<String>::new());
+        assert_eq!(check::violations(&draft.plan, &input), Vec::<String>::new());
         (draft, reality)
     }
 

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::{Shared, fails};
+use super::{Shared, fails, hangs};
 
 pub(crate) struct Window(pub(super) Shared);
 pub(crate) struct Key(pub(super) Shared);
@@ -68,9 +68,11 @@ impl Resource for Window {
         want: WindowSpec,
         _: Option<&Intent>,
     ) -> Result<Done<ScopeAttrs>, Fault> {
+        hangs(&self.0, cx, cx.address.as_str()).await?;
         open(&self.0, cx, &want.name)
     }
     async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
+        hangs(&self.0, cx, &format!("close {}", cx.address)).await?;
         close(&self.0, cx, intent)
     }
 }
@@ -86,9 +88,11 @@ impl Resource for Key {
         want: WindowSpec,
         _: Option<&Intent>,
     ) -> Result<Done<ScopeAttrs>, Fault> {
+        hangs(&self.0, cx, cx.address.as_str()).await?;
         open(&self.0, cx, &want.name)
     }
     async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
+        hangs(&self.0, cx, &format!("close {}", cx.address)).await?;
         close(&self.0, cx, intent)
     }
 }
