@@ -1,0 +1,1 @@
+//! What random operations have found, kept as they were printed.
