@@ -17,7 +17,7 @@ use pgferry_engine::state::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{Common, Planning, pairs};
+use crate::arguments::{Common, Mode, Planning, pairs};
 use crate::outcome::Stop;
 use crate::project::Project;
 use crate::view::json::document::Parts;
@@ -41,6 +41,8 @@ pub(crate) struct Saved {
     /// Values given for variables; secret ones must be given again.
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) planning: Planning,
+    #[serde(default)]
+    pub(crate) mode: Mode,
     pub(crate) plan: Plan,
     /// What everything was that was there already: the provider's own ids.
     #[serde(default)]
@@ -68,6 +70,7 @@ impl Saved {
         common: &Common,
         project: &Project,
         planning: &Planning,
+        mode: &Mode,
         input: &Input<'_>,
         draft: Draft,
         reality: &Reality,
@@ -84,6 +87,7 @@ impl Saved {
             spec: project.source.text.to_string(),
             variables: variables.filter(|(_, value)| !gives_away(value)).collect(),
             planning: planning.clone(),
+            mode: mode.clone(),
             ids: identities(&draft, project),
             values,
             drifted,
@@ -132,7 +136,7 @@ impl Saved {
             values: &self.values,
             drifted: &self.drifted,
             variables: &self.variables,
-            complete: self.planning.target.is_empty() && self.planning.exclude.is_empty(),
+            complete: self.plan.left_out.is_empty(),
         }
     }
 

@@ -18,8 +18,10 @@ use json::lines;
 use json::shape::{Level, Line};
 
 pub(crate) mod bars;
+pub(crate) mod drift;
 pub(crate) mod events;
 pub(crate) mod json;
+pub(crate) mod partial;
 pub(crate) mod plan;
 pub(crate) mod running;
 pub(crate) mod summary;

@@ -15,7 +15,7 @@ use pgferry_engine::state::State;
 use pgferry_engine::state::journal::{Journal, Moment, Watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{Common, Planning};
+use crate::arguments::{Common, Mode, Planning};
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
 use crate::saved::Saved;
@@ -26,21 +26,31 @@ use crate::{interrupt, view};
 pub(super) async fn run(
     common: &Common,
     planning: &Planning,
+    mode: &Mode,
     auto_approve: bool,
 ) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
-    let _lock = project.lock("apply", common.lock_timeout)?;
+    let purpose = if mode.destroy { "destroy" } else { "apply" };
+    let _lock = project.lock(purpose, common.lock_timeout)?;
     let state = project.state()?;
     view::summary::leftovers(&state);
-    let options = project.options(planning, &state)?;
+    let options = project.options(planning, mode, &state)?;
     let resources = project.connect(&state)?;
     let cancel = CancellationToken::new();
     let world = project.world(&state, sink(common, &project, &state), cancel);
-    let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
+    let (draft, reality) =
+        super::plan::drafted(&project, mode, &state, &options, &resources, &world).await?;
     super::plan::show(&draft.plan, common);
     super::plan::refuse_errors(&draft.plan)?;
     if draft.plan.has_changes() {
-        approve("Do you want to perform these actions?", auto_approve)?;
+        let question = if mode.destroy {
+            "Do you really want to destroy and forget all this?"
+        } else if mode.refresh_only {
+            "Do you want the state to have these changes?"
+        } else {
+            "Do you want to perform these actions?"
+        };
+        approve(question, auto_approve)?;
     }
     finish(&project, common, state, draft, reality, resources, &options, world).await
 }
@@ -57,11 +67,12 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     }
     view::summary::leftovers(&state);
     saved.fits(&state)?;
-    let options = project.options(&saved.planning, &state)?;
+    let options = project.options(&saved.planning, &saved.mode, &state)?;
     let resources = project.connect(&state)?;
     let sink = sink(common, &project, &state);
     let world = project.world(&state, sink, CancellationToken::new());
-    let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
+    let (draft, reality) =
+        super::plan::drafted(&project, &saved.mode, &state, &options, &resources, &world).await?;
     for located in draft.plan.findings.iter().filter(|one| !saved.plan.findings.contains(one)) {
         view::tell(&lines::finding(&located.address, &located.finding));
         if !common.json {
@@ -85,9 +96,14 @@ async fn finish(
     options: &Options,
     world: World,
 ) -> Result<Exit, Stop> {
+    let destroy = draft.plan.destroy;
     if draft.plan.has_changes() {
         let outcome = carry_out(project, common, state, draft, reality, resources, options, world);
-        return Ok(told(project, &outcome.await?, common));
+        let outcome = outcome.await?;
+        return Ok(match destroy {
+            true => ended(&outcome, common, true),
+            false => told(project, &outcome, common),
+        });
     }
     if project.store.read_journal()?.is_some() {
         // A run that was cut short at its very end left it; its records belong into the state.
@@ -96,7 +112,10 @@ async fn finish(
         Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?.finish()?;
     }
     let outcome = Outcome { handles: draft.handles, ..Outcome::default() };
-    Ok(told(project, &outcome, common))
+    Ok(match destroy {
+        true => ended(&outcome, common, true),
+        false => told(project, &outcome, common),
+    })
 }
 
 /// Tells how an apply ended, outputs included.

@@ -39,6 +39,14 @@ impl Saved {
                 (None, _) => moved.push(format!("`{address}` was not in the plan")),
             }
         }
+        // What a plan that only looks has shown is all that it would take down.
+        for address in
+            both(then.drift.keys(), now.drift.keys()).into_iter().filter(|_| then.refresh_only)
+        {
+            if then.drift.get(address) != now.drift.get(address) {
+                moved.push(format!("`{address}` has changed again outside of pgferry"));
+            }
+        }
         for address in both(then.scopes.keys(), now.scopes.keys()) {
             let then = then.scopes.get(address).map(|scope| scope.what);
             let now = now.scopes.get(address).map(|scope| scope.what);

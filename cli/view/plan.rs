@@ -15,6 +15,9 @@ use field::{Field, fields};
 
 /// The whole plan, findings included.
 pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
+    if plan.refresh_only {
+        return super::drift::text(plan);
+    }
     let mut out = String::new();
     let shown = || plan.changes.values().filter(|c| verbose || c.action != Action::NoOp);
     drift(&mut out, plan);
@@ -36,6 +39,9 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
         line(&mut out, &format!("\n  # {address} stays as it is; to be remembered of it:"));
         line(&mut out, &format!("        prevent_destroy = {}", keeping.prevent_destroy));
         line(&mut out, &format!("        on_remove       = \"{on_remove}\""));
+        for (reference, now) in &keeping.replace_when {
+            line(&mut out, &format!("        replace_when    : {reference} = {now}"));
+        }
     }
     for change in shown() {
         resource(&mut out, change, plan.moved.get(&change.address));
@@ -54,7 +60,7 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
     out
 }
 
-fn line(out: &mut String, text: &str) {
+pub(super) fn line(out: &mut String, text: &str) {
     out.push_str(text);
     out.push('\n');
 }
@@ -140,7 +146,7 @@ fn legend<'a>(out: &mut String, shown: impl Iterator<Item = &'a Change>) {
 }
 
 /// What was changed behind our back, with both values.
-fn drift(out: &mut String, plan: &Plan) {
+pub(super) fn drift(out: &mut String, plan: &Plan) {
     if plan.drift.is_empty() {
         return;
     }
@@ -167,6 +173,11 @@ fn resource(out: &mut String, change: &Change, moved_from: Option<&Address>) {
         Action::Import => "will be imported",
         Action::Update => "will be updated in-place",
         Action::Replace if requested => "will be replaced, as requested",
+        Action::Replace
+            if change.reasons.iter().any(|reason| reason.contains("`replace_when`")) =>
+        {
+            "will be replaced due to changes in replace_when"
+        }
         Action::Replace => "must be replaced",
         Action::Delete => "will be destroyed",
         Action::Forget => "will no longer be managed by pgferry, but will not be destroyed",

@@ -22,6 +22,7 @@ mod act;
 mod closing;
 mod walk;
 
+pub(crate) use act::without_secrets;
 pub use closing::release;
 
 /// Everything an apply works with.

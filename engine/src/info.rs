@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::check::shape::mentions_secret;
 use crate::tree::Tree;
@@ -127,6 +127,12 @@ impl TypeInfo {
     /// Whether attribute `name` is a secret.
     pub fn is_secret(&self, name: &str) -> bool {
         self.attribute(name).is_some_and(mentions_secret)
+    }
+
+    /// Whether attribute `name` changes by itself: a price, a time.
+    pub fn is_volatile(&self, name: &str) -> bool {
+        self.attribute(name)
+            .is_some_and(|schema| schema.get("x-change") == Some(&json!("volatile")))
     }
 
     /// What a change of field `name` means.

@@ -3,7 +3,7 @@
 //! [`draft`] is a pure function of spec, state and what is known of reality. Where it would need to know more, it
 //! asks ([`Question`]); [`crate::refresh`] answers and drafts again, until nothing is left to ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use crate::address::Address;
 use crate::finding::{Finding, Severity};
 use crate::info::{Kind, OnRemove};
+use crate::state::Entry;
 
 pub mod check;
 pub mod compare;
@@ -25,7 +26,7 @@ pub mod question;
 pub mod steps;
 pub mod values;
 
-pub use draft::{Draft, Input, Options, draft};
+pub use draft::{Draft, Input, Options, Refresh, draft};
 pub use drift::Drift;
 pub use outputs::OutputChange;
 pub use question::{Answer, Ask, Question, Reality};
@@ -43,6 +44,12 @@ pub struct Plan {
     pub at: Timestamp,
     /// Whether it was made to tear down.
     pub destroy: bool,
+    /// Whether it was made to look and to take down what was seen, and to do nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refresh_only: bool,
+    /// Resources of the spec that `--target` and `--exclude` leave out.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<Address>,
     /// Every resource of the spec, and of the state what left the spec.
     pub changes: BTreeMap<Address, Change>,
     /// Resources that went by another address so far: the present address, then the former one.
@@ -89,10 +96,40 @@ pub struct Change {
 }
 
 /// What the spec says about the end of a resource; remembered, because the spec cannot say it once the block is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// And what the references in `replace_when` are, so that a change is noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Keeping {
     pub on_remove: OnRemove,
     pub prevent_destroy: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replace_when: BTreeMap<String, Json>,
+}
+
+impl Keeping {
+    /// What `entry` keeps so far.
+    pub(crate) fn of(entry: &Entry) -> Self {
+        Self {
+            on_remove: entry.on_remove,
+            prevent_destroy: entry.prevent_destroy,
+            replace_when: entry.replace_when().clone(),
+        }
+    }
+
+    /// `entry`, with this kept of it.
+    pub(crate) fn put_into(&self, mut entry: Entry) -> Entry {
+        (entry.on_remove, entry.prevent_destroy) = (self.on_remove, self.prevent_destroy);
+        let replace_when = self.replace_when.clone();
+        match &mut entry.done {
+            Some(done) => done.replace_when = replace_when,
+            None => entry.replace_when = replace_when,
+        }
+        entry
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What happens to a resource.
@@ -204,6 +241,7 @@ impl Plan {
     pub fn has_changes(&self) -> bool {
         !self.scopes.is_empty()
             || !self.moved.is_empty()
+            || (self.refresh_only && !self.drift.is_empty())
             || !self.keeping.is_empty()
             || self.changes.values().any(|change| change.action.is_work())
     }

@@ -67,7 +67,7 @@ fn renamed(input: &Input<'_>, world: &World) -> Option<World> {
     Some(world.clone().recalling(&state, &Arc::new(input.graph.clone())))
 }
 
-async fn answer(
+pub(crate) async fn answer(
     question: &Question,
     input: &Input<'_>,
     resources: &Resources,

@@ -67,6 +67,9 @@ pub struct Entry {
     /// Nothing may delete it, whether its block is still there or not.
     #[serde(default, skip_serializing_if = "is_false")]
     pub prevent_destroy: bool,
+    /// Of managed resources: what the references in `replace_when` were when it was last acted on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replace_when: BTreeMap<String, Json>,
     /// Fields written out from something else (`like`), and the run in which that was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expanded: Option<Expanded>,
@@ -92,6 +95,16 @@ pub struct DoneUnder {
     /// The epoch of every window and freeze it depends on.
     #[serde(default)]
     pub epochs: BTreeMap<Address, u64>,
+    /// What the references in `replace_when` were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replace_when: BTreeMap<String, Json>,
+}
+
+impl Entry {
+    /// What the references in `replace_when` were when it was last acted on.
+    pub fn replace_when(&self) -> &BTreeMap<String, Json> {
+        self.done.as_ref().map_or(&self.replace_when, |done| &done.replace_when)
+    }
 }
 
 /// A scope and its present or last epoch.

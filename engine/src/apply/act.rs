@@ -22,8 +22,11 @@ use crate::state::journal::Durability;
 use crate::tree::{Handle, Tree};
 
 mod effect;
+pub(super) mod limit;
 mod memory;
 mod scope;
+
+use limit::Limit;
 
 /// How a step ended.
 pub(super) enum Ended {
@@ -131,6 +134,11 @@ impl Acting {
 
     fn cx(&self, verb: &'static str) -> Cx {
         Cx::new(self.applying.world.clone(), self.address.clone(), verb)
+    }
+
+    /// How long an act may take, by its key under `timeouts:`.
+    fn limit(&self, key: &'static str) -> Limit {
+        Limit::of(&self.applying.spec, &self.address, key)
     }
 
     fn append(&self, record: &Record) -> Result<(), StateError> {
@@ -304,7 +312,7 @@ impl Acting {
 }
 
 /// Attributes as they may be stored: the secret ones left out, whatever else is secret masked.
-pub(super) fn without_secrets(info: &TypeInfo, attrs: &Tree) -> Json {
+pub(crate) fn without_secrets(info: &TypeInfo, attrs: &Tree) -> Json {
     let Tree::Map(map) = attrs else { return Json::Null };
     let kept =
         map.iter().filter(|(name, tree)| !info.is_secret(name) && !matches!(tree, Tree::Secret(_)));

@@ -12,7 +12,7 @@ use super::act::{Ended, Surroundings, act};
 use super::{Applying, Failure, Outcome};
 use crate::address::Address;
 use crate::info::Kind;
-use crate::plan::{Action, Answer, Ask, Change, Keeping, StepKind};
+use crate::plan::{Action, Answer, Ask, Change, StepKind};
 use crate::resource::{Remembered, Verb};
 use crate::state::StateError;
 use crate::state::journal::{Durability, Journal};
@@ -58,6 +58,7 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
     rename(&applying)?;
     take_down(&applying)?;
     keep(&applying)?;
+    seen(&applying)?;
     let journal = applying.journal.clone();
     applying.world.notes = Arc::new(journal.clone());
     applying.world.remembered = recall(&applying);
@@ -356,8 +357,7 @@ fn keep(applying: &Applying) -> Result<(), StateError> {
     for (address, keeping) in &applying.plan.keeping {
         let known = applying.journal.with_state(|state| state.resources.get(address).cloned());
         let Some(known) = known else { continue };
-        let Keeping { on_remove, prevent_destroy } = *keeping;
-        let entry = Box::new(Entry { on_remove, prevent_destroy, ..known });
+        let entry = Box::new(keeping.put_into(known));
         let record = Record::Succeeded { address: address.clone(), entry };
         applying.journal.append(&record, Durability::Batched)?;
     }
@@ -382,6 +382,7 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
                 dependencies: dependencies(applying, address),
                 on_remove: info.traits.on_remove,
                 prevent_destroy: false,
+                replace_when: BTreeMap::new(),
                 expanded: None,
                 done: None,
             },
@@ -400,6 +401,33 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
         }
     }
     looked_at(applying)
+}
+
+/// Writes down what is not as it was remembered, where that is all that was asked for.
+fn seen(applying: &Applying) -> Result<(), StateError> {
+    for (address, drift) in &applying.plan.drift {
+        let known = applying.journal.with_state(|state| state.resources.get(address).cloned());
+        let Some(mut entry) = known else { continue };
+        let live = applying.reality.get(&(address.clone(), Ask::Read));
+        let record = match live {
+            Some(Answer::Live(None)) if drift.gone => Record::Forgot { address: address.clone() },
+            Some(Answer::Live(Some(live))) => {
+                let Some(info) = applying.catalog.get(&drift.type_name) else { continue };
+                entry.remembered.id.clone_from(&live.id);
+                entry.remembered.attrs = super::act::without_secrets(info, &live.attrs);
+                for field in &drift.fields {
+                    let was = entry.remembered.inputs.get_mut(&field.name);
+                    if let (Some(was), Some(now)) = (was, live.fields.get(&field.name)) {
+                        was.clone_from(now);
+                    }
+                }
+                Record::Succeeded { address: address.clone(), entry: Box::new(entry) }
+            }
+            _ => continue,
+        };
+        applying.journal.append(&record, Durability::Batched)?;
+    }
+    Ok(())
 }
 
 /// An act on what is managed that got no answer is settled by looking: there is nothing left to change.

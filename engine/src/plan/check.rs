@@ -27,6 +27,7 @@ pub fn violations(plan: &Plan, input: &Input<'_>) -> Vec<String> {
     let mut check = Check::of(plan, input, state);
     check.origin();
     check.references();
+    check.only_looks();
     check.steps_and_work();
     check.legal_actions();
     check.deletions();
@@ -131,6 +132,15 @@ impl<'a> Check<'a> {
                     ));
                 }
             }
+        }
+    }
+
+    /// What only looks acts on nothing.
+    fn only_looks(&mut self) {
+        let plan = self.plan;
+        let acts = !plan.changes.is_empty() || !plan.scopes.is_empty() || !plan.steps.is_empty();
+        if plan.refresh_only && acts {
+            self.say("a plan that only looks would act".to_owned());
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, Change, Input, Located, Plan, ScopeAction, ScopeChange, Step, StepKind, steps,
+    Action, Change, Input, Located, Options, Plan, ScopeAction, ScopeChange, Step, StepKind, steps,
 };
 use crate::address::Address;
 use crate::finding::Finding;
@@ -12,8 +12,12 @@ use crate::info::{Kind, OnRemove};
 /// Plans a destroy from the state alone; reality is looked at by each deletion itself.
 pub fn destroy(input: &Input<'_>) -> Plan {
     let state = input.state;
+    let left_out = left_out(input);
     let mut changes = BTreeMap::new();
     for (address, entry) in &state.resources {
+        if left_out.contains(address) {
+            continue;
+        }
         let traits = input.catalog.get(&entry.type_name).map(|info| info.traits);
         let guarded = traits.is_some_and(|traits| traits.guarded);
         let staging = traits.is_some_and(|traits| traits.staging);
@@ -54,6 +58,7 @@ pub fn destroy(input: &Input<'_>) -> Plan {
     }
     let scopes: BTreeMap<Address, ScopeChange> = state
         .open_scopes()
+        .filter(|(address, _)| !left_out.contains(*address))
         .map(|(address, scope)| {
             let type_name = scope.type_name.clone();
             let change = ScopeChange { type_name, what: ScopeAction::Close, epoch: scope.epoch };
@@ -71,6 +76,8 @@ pub fn destroy(input: &Input<'_>) -> Plan {
         serial: state.serial,
         at: input.now,
         destroy: true,
+        refresh_only: false,
+        left_out,
         changes,
         moved: BTreeMap::new(),
         keeping: BTreeMap::new(),
@@ -80,6 +87,54 @@ pub fn destroy(input: &Input<'_>) -> Plan {
         findings,
         steps: plan_steps,
     }
+}
+
+/// What `--target` and `--exclude` leave out of a destroy: all but the targets and what depends on them, and what is
+/// excluded with all that it depends on.
+fn left_out(input: &Input<'_>) -> BTreeSet<Address> {
+    let Options { targets, excludes, .. } = input.options;
+    if targets.is_empty() && excludes.is_empty() {
+        return BTreeSet::new();
+    }
+    // As the state knows them, and as the spec says, for scopes are remembered without.
+    let mut dependencies: BTreeMap<&Address, BTreeSet<&Address>> = BTreeMap::new();
+    for (address, entry) in &input.state.resources {
+        dependencies.entry(address).or_default().extend(&entry.dependencies);
+    }
+    for (address, more) in &input.graph.dependencies {
+        dependencies.entry(address).or_default().extend(more);
+    }
+    let mut dependents: BTreeMap<&Address, BTreeSet<&Address>> = BTreeMap::new();
+    for (address, others) in &dependencies {
+        for other in others {
+            dependents.entry(other).or_default().insert(address);
+        }
+    }
+    let kept = reach(&dependencies, excludes);
+    let wanted = reach(&dependents, targets);
+    let open = input.state.open_scopes().map(|(address, _)| address);
+    let known = input.state.resources.keys().chain(open);
+    known
+        .filter(|address| {
+            kept.contains(*address) || (!targets.is_empty() && !wanted.contains(*address))
+        })
+        .cloned()
+        .collect()
+}
+
+/// `from` and all that is reached from it.
+fn reach<'a>(
+    edges: &BTreeMap<&'a Address, BTreeSet<&'a Address>>,
+    from: &'a BTreeSet<Address>,
+) -> BTreeSet<&'a Address> {
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<&Address> = from.iter().collect();
+    while let Some(address) = open.pop() {
+        if seen.insert(address) {
+            open.extend(edges.get(address).into_iter().flatten());
+        }
+    }
+    seen
 }
 
 /// What would go with something that was confirmed, without having been confirmed itself: an add-on with its app.

@@ -22,9 +22,10 @@ pub(super) const ABSENT: &str = "absent in reality";
 pub struct Drift {
     #[serde(rename = "type")]
     pub type_name: String,
+    pub kind: Kind,
     /// It is not there any more.
     pub gone: bool,
-    /// Fields that were set to `before` and are `after` now.
+    /// Fields that were set to `before` and are `after` now; of a plan that only looks, attributes too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldChange>,
 }
@@ -39,8 +40,9 @@ pub(super) fn drift(
     // What was in something that is gone is gone with it, and was not even asked about.
     for (address, change) in changes {
         if change.kind == Kind::Managed && change.reasons.iter().any(|reason| reason == ABSENT) {
-            let type_name = change.type_name.clone();
-            found.insert(address.clone(), Drift { type_name, gone: true, fields: Vec::new() });
+            let (type_name, kind) = (change.type_name.clone(), change.kind);
+            let gone = Drift { type_name, kind, gone: true, fields: Vec::new() };
+            found.insert(address.clone(), gone);
         }
     }
     for ((address, ask), answer) in reality {
@@ -72,7 +74,8 @@ pub(super) fn drift(
         let fields: Vec<FieldChange> = fields.collect();
         if !fields.is_empty() {
             let type_name = entry.type_name.clone();
-            found.insert(address.clone(), Drift { type_name, gone: false, fields });
+            found
+                .insert(address.clone(), Drift { type_name, kind: info.kind, gone: false, fields });
         }
     }
     found

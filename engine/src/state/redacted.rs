@@ -16,8 +16,9 @@ impl Record {
     pub(super) fn redacted(mut self) -> Self {
         match &mut self {
             Self::Intent { operation, .. } => {
-                let Operation { intent, outcome, .. } = &mut **operation;
+                let Operation { intent, outcome, under, .. } = &mut **operation;
                 of_intent(intent);
+                under.replace_when.values_mut().for_each(value);
                 match outcome {
                     Outcome::Unknown { message } | Outcome::Failed { message } => text(message),
                     Outcome::Begun => {}
@@ -25,9 +26,11 @@ impl Record {
             }
             Self::Note { note, .. } => value(note),
             Self::Succeeded { entry, .. } => {
-                let Entry { remembered, expanded, .. } = &mut **entry;
+                let Entry { remembered, expanded, replace_when, done, .. } = &mut **entry;
                 of_remembered(remembered);
                 expanded.iter_mut().for_each(|e| e.fields.values_mut().for_each(value));
+                replace_when.values_mut().for_each(value);
+                done.iter_mut().for_each(|done| done.replace_when.values_mut().for_each(value));
             }
             Self::Failed { message, .. }
             | Self::Unknown { message, .. }
