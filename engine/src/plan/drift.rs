@@ -40,9 +40,11 @@ pub(super) fn drift(
     // What was in something that is gone is gone with it, and was not even asked about.
     for (address, change) in changes {
         if change.kind == Kind::Managed && change.reasons.iter().any(|reason| reason == ABSENT) {
-            let (type_name, kind) = (change.type_name.clone(), change.kind);
-            let gone = Drift { type_name, kind, gone: true, fields: Vec::new() };
-            found.insert(address.clone(), gone);
+            let type_name = change.type_name.clone();
+            found.insert(
+                address.clone(),
+                Drift { type_name, kind: change.kind, gone: true, fields: Vec::new() },
+            );
         }
     }
     for ((address, ask), answer) in reality {
