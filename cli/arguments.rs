@@ -50,8 +50,11 @@ pub(crate) struct Common {
     pub(crate) verbose: bool,
 }
 
-/// What a plan is made with.
-#[derive(Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize)]
+/// What a plan is made with. Saved with it, so that every field has a default for plans from before it was there.
+#[derive(
+    Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(default)]
 pub(crate) struct Planning {
     /// Confirms, for today, that ADDRESS may be emptied or deleted; NAME is its name at the provider.
     #[arg(long, value_name = "ADDRESS=NAME")]
@@ -68,7 +71,9 @@ pub(crate) struct Planning {
 }
 
 /// What a plan is for, and how it looks at reality.
-#[derive(Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub(crate) struct Mode {
     /// Shows how what is remembered has changed outside pgferry; changes nothing. Applied, the state learns of it.
     #[arg(long, conflicts_with_all = ["destroy", "refresh", "replace", "confirm"])]
@@ -171,8 +176,12 @@ pub(crate) enum Command {
     Graph,
     /// Says what a code such as PGF0104 means and what to do about it.
     Explain { code: String },
-    /// Prints the JSON Schema of specs, for editors.
-    Schema,
+    /// Prints the JSON Schema of specs, for editors; or of what pgferry writes.
+    Schema {
+        /// What people write, what is remembered, a saved plan, or a line of `--json`.
+        #[arg(value_enum, default_value = "spec")]
+        of: SchemaOf,
+    },
     /// A Linode, a Heroku and a bucket store on this machine, with real Postgres servers, to rehearse on.
     #[cfg(feature = "sandbox")]
     #[command(subcommand)]
@@ -211,6 +220,15 @@ pub(crate) enum From {
 pub(crate) enum To {
     /// Heroku Postgres.
     Heroku,
+}
+
+/// What a schema is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SchemaOf {
+    Spec,
+    State,
+    Plan,
+    Events,
 }
 
 #[derive(Debug, Subcommand)]

@@ -30,6 +30,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
     if common.no_color {
         anstream::ColorChoice::Never.write_global();
     }
+    if common.json && goes_on(&command) {
+        crate::view::tell_in_lines();
+    }
     match command {
         Command::Init(told) => init::run(&common, told),
         Command::Validate => validate::run(&common),
@@ -54,7 +57,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
         Command::State(command) => state::run(&common, &command),
         Command::Graph => graph::run(&common),
         Command::Explain { code } => explain::run(&code),
-        Command::Schema => schema::run(),
+        Command::Schema { of } => schema::run(of),
         #[cfg(feature = "sandbox")]
         Command::Sandbox(command) => sandbox::run(&command, common.json).await,
         Command::Completions { shell } => completions::run(shell),
@@ -63,4 +66,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
             Ok(Exit::Done)
         }
     }
+}
+
+/// Whether a command goes on for a while, and so tells programs in lines what happens, errors included.
+fn goes_on(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Plan { .. }
+            | Command::Apply { .. }
+            | Command::Destroy { .. }
+            | Command::Release
+            | Command::Preflight { .. }
+    )
 }

@@ -1,9 +1,11 @@
 //! `apply`: plan, ask, make it so, tell.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use pgferry_engine::address::Address;
 use pgferry_engine::apply::{Applying, Outcome, apply};
 use pgferry_engine::cx::{Clock, SystemClock, World};
 use pgferry_engine::event::Sink;
@@ -17,7 +19,8 @@ use crate::arguments::{Common, Mode, Planning};
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
 use crate::saved::Saved;
-use crate::view::events::{Human, Machine};
+use crate::view::events::{Audience, Teller};
+use crate::view::json::lines;
 use crate::{interrupt, view};
 
 pub(super) async fn run(
@@ -34,7 +37,7 @@ pub(super) async fn run(
     let options = project.options(planning, mode, &state)?;
     let resources = project.connect(&state)?;
     let cancel = CancellationToken::new();
-    let world = project.world(&state, sink(common), cancel);
+    let world = project.world(&state, sink(common, &project, &state), cancel);
     let (draft, reality) =
         super::plan::drafted(&project, mode, &state, &options, &resources, &world).await?;
     super::plan::show(&draft.plan, common);
@@ -55,6 +58,7 @@ pub(super) async fn run(
 /// Applies a plan from a file: exactly that, or nothing.
 pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     let saved = Saved::read(path)?;
+    saved.agrees_with(common)?;
     let project = Project::reopen(common, &saved)?;
     let _lock = project.lock("apply", common.lock_timeout)?;
     let mut state = project.state()?;
@@ -65,11 +69,18 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     saved.fits(&state)?;
     let options = project.options(&saved.planning, &saved.mode, &state)?;
     let resources = project.connect(&state)?;
-    let world = project.world(&state, sink(common), CancellationToken::new());
+    let sink = sink(common, &project, &state);
+    let world = project.world(&state, sink, CancellationToken::new());
     let (draft, reality) =
         super::plan::drafted(&project, &saved.mode, &state, &options, &resources, &world).await?;
-    saved.still_holds(&draft.plan)?;
+    for located in draft.plan.findings.iter().filter(|one| !saved.plan.findings.contains(one)) {
+        view::tell(&lines::finding(&located.address, &located.finding));
+        if !common.json {
+            view::talk(&view::plan::finding(&located.address, &located.finding));
+        }
+    }
     super::plan::refuse_errors(&draft.plan)?;
+    saved.still_holds(&draft, &project.catalog)?;
     finish(&project, common, state, draft, reality, resources, &options, world).await
 }
 
@@ -110,16 +121,26 @@ async fn finish(
 /// Tells how an apply ended, outputs included.
 fn told(project: &Project, outcome: &Outcome, common: &Common) -> Exit {
     let exit = ended(outcome, common, false);
-    let outputs = super::output::after_apply(project, &outcome.handles);
-    if exit == Exit::Done && !common.json && !outputs.is_empty() {
-        view::print(&outputs);
+    if exit == Exit::Done {
+        super::output::after_apply(project, &outcome.handles, common);
     }
     exit
 }
 
 /// Where events go: JSON lines on stdout, or lines on stderr.
-pub(super) fn sink(common: &Common) -> Arc<dyn Sink> {
-    if common.json { Arc::new(Machine) } else { Arc::new(Human::default()) }
+pub(super) fn sink(common: &Common, project: &Project, state: &State) -> Arc<dyn Sink> {
+    let spec = Arc::clone(&project.spec);
+    let gone = state.resources.iter().map(|(address, entry)| (address, &entry.type_name));
+    let gone = gone.chain(state.scopes.iter().map(|(address, scope)| (address, &scope.type_name)));
+    let gone = gone.filter(|(address, _)| !spec.resources.contains_key(*address));
+    let gone: BTreeMap<Address, String> =
+        gone.map(|(address, type_name)| (address.clone(), type_name.clone())).collect();
+    let type_of = move |address: &Address| {
+        let block = spec.resources.get(address).map(|block| &block.type_name);
+        block.or_else(|| gone.get(address)).cloned().unwrap_or_default()
+    };
+    let audience = if common.json { Audience::Programs } else { Audience::People };
+    Teller::start(audience, Arc::new(type_of))
 }
 
 /// Applies a plan that was shown and approved.
@@ -134,6 +155,9 @@ pub(super) async fn carry_out(
     options: &Options,
     world: World,
 ) -> Result<Outcome, Stop> {
+    if !common.json {
+        view::bars::show();
+    }
     interrupt::watch(world.cancel.clone());
     let world = world.forgetful();
     let state = Arc::unwrap_or_clone(state);
@@ -157,14 +181,9 @@ pub(super) async fn carry_out(
 
 /// Tells how it ended.
 pub(super) fn ended(outcome: &Outcome, common: &Common, destroy: bool) -> Exit {
-    for line in view::json::apply_lines(outcome) {
-        view::record(&line);
-    }
-    if common.json {
-        for line in view::json::apply_lines(outcome) {
-            view::print_json(&line);
-        }
-    } else {
+    lines::failures(outcome).for_each(|line| view::tell(&line));
+    view::tell(&lines::ended(outcome, destroy));
+    if !common.json {
         view::summary::applied(outcome, destroy);
     }
     match (outcome.is_success(), outcome.interrupted) {

@@ -1,11 +1,13 @@
 //! `import`: what exists already is taken into the state, and what the next plan would change of it is shown.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pgferry_engine::address::Address;
 use pgferry_engine::adopt::adopt;
 use pgferry_engine::cx::{Clock, SystemClock};
 use pgferry_engine::event::Silent;
+use pgferry_engine::plan::values::Whole;
 use pgferry_engine::plan::{Options, Plan};
 use pgferry_engine::state::Record;
 use pgferry_engine::state::journal::{Durability, Journal};
@@ -16,6 +18,7 @@ use crate::arguments::Common;
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
 use crate::view;
+use crate::view::json::document::{Parts, document};
 
 pub(super) async fn run(common: &Common, address: &str, id: &str) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
@@ -28,8 +31,9 @@ pub(super) async fn run(common: &Common, address: &str, id: &str) -> Result<Exit
     let options = Options::default();
     let input = project.input(&state, &options);
     let entry = adopt(&input, &resources, &world, &address, id).await?;
-    let (store, at) = (Arc::clone(&project.store), SystemClock.now());
-    let journal = Journal::begin(store, Arc::unwrap_or_clone(state), at, None)?;
+    drop(world);
+    let state = Arc::unwrap_or_clone(state);
+    let journal = Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?;
     let record = Record::Succeeded { address: address.clone(), entry: Box::new(entry.clone()) };
     journal.append(&record, Durability::Synced)?;
     journal.finish()?;
@@ -41,19 +45,30 @@ pub(super) async fn run(common: &Common, address: &str, id: &str) -> Result<Exit
     // Only what follows from it: the rest of the migration is no news.
     let options = Options { targets: [address.clone()].into(), ..options };
     let world = project.world(&state, Arc::new(Silent), CancellationToken::new());
-    let (draft, _) = project.plan(&state, &options, &resources, &world).await?;
-    let plan = only(draft.plan, &address);
+    let (mut draft, reality) = project.plan(&state, &options, &resources, &world).await?;
+    draft.plan = only(draft.plan, &address);
+    let plan = &draft.plan;
     if common.json {
+        let input = project.input(&state, &options);
+        let whole = Whole::new(&input, &draft, &reality);
+        let values = plan.changes.values().map(|c| (c.address.clone(), whole.values(c))).collect();
+        let parts = Parts {
+            plan,
+            values: &values,
+            drifted: &BTreeMap::new(),
+            variables: &BTreeMap::new(),
+            complete: false,
+        };
         view::print_json(&json!({
             "address": address,
             "type": entry.type_name,
             "id": entry.remembered.id,
             "attributes": entry.remembered.attrs,
-            "plan": view::json::plan_document(&plan),
+            "plan": document(&parts),
         }));
     } else if plan.has_changes() || !plan.findings.is_empty() {
         view::print("What the next plan says of it:\n");
-        view::print(&view::plan::text(&plan, common.verbose));
+        view::print(&view::plan::text(plan, common.verbose));
     } else {
         view::print("It is as the spec says: the next plan changes nothing of it.");
     }

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::cx::{Cx, World};
+use crate::event::Event;
 use crate::fault::{Class, Fault};
 use crate::finding::Finding;
 use crate::plan::moves::Moves;
@@ -77,11 +78,21 @@ pub(crate) async fn answer(
         return Answer::Failed(Finding::error("PGF0201", message));
     };
     let cx = Cx::new(world.clone(), question.address.clone(), "reading");
+    let looks = matches!(question.ask, Ask::Read | Ask::Find);
+    if looks {
+        world.sink.event(Event::Reading { address: question.address.clone() });
+    }
     let mut tries = 0;
     loop {
         tries += 1;
         match look(question, input, resource.as_ref(), &cx).await {
-            Ok(answer) => return answer,
+            Ok(answer) => {
+                if let Answer::Live(live) = &answer {
+                    let id = live.as_ref().map(|live| live.id.clone());
+                    world.sink.event(Event::Read { address: question.address.clone(), id });
+                }
+                return answer;
+            }
             Err(fault) => {
                 if let Class::Retry { after } = fault.class
                     && tries < TRIES

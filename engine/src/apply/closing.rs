@@ -18,7 +18,7 @@ use crate::resource::AnyResource;
 use crate::spec::Spec;
 use crate::state::StateError;
 use crate::state::journal::{Durability, Journal};
-use crate::state::{DoneUnder, Record, Scope, State};
+use crate::state::{DoneUnder, Outcome as Unsettled, Record, Scope, State};
 
 pub(super) enum Stop {
     Fault(Fault),
@@ -47,8 +47,18 @@ impl Walk {
         let below = self.applying.graph.descendants(&address);
         if let Some(running) = self.elsewhere.iter().find(|running| below.contains(*running)) {
             let why = format!("`{running}` may still be running elsewhere and needs it");
-            let held = vec![address.clone()];
-            self.applying.world.sink.event(Event::Stopping { held });
+            let what = self.applying.journal.with_state(|state| {
+                let outcome = state.operations.get(running).map(|operation| &operation.outcome);
+                match outcome {
+                    Some(Unsettled::Unknown { message }) => message.clone(),
+                    _ => "its outcome is not known".to_owned(),
+                }
+            });
+            self.applying.world.sink.event(Event::Holding {
+                address: address.clone(),
+                running: running.clone(),
+                what,
+            });
             self.outcome.held.push((address, why));
             return Ok(false);
         }

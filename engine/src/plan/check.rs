@@ -122,9 +122,6 @@ impl<'a> Check<'a> {
         if plan.refresh_only && acts {
             self.say("a plan that only looks would act".to_owned());
         }
-        if !plan.refresh_only && !plan.drift.is_empty() {
-            self.say("a plan that acts would also take down what was seen".to_owned());
-        }
     }
 
     /// Whatever is referred to is there, and the graph knows that it is waited for.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use super::moves::Moves;
+use super::outputs::outputs;
 use super::question::{Answer, Ask, Question, Reality};
 use super::{Action, Change, Drift, Located, Plan, ScopeChange, steps};
 use crate::address::Address;
@@ -131,6 +132,12 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
             &b.finding.code,
         ))
     });
+    let (drift, outputs) = match refresh_only {
+        true => (drift, BTreeMap::new()),
+        false => {
+            (super::drift::drift(input, reality, &changes), outputs(input, &changes, &handles))
+        }
+    };
     let steps = steps::steps(input, &changes, &scopes, &deferred);
     let plan = Plan {
         name: input.spec.name.clone(),
@@ -140,11 +147,12 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         at: input.now,
         destroy: false,
         refresh_only,
-        drift,
         left_out,
         changes,
         moved: moves.moves.into_iter().map(|(from, to)| (to, from)).collect(),
         keeping,
+        drift,
+        outputs,
         scopes,
         findings,
         steps,
@@ -397,6 +405,8 @@ impl<'a> Drafting<'a> {
             action,
             reasons,
             fields: Vec::new(),
+            unchanged: 0,
+            id: None,
             notes: Vec::new(),
             takes_up: false,
         };

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::super::compare::difference;
+use super::super::drift::ABSENT;
 use super::super::question::{Answer, Ask};
 use super::super::{Action, FieldChange, steps};
 use super::{Drafting, Refresh, Wanted, recalled};
@@ -81,6 +82,10 @@ impl Drafting<'_> {
             self.forced(address, info, &wanted.tree, fields, &forced, triggers);
             return;
         }
+        let unchanged = match entry {
+            Some(_) => wanted_fields(&wanted.tree).count().saturating_sub(fields.len()),
+            None => 0,
+        };
         let begun = self.intent(address).is_some() && entry.is_none();
         let (action, reasons) = match (entry, fields.is_empty()) {
             // An act of ours was cut short: finish it, whatever it got done.
@@ -100,6 +105,8 @@ impl Drafting<'_> {
         }
         let change = self.change(address, info, action, reasons);
         change.fields = fields;
+        change.unchanged = unchanged;
+        change.id = (action == Action::Import).then(|| live.id.clone());
         change.notes = notes;
         if action != Action::NoOp || self.input.options.preflight {
             self.preflight(address, info, &wanted.tree);
@@ -162,7 +169,7 @@ impl Drafting<'_> {
             return;
         }
         self.set_unknown(address, info, &wanted.tree);
-        let reasons = if remembered { vec!["absent in reality".to_owned()] } else { Vec::new() };
+        let reasons = if remembered { vec![ABSENT.to_owned()] } else { Vec::new() };
         let fields = inputs(info, &wanted.tree);
         self.change(address, info, Action::Create, reasons).fields = fields;
         self.preflight(address, info, &wanted.tree);

@@ -31,6 +31,8 @@ impl Drafting<'_> {
                 action,
                 reasons: vec![reason.to_owned()],
                 fields: Vec::new(),
+                unchanged: 0,
+                id: None,
                 notes: Vec::new(),
                 takes_up: false,
             };

@@ -78,22 +78,21 @@ impl Drafting<'_> {
     /// state tells.
     pub(super) fn triggered(&self, address: &Address, under: &DoneUnder) -> bool {
         let Some(block) = self.input.spec.resources.get(address) else { return false };
-        let mut recalled = BTreeMap::new();
-        for reference in block.lifecycle.replace_when.values().flat_map(Template::references) {
-            let address = &reference.address;
-            let entry = self.input.state.resources.get(address);
-            let Some(entry) = entry.filter(|_| !self.handles.contains_key(address)) else {
-                continue;
-            };
-            let attrs = match Tree::recalled(&entry.remembered.attrs) {
-                Tree::Map(attrs) => attrs,
-                _ => Default::default(),
-            };
-            let id = Some(entry.remembered.id.clone());
-            let handle = Handle { address: address.clone(), id, attrs };
-            recalled.insert(address.clone(), Arc::new(handle));
-        }
-        let resolve = |address: &Address| self.handles.get(address).or(recalled.get(address));
+        let watched = block.lifecycle.replace_when.values().flat_map(Template::references);
+        let unvisited = watched.filter(|r| !self.handles.contains_key(&r.address));
+        let remembered: BTreeMap<&Address, Arc<Handle>> = unvisited
+            .filter_map(|reference| {
+                let address = &reference.address;
+                let entry = self.input.state.resources.get(address)?;
+                let attrs = match Tree::recalled(&entry.remembered.attrs) {
+                    Tree::Map(attrs) => attrs,
+                    _ => Default::default(),
+                };
+                let id = Some(entry.remembered.id.clone());
+                Some((address, Arc::new(Handle { address: address.clone(), id, attrs })))
+            })
+            .collect();
+        let resolve = |address: &Address| self.handles.get(address).or(remembered.get(address));
         let now = block.lifecycle.known(&resolve);
         now.iter().any(|(text, now)| under.replace_when.get(text).is_some_and(|then| then != now))
     }
