@@ -28,7 +28,11 @@ pub(super) async fn run(
     let judged = retirement(&project.input(&state, &options), &address);
     let retiring = judged.map_err(|no| Stop::because(no.message).help(no.help))?;
     let resources = project.connect(&state)?;
-    let world = project.world(&state, super::apply::sink(common, &project, &state), CancellationToken::new());
+    let world = project.world(
+        &state,
+        super::apply::sink(common, &project, &state),
+        CancellationToken::new(),
+    );
     // What is remembered must still be so: whoever rolled back since needs the source.
     let (draft, _) = project.plan(&state, &options, &resources, &world).await?;
     super::plan::refuse_errors(&draft.plan)?;

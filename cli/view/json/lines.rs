@@ -110,7 +110,7 @@ pub(crate) fn plan(plan: &Plan, to: &mut dyn FnMut(&Line)) {
         to(&finding(&located.address, &located.finding));
     }
     if let Some(partial) = crate::view::partial::warning(plan) {
-        to(diagnostic(Level::Warn, None, &partial, Some(crate::view::partial::HELP)));
+        to(&diagnostic(Level::Warn, None, &partial, Some(crate::view::partial::HELP)));
     }
     let changes = Changes::of(plan.counts(), Operation::Plan);
     to(&line(Level::Info, crate::view::plan::counts(plan), Told::ChangeSummary { changes }));

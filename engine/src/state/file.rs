@@ -5,7 +5,7 @@
 //! killing real processes in the root package.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -148,21 +148,23 @@ impl Store for StateFile {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(self.io("opening the lock of"))?;
-        let step = Duration::from_millis(100);
+        let step = Duration::from_millis(50);
         let mut waited = Duration::ZERO;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(fs::TryLockError::WouldBlock) if waited < patience => {
-                    std::thread::sleep(step);
-                    waited += step;
-                }
                 Err(fs::TryLockError::WouldBlock) => {
                     let mut holder = String::new();
+                    file.rewind().map_err(self.io("reading the lock of"))?;
                     file.read_to_string(&mut holder).map_err(self.io("reading the lock of"))?;
                     let holder = holder.trim();
-                    let holder = if holder.is_empty() { "another process" } else { holder };
-                    return Err(StateError::Locked { holder: holder.to_owned() });
+                    let patience = if is_gone(holder) { patience.max(GRACE) } else { patience };
+                    if waited >= patience {
+                        let holder = if holder.is_empty() { "another process" } else { holder };
+                        return Err(StateError::Locked { holder: holder.to_owned() });
+                    }
+                    std::thread::sleep(step);
+                    waited += step;
                 }
                 Err(fs::TryLockError::Error(cause)) => {
                     return Err(self.io("locking")(cause));
@@ -170,10 +172,23 @@ impl Store for StateFile {
             }
         }
         file.set_len(0).map_err(self.io("writing the lock of"))?;
+        file.rewind().map_err(self.io("writing the lock of"))?;
         let holder = format!("process {} ({purpose})\n", std::process::id());
         file.write_all(holder.as_bytes()).map_err(self.io("writing the lock of"))?;
         Ok(Box::new(FileLock { _file: file }))
     }
+}
+
+/// A process that was killed while it started another leaves the lock to that one, until it has become what it is to be.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Whether the process that wrote down that it holds the lock is no more.
+fn is_gone(holder: &str) -> bool {
+    let id = holder.strip_prefix("process ").and_then(|rest| rest.split(' ').next());
+    let id = id.and_then(|id| rustix::process::Pid::from_raw(id.parse().ok()?));
+    id.is_some_and(|id| {
+        rustix::process::test_kill_process(id).is_err_and(|cause| cause == rustix::io::Errno::SRCH)
+    })
 }
 
 impl Lines for JournalFile {
@@ -235,5 +250,22 @@ mod tests {
         );
         drop(held);
         file.lock("apply", Duration::ZERO).expect("free again");
+    }
+
+    /// As a process that was started by one that was killed at that moment, which has the lock with all open files.
+    #[test]
+    fn a_lock_whose_holder_is_gone_is_waited_for() {
+        let (_folder, file) = scratch();
+        let held = file.lock("apply", Duration::ZERO).expect("free");
+        // More than there can be, so nobody's.
+        fs::write(file.beside(".lock"), "process 2147483647 (apply)\n").expect("writes");
+        let waiting = std::thread::spawn({
+            let file = file.clone();
+            move || file.lock("apply", Duration::ZERO).is_ok()
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!waiting.is_finished(), "it neither waits nor is refused");
+        drop(held);
+        assert!(waiting.join().expect("no panic"), "the lock is free");
     }
 }

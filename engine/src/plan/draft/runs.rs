@@ -185,8 +185,15 @@ impl Drafting<'_> {
 fn wanted_differs(info: &TypeInfo, want: &Tree, inputs: &serde_json::Value) -> bool {
     super::managed::wanted_fields(want).any(|(name, tree)| {
         let compared = !matches!(info.role(name), FieldRole::Volatile | FieldRole::Guard);
-        let plain = compared && identified(tree) && !tree.has_secret();
-        plain && inputs.get(name).is_some_and(|before| *before != tree.storable())
+        let plain = identified(tree) && !tree.has_secret();
+        // One that does not exist yet is another one if it is called otherwise.
+        let another = |before: &serde_json::Value| match (tree, before.get("$address")) {
+            (Tree::Resource(now), Some(then)) => *then != now.address.as_str(),
+            _ => false,
+        };
+        let before = inputs.get(name);
+        compared
+            && before.is_some_and(|before| another(before) || (plain && *before != tree.storable()))
     })
 }
 
