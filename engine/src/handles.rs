@@ -18,6 +18,7 @@ use crate::info::{Catalog, Kind};
 use crate::refresh::Resources;
 use crate::spec::Spec;
 use crate::state::Entry;
+use crate::state::journal::Journal;
 use crate::template::Template;
 use crate::tree::{Handle, Tree};
 
@@ -133,14 +134,31 @@ impl Handles {
     }
 }
 
-/// A world in which a resource can read others anew.
-pub(crate) fn rereading(handles: Handles) -> World {
-    let world = handles.world.clone();
+/// `world`, in which a resource can read others anew, as far as `journal` knows them.
+pub(crate) fn rereading(
+    spec: &Arc<Spec>,
+    graph: &Arc<Graph>,
+    catalog: &Arc<Catalog>,
+    resources: &Resources,
+    world: &World,
+    journal: &Journal,
+) -> World {
+    let journal = journal.clone();
+    let handles = Arc::new(Handles {
+        spec: Arc::clone(spec),
+        graph: Arc::clone(graph),
+        catalog: Arc::clone(catalog),
+        resources: resources.clone(),
+        known: Arc::new(move |address| {
+            journal.with_state(|state| state.resources.get(address).cloned())
+        }),
+        world: world.clone(),
+    });
     let reread = move |address: Address| -> BoxFuture<'static, Result<Option<Arc<Handle>>, Fault>> {
-        let handles = handles.clone();
+        let handles = Arc::clone(&handles);
         Box::pin(async move { handles.of(&address).await })
     };
-    World { reread: Arc::new(reread), ..world }
+    World { reread: Arc::new(reread), ..world.clone() }
 }
 
 fn referred(field: &Template) -> Vec<Address> {

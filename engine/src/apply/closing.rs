@@ -12,7 +12,7 @@ use crate::cx::{Cx, World};
 use crate::event::Event;
 use crate::fault::{Class, Fault};
 use crate::graph::Graph;
-use crate::handles::{Handles, rereading};
+use crate::handles::rereading;
 use crate::info::{Catalog, Kind};
 use crate::plan::ScopeAction;
 use crate::refresh::Resources;
@@ -202,17 +202,7 @@ pub async fn release(
     world: &World,
     journal: Journal,
 ) -> Result<Outcome, StateError> {
-    let known = journal.clone();
-    let world = rereading(Handles {
-        spec: Arc::clone(spec),
-        graph: Arc::clone(graph),
-        catalog: Arc::clone(catalog),
-        resources: resources.clone(),
-        known: Arc::new(move |address| {
-            known.with_state(|state| state.resources.get(address).cloned())
-        }),
-        world: world.clone(),
-    });
+    let world = rereading(spec, graph, catalog, resources, world, &journal);
     let mut outcome = Outcome::default();
     let state = journal.state();
     let open: Vec<_> = state.open_scopes().map(|(a, s)| (a.clone(), s.clone())).collect();

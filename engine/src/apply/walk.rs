@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::act::{Ended, Surroundings, act};
 use super::{Applying, Failure, Outcome};
 use crate::address::Address;
-use crate::handles::{Handles, rereading};
+use crate::handles::rereading;
 use crate::info::Kind;
 use crate::plan::{Action, Answer, Ask, Change, StepKind};
 use crate::resource::{Remembered, Verb};
@@ -68,7 +68,8 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
     let intents = journal.clone();
     applying.world.intent =
         Arc::new(move |address| intents.with_state(|state| state.begun(address).cloned()));
-    applying.world = rereading(handles_of(&applying));
+    let Applying { spec, graph, catalog, resources, world, .. } = &applying;
+    applying.world = rereading(spec, graph, catalog, resources, world, &journal);
     let steps = &applying.plan.steps;
     let mut next = vec![Vec::new(); steps.len()];
     for (index, step) in steps.iter().enumerate() {
@@ -471,21 +472,6 @@ fn looked_at(applying: &Applying) -> Result<(), StateError> {
 
 pub(super) fn dependencies(applying: &Applying, address: &Address) -> Vec<Address> {
     applying.graph.dependencies.get(address).into_iter().flatten().cloned().collect()
-}
-
-/// How resources are read anew while this apply goes on.
-fn handles_of(applying: &Applying) -> Handles {
-    let journal = applying.journal.clone();
-    Handles {
-        spec: Arc::clone(&applying.spec),
-        graph: Arc::clone(&applying.graph),
-        catalog: Arc::clone(&applying.catalog),
-        resources: applying.resources.clone(),
-        known: Arc::new(move |address| {
-            journal.with_state(|state| state.resources.get(address).cloned())
-        }),
-        world: applying.world.clone(),
-    }
 }
 
 /// What the state remembers of an address's dependencies of one type.
