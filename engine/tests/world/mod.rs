@@ -299,6 +299,7 @@ impl World {
             run: self.spec.run.clone(),
             remembered: Arc::new(move |address, kind| known.recall(&graph, address, kind)),
             intent: Arc::new(move |address| intents.begun(address).cloned()),
+            reread: pgferry_engine::cx::no_rereading(),
         }
     }
 
