@@ -27,6 +27,7 @@ pub fn violations(plan: &Plan, input: &Input<'_>) -> Vec<String> {
     let mut check = Check::of(plan, input, state);
     check.origin();
     check.references();
+    check.only_looks();
     check.steps_and_work();
     check.legal_actions();
     check.deletions();
@@ -134,6 +135,15 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// What only looks acts on nothing.
+    fn only_looks(&mut self) {
+        let plan = self.plan;
+        let acts = !plan.changes.is_empty() || !plan.scopes.is_empty() || !plan.steps.is_empty();
+        if plan.refresh_only && acts {
+            self.say("a plan that only looks would act".to_owned());
+        }
+    }
+
     /// What has work has a step, and nothing else has.
     fn steps_and_work(&mut self) {
         let plan = self.plan;
@@ -157,7 +167,11 @@ impl<'a> Check<'a> {
             let address = &step.address;
             let (action, scope) = (self.action(address), plan.scopes.get(address));
             let fits = match step.what {
-                StepKind::Pass => self.input.spec.resources.contains_key(address),
+                // The first of those that are deleted stands for all acts that come before.
+                StepKind::Pass => {
+                    self.input.spec.resources.contains_key(address)
+                        || action == Some(Action::Delete)
+                }
                 StepKind::Gate => action.is_some_and(Action::is_work),
                 StepKind::Act => action.is_some_and(|action| {
                     !matches!(action, Action::NoOp | Action::Delete | Action::Forget)

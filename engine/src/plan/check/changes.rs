@@ -25,7 +25,10 @@ impl Check<'_> {
                     change.kind, change.action
                 ));
             }
-            if change.action == Replace && !self.input.options.replace.contains(address) {
+            let block = self.input.spec.resources.get(address);
+            let asked = self.input.options.replace.contains(address)
+                || block.is_some_and(|block| !block.lifecycle.replace_when.is_empty());
+            if change.action == Replace && !asked {
                 self.say(format!("`{address}` is replaced, and nobody asked for it"));
             }
         }

@@ -1,20 +1,34 @@
 //! Nothing is touched that `--target` and `--exclude` leave out.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::Check;
 use crate::address::Address;
 use crate::plan::{Options, ScopeAction};
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     pub(super) fn selection(&mut self) {
         let Options { targets, excludes, .. } = self.input.options;
         if targets.is_empty() && excludes.is_empty() {
             return;
         }
         let graph = self.input.graph;
-        let wanted = all(targets.iter(), |address| graph.direct_dependencies(address));
-        let without = all(excludes.iter(), |address| graph.direct_dependents(address));
+        // Whoever is destroyed takes along what stands on it; the other way round, nothing can do without its ground.
+        let (wanted, without) = if self.plan.destroy {
+            let above = self.dependents_to_destroy();
+            let mut below: HashMap<&Address, Vec<&Address>> = HashMap::new();
+            for (first, others) in &above {
+                others.iter().for_each(|other| below.entry(other).or_default().push(first));
+            }
+            let next = |edges: &HashMap<&Address, Vec<&'a Address>>, address| {
+                edges.get(address).cloned().unwrap_or_default().into_iter()
+            };
+            let wanted = all(targets.iter(), |address| next(&above, address));
+            (wanted, all(excludes.iter(), |address| next(&below, address)))
+        } else {
+            let wanted = all(targets.iter(), |address| graph.direct_dependencies(address));
+            (wanted, all(excludes.iter(), |address| graph.direct_dependents(address)))
+        };
         let left_out = |address: &Address| {
             (!targets.is_empty() && !wanted.contains(address)) || without.contains(address)
         };
@@ -26,6 +40,18 @@ impl Check<'_> {
         for address in wrong {
             self.found.push(format!("`{address}` was left out and has work"));
         }
+    }
+
+    /// Who depends on whom, as the state and as the spec has it.
+    fn dependents_to_destroy(&self) -> HashMap<&'a Address, Vec<&'a Address>> {
+        let mut above: HashMap<&Address, Vec<&Address>> = HashMap::new();
+        for (address, entry) in &self.input.state.resources {
+            entry.dependencies.iter().for_each(|dep| above.entry(dep).or_default().push(address));
+        }
+        for (address, others) in &self.input.graph.dependents {
+            above.entry(address).or_default().extend(others);
+        }
+        above
     }
 }
 
