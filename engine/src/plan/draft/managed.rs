@@ -6,7 +6,6 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::super::compare::difference;
-use super::super::drift::ABSENT;
 use super::super::question::{Answer, Ask};
 use super::super::{Action, FieldChange, steps};
 use super::{Drafting, Refresh, Wanted, recalled};
@@ -169,7 +168,7 @@ impl Drafting<'_> {
             return;
         }
         self.set_unknown(address, info, &wanted.tree);
-        let reasons = if remembered { vec![ABSENT.to_owned()] } else { Vec::new() };
+        let reasons = if remembered { vec!["absent in reality".to_owned()] } else { Vec::new() };
         let fields = inputs(info, &wanted.tree);
         self.change(address, info, Action::Create, reasons).fields = fields;
         self.preflight(address, info, &wanted.tree);
@@ -235,7 +234,17 @@ impl Drafting<'_> {
     fn not_comparable(&self, block: &Block, name: &str, tree: &Tree) -> bool {
         let references = block.fields.get(name).map(|field| field.references()).unwrap_or_default();
         let of = |kind| references.iter().any(|r| self.kind(&r.address) == Some(kind));
-        let unseen = self.input.options.refresh == Refresh::Never && of(Kind::Managed);
+        // What nobody looked at is unknown only because of that; what is made anew by this plan is another matter.
+        let anew = |reference: &&crate::template::Reference| {
+            self.changes.get(&reference.address).is_some_and(|change| {
+                let info = self.input.catalog.get(&change.type_name);
+                let internal = info.is_some_and(|info| info.traits.internal);
+                change.action.makes_new() || (internal && change.action.is_work())
+            })
+        };
+        let unseen = self.input.options.refresh == Refresh::Never
+            && of(Kind::Managed)
+            && !references.iter().any(anew);
         of(Kind::Scoped)
             || (unseen && tree.has_unknown())
             || (of(Kind::Lookup) && !matches!(tree, Tree::Resource(_)) && tree.has_unknown())
