@@ -4,7 +4,7 @@
 //! [`redact`]. A command that tells programs in JSON lines says everything in them, errors included.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -87,6 +87,22 @@ pub(crate) fn tell(line: &Line) {
     record(line);
     if in_lines() {
         print_json(line);
+    }
+}
+
+/// Tells programs many lines, through one writer.
+pub(crate) fn tell_all(lines: impl FnOnce(&mut dyn FnMut(&Line))) {
+    let mut out = in_lines().then(|| BufWriter::new(std::io::stdout().lock()));
+    let mut ended = Ok(());
+    lines(&mut |line| {
+        record(line);
+        if let (Some(out), true, Ok(text)) = (&mut out, ended.is_ok(), serde_json::to_string(line))
+        {
+            ended = writeln!(out, "{}", redact(&text));
+        }
+    });
+    if ended.and_then(|()| out.as_mut().map_or(Ok(()), Write::flush)).is_err() {
+        std::process::exit(141);
     }
 }
 

@@ -106,7 +106,7 @@ pub(super) async fn drafted(
 /// Shows a plan to whoever looks.
 pub(super) fn show(plan: &Plan, common: &Common) {
     if view::somebody_listens() {
-        lines::plan(plan, |line| view::tell(&line));
+        view::tell_all(|to| lines::plan(plan, to));
     }
     if !common.json {
         view::print(&view::plan::text(plan, common.verbose));

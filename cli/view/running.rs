@@ -86,3 +86,30 @@ pub(crate) fn waited_for() -> Option<String> {
     });
     (!running.is_empty()).then(|| super::summary::first_of(acts.collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_act_is_spoken_of_until_it_is_over() {
+        let address = Address::new("spoken-of");
+        let started = Event::Started { address: address.clone(), verb: "running", id: None };
+        took(&started);
+        assert!(!may_be_told(&address, Duration::from_secs(5)), "it has hardly begun");
+        assert!(may_be_told(&address, Duration::ZERO));
+        assert!(!may_be_told(&address, Duration::from_secs(5)), "it was just spoken of");
+        let progress = Progress { done: Some(7), unit: Some("bytes"), ..Progress::default() };
+        let elapsed = Duration::ZERO;
+        let (of, verb) = (address.clone(), "running");
+        took(&Event::Progress { address: of, verb, elapsed, progress: progress.clone() });
+        let silent = silent_for(Duration::ZERO);
+        let [Event::Progress { address: of, progress: said, .. }] = &silent[..] else {
+            panic!("{silent:?}")
+        };
+        assert_eq!((of, said), (&address, &progress), "with all that it last said");
+        assert!(waited_for().is_some_and(|text| text.starts_with("spoken-of (running for ")));
+        took(&Event::Unsettled { address, verb, elapsed, message: "gone".to_owned() });
+        assert!(silent_for(Duration::ZERO).is_empty() && waited_for().is_none());
+    }
+}

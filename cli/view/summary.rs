@@ -48,7 +48,8 @@ pub(crate) fn applied(outcome: &Outcome, destroy: bool) {
         ));
     }
     talk(&format!("Not attempted: {}", names(&mut outcome.skipped.iter())));
-    talk("Everything done so far is recorded; `pgferry apply` goes on from here.");
+    let command = if destroy { "destroy" } else { "apply" };
+    talk(&format!("Everything done so far is recorded; `pgferry {command}` goes on from here."));
 }
 
 /// Terraform's line after an apply or destroy that did all of it.

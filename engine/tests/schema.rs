@@ -20,6 +20,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "cycle-with-itself",
     "deep-nesting",
     "duplicate-key",
+    "lists-and-maps",
     "malformed-reference",
     "missing-environment",
     "resource-for-value",

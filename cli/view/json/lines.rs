@@ -44,7 +44,7 @@ fn resource(address: &Address, type_name: &str) -> Resource {
 }
 
 /// The plan as lines: drift, one `planned_change` each, findings, `change_summary`, outputs. `to` takes each.
-pub(crate) fn plan(plan: &Plan, mut to: impl FnMut(Line)) {
+pub(crate) fn plan(plan: &Plan, to: &mut dyn FnMut(&Line)) {
     for (address, drift) in &plan.drift {
         let (action, what) =
             if drift.gone { ("delete", "has been deleted") } else { ("update", "has changed") };
@@ -55,7 +55,7 @@ pub(crate) fn plan(plan: &Plan, mut to: impl FnMut(Line)) {
             reason: None,
             reasons: Vec::new(),
         };
-        to(line(
+        to(&line(
             Level::Info,
             format!("{address}: Drift detected ({what})"),
             Told::ResourceDrift { change },
@@ -77,7 +77,7 @@ pub(crate) fn plan(plan: &Plan, mut to: impl FnMut(Line)) {
             reasons: change.reasons.clone(),
         };
         let message = format!("{}: Plan to {action}", change.address);
-        to(line(Level::Info, message, Told::PlannedChange { change: planned }));
+        to(&line(Level::Info, message, Told::PlannedChange { change: planned }));
     }
     for (address, scope) in &plan.scopes {
         let action = match scope.what {
@@ -93,23 +93,23 @@ pub(crate) fn plan(plan: &Plan, mut to: impl FnMut(Line)) {
             reasons: Vec::new(),
         };
         let message = format!("{address}: Plan to {action}");
-        to(line(Level::Info, message, Told::PlannedChange { change: planned }));
+        to(&line(Level::Info, message, Told::PlannedChange { change: planned }));
     }
     for located in &plan.findings {
-        to(finding(&located.address, &located.finding));
+        to(&finding(&located.address, &located.finding));
     }
     if let Some(partial) = crate::view::partial::warning(plan) {
-        to(diagnostic(Level::Warn, None, &partial, Some(crate::view::partial::HELP)));
+        to(&diagnostic(Level::Warn, None, &partial, Some(crate::view::partial::HELP)));
     }
     let changes = Changes::of(plan.counts(), Operation::Plan);
-    to(line(Level::Info, crate::view::plan::counts(plan), Told::ChangeSummary { changes }));
+    to(&line(Level::Info, crate::view::plan::counts(plan), Told::ChangeSummary { changes }));
     if !plan.outputs.is_empty() {
         let outputs: BTreeMap<String, Output> = plan
             .outputs
             .iter()
             .map(|(name, change)| (name.clone(), planned_output(change)))
             .collect();
-        to(line(Level::Info, format!("Outputs: {}", outputs.len()), Told::Outputs { outputs }));
+        to(&line(Level::Info, format!("Outputs: {}", outputs.len()), Told::Outputs { outputs }));
     }
 }
 

@@ -409,6 +409,9 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
 
 /// Writes down what is not as it was remembered, where that is all that was asked for.
 fn seen(applying: &Applying) -> Result<(), StateError> {
+    if !applying.plan.refresh_only {
+        return Ok(());
+    }
     for (address, drift) in &applying.plan.drift {
         let known = applying.journal.with_state(|state| state.resources.get(address).cloned());
         let Some(mut entry) = known else { continue };

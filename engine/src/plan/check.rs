@@ -26,8 +26,8 @@ pub fn violations(plan: &Plan, input: &Input<'_>) -> Vec<String> {
     let state = renamed.as_ref().unwrap_or(input.state);
     let mut check = Check::of(plan, input, state);
     check.origin();
+    check.refresh_only();
     check.references();
-    check.only_looks();
     check.steps_and_work();
     check.legal_actions();
     check.deletions();
@@ -115,14 +115,22 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// A plan that only looks does nothing.
+    fn refresh_only(&mut self) {
+        let plan = self.plan;
+        let acts = !plan.changes.is_empty() || !plan.scopes.is_empty() || !plan.steps.is_empty();
+        if plan.refresh_only && acts {
+            self.say("a plan that only looks would act".to_owned());
+        }
+    }
+
     /// Whatever is referred to is there, and the graph knows that it is waited for.
     fn references(&mut self) {
         let (spec, graph) = (self.input.spec, self.input.graph);
         for (address, block) in &spec.resources {
             let none = Default::default();
             let known = graph.dependencies.get(address).unwrap_or(&none);
-            let references = block.fields.values().flat_map(|field| field.references());
-            let referred = references.map(|reference| &reference.address);
+            let referred = block.references().map(|reference| &reference.address);
             for other in referred.chain(&block.depends_on) {
                 if !spec.resources.contains_key(other) {
                     self.say(format!("`{address}` refers to `{other}`, which is not there"));
@@ -132,15 +140,6 @@ impl<'a> Check<'a> {
                     ));
                 }
             }
-        }
-    }
-
-    /// What only looks acts on nothing.
-    fn only_looks(&mut self) {
-        let plan = self.plan;
-        let acts = !plan.changes.is_empty() || !plan.scopes.is_empty() || !plan.steps.is_empty();
-        if plan.refresh_only && acts {
-            self.say("a plan that only looks would act".to_owned());
         }
     }
 

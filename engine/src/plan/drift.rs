@@ -9,10 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::compare::difference;
-use super::{Action, Answer, Ask, Change, FieldChange, Input, Reality};
+use super::{Answer, Ask, Change, FieldChange, Input, Reality};
 use crate::address::Address;
 use crate::info::{FieldRole, Kind};
 use crate::tree::Tree;
+
+/// The reason for making what should be there already. Staging that is gone and not missed is not made.
+pub(super) const ABSENT: &str = "absent in reality";
 
 /// What became of one resource behind our back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,13 +30,23 @@ pub struct Drift {
     pub fields: Vec<FieldChange>,
 }
 
-/// The drift of everything that was read for this plan. Staging that is gone and not missed is none.
+/// The drift of everything that was read for this plan.
 pub(super) fn drift(
     input: &Input<'_>,
     reality: &Reality,
     changes: &BTreeMap<Address, Change>,
 ) -> BTreeMap<Address, Drift> {
     let mut found = BTreeMap::new();
+    // What was in something that is gone is gone with it, and was not even asked about.
+    for (address, change) in changes {
+        if change.kind == Kind::Managed && change.reasons.iter().any(|reason| reason == ABSENT) {
+            let type_name = change.type_name.clone();
+            found.insert(
+                address.clone(),
+                Drift { type_name, kind: change.kind, gone: true, fields: Vec::new() },
+            );
+        }
+    }
     for ((address, ask), answer) in reality {
         let (Ask::Read, Answer::Live(live)) = (ask, answer) else { continue };
         let (Some(entry), Some(info)) = (
@@ -45,16 +58,7 @@ pub(super) fn drift(
         if entry.kind != Kind::Managed || entry.type_name != info.name {
             continue;
         }
-        let Some(live) = live else {
-            if changes.get(address).is_some_and(|change| change.action != Action::NoOp) {
-                let type_name = entry.type_name.clone();
-                found.insert(
-                    address.clone(),
-                    Drift { type_name, kind: info.kind, gone: true, fields: Vec::new() },
-                );
-            }
-            continue;
-        };
+        let Some(live) = live else { continue };
         let ignored =
             input.spec.resources.get(address).map(|block| &block.lifecycle.ignore_changes);
         let fields = live.fields.iter().filter_map(|(name, there)| {

@@ -445,7 +445,7 @@ impl Project {
         self.planned(options, &self.state()).await.0.plan
     }
 
-    async fn planned(
+    pub(crate) async fn planned(
         &self,
         options: &Options,
         state: &State,

@@ -25,11 +25,18 @@ impl Check<'_> {
                     change.kind, change.action
                 ));
             }
-            let block = self.input.spec.resources.get(address);
-            let asked = self.input.options.replace.contains(address)
-                || block.is_some_and(|block| !block.lifecycle.replace_when.is_empty());
-            if change.action == Replace && !asked {
-                self.say(format!("`{address}` is replaced, and nobody asked for it"));
+            if change.action == Replace && !self.input.options.replace.contains(address) {
+                let block = self.input.spec.resources.get(address);
+                let watches = block.is_some_and(|b| !b.lifecycle.replace_when.is_empty());
+                if !watches {
+                    self.say(format!("`{address}` is replaced, and nobody asked for it"));
+                }
+                // What holds data is never replaced by itself, whatever it watches.
+                let info = self.input.catalog.get(&change.type_name);
+                let holds = info.is_some_and(|i| i.traits.guarded || i.traits.staging);
+                if watches && holds && !self.stopped.contains(address) {
+                    self.say(format!("`{address}` holds data and is replaced by itself"));
+                }
             }
         }
     }

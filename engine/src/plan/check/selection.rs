@@ -13,21 +13,31 @@ impl<'a> Check<'a> {
             return;
         }
         let graph = self.input.graph;
-        // Whoever is destroyed takes along what stands on it; the other way round, nothing can do without its ground.
+        // A destroy takes dependents along, and leaves what is depended on.
         let (wanted, without) = if self.plan.destroy {
-            let above = self.dependents_to_destroy();
-            let mut below: HashMap<&Address, Vec<&Address>> = HashMap::new();
-            for (first, others) in &above {
-                others.iter().for_each(|other| below.entry(other).or_default().push(first));
+            let state = self.state;
+            let mut dependents: HashMap<&Address, Vec<&Address>> = HashMap::new();
+            for (address, entry) in &state.resources {
+                for dependency in &entry.dependencies {
+                    dependents.entry(dependency).or_default().push(address);
+                }
             }
-            let next = |edges: &HashMap<&Address, Vec<&'a Address>>, address| {
-                edges.get(address).cloned().unwrap_or_default().into_iter()
+            let remembered = |address: &Address| {
+                let entry = state.resources.get(address);
+                entry.into_iter().flat_map(|entry| &entry.dependencies)
             };
-            let wanted = all(targets.iter(), |address| next(&above, address));
-            (wanted, all(excludes.iter(), |address| next(&below, address)))
+            let after = |address: &'a Address| {
+                let known = dependents.get(address).into_iter().flatten().copied();
+                known.chain(graph.direct_dependents(address)).collect::<Vec<_>>().into_iter()
+            };
+            let before = |address: &'a Address| {
+                remembered(address).chain(graph.direct_dependencies(address))
+            };
+            (all(targets.iter(), after), all(excludes.iter(), before))
         } else {
             let wanted = all(targets.iter(), |address| graph.direct_dependencies(address));
-            (wanted, all(excludes.iter(), |address| graph.direct_dependents(address)))
+            let without = all(excludes.iter(), |address| graph.direct_dependents(address));
+            (wanted, without)
         };
         let left_out = |address: &Address| {
             (!targets.is_empty() && !wanted.contains(address)) || without.contains(address)
@@ -40,18 +50,6 @@ impl<'a> Check<'a> {
         for address in wrong {
             self.found.push(format!("`{address}` was left out and has work"));
         }
-    }
-
-    /// Who depends on whom, as the state and as the spec has it.
-    fn dependents_to_destroy(&self) -> HashMap<&'a Address, Vec<&'a Address>> {
-        let mut above: HashMap<&Address, Vec<&Address>> = HashMap::new();
-        for (address, entry) in &self.input.state.resources {
-            entry.dependencies.iter().for_each(|dep| above.entry(dep).or_default().push(address));
-        }
-        for (address, others) in &self.input.graph.dependents {
-            above.entry(address).or_default().extend(others);
-        }
-        above
     }
 }
 

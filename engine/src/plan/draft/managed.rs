@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::super::compare::difference;
+use super::super::drift::ABSENT;
 use super::super::question::{Answer, Ask};
 use super::super::{Action, FieldChange, steps};
 use super::{Drafting, Refresh, Wanted, recalled};
@@ -168,7 +169,7 @@ impl Drafting<'_> {
             return;
         }
         self.set_unknown(address, info, &wanted.tree);
-        let reasons = if remembered { vec!["absent in reality".to_owned()] } else { Vec::new() };
+        let reasons = if remembered { vec![ABSENT.to_owned()] } else { Vec::new() };
         let fields = inputs(info, &wanted.tree);
         self.change(address, info, Action::Create, reasons).fields = fields;
         self.preflight(address, info, &wanted.tree);
