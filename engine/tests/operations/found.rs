@@ -91,17 +91,22 @@ fn a_run_that_was_done_to_another_target_is_no_ground_to_go_on_from() {
 /// the key still there.
 #[test]
 fn a_key_is_held_only_for_those_that_it_is_handed_to() {
-    let spec = "
-  r00: { type: sim.thing, name: r00 }
-  r01: { type: sim.dump, object: r01.dump }
-  r02: { type: sim.key, name: r02 }
-  r03: { type: sim.value, input: text, depends_on: [r02] }
-  r04: { type: sim.restore, into: '${r00}', from: '${r01}', depends_on: [r03] }
-";
+    let spec = |value: &str| {
+        format!(
+            "
+  r00: {{ type: sim.thing, name: r00 }}
+  r01: {{ type: sim.dump, object: r01.dump }}
+  r02: {{ type: sim.key, name: r02 }}
+  r03: {{ type: sim.value, input: {value}, depends_on: [r02] }}
+  r04: {{ type: sim.restore, into: '${{r00}}', from: '${{r01}}', depends_on: [r03] }}
+"
+        )
+    };
     for at in 1..80 {
+        let crash = Some((at, Loss::Nothing));
         holds::after(&[
-            Turn { crash: Some((at, Loss::Nothing)), ..Turn::new(Operation::Apply, spec) },
-            Turn::new(Operation::Apply, spec),
+            Turn { crash, ..Turn::new(Operation::Apply, &spec("text")) },
+            Turn::new(Operation::Apply, &spec("other")),
         ]);
     }
 }
