@@ -263,6 +263,7 @@ impl World {
     pub(crate) fn mishaps(&self, at: impl IntoIterator<Item = (u64, Mishap)>) {
         let mut outside = self.shared.lock();
         outside.count = 0;
+        outside.touched.clear();
         outside.mishaps = at.into_iter().collect();
         outside.cancel = CancellationToken::new();
     }
