@@ -82,7 +82,7 @@ async fn finish(
             carry_out(project, common, state, draft, reality, resources, options, sink, cancel);
         return Ok(told(project, &outcome.await?, common));
     }
-    if project.store.read_journal()?.is_some() {
+    if project.store.read_journal(state.serial)?.is_some() {
         // A run that was cut short at its very end left it; its records belong into the state.
         Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?.finish()?;
     }

@@ -99,12 +99,12 @@ fn push(place: &Place, common: &Common, file: &Path, force: bool) -> Result<Exit
             return refused(format!("it has serial {its}, the state has {mine}"));
         }
     }
-    if place.store.read_journal()?.is_some() && !force {
+    if !force && place.store.read_journal(0)?.is_some() {
         return Err(Stop::because("an apply was cut short, and its journal is not folded yet")
             .help("run `pgferry apply` first, or push with `--force`, which drops the journal"));
     }
     save(place.store.as_ref(), &pushed)?;
-    place.store.remove_journal()?;
+    place.store.remove_journal(pushed.serial)?;
     view::print(&format!("Pushed serial {} of lineage {}.", pushed.serial, pushed.lineage));
     Ok(Exit::Done)
 }

@@ -16,6 +16,7 @@ use crate::graph::Graph;
 use crate::info::{Kind, OnRemove};
 use crate::resource::{Intent, Remembered, Verb};
 
+pub mod check;
 mod error;
 pub mod file;
 pub mod format;
@@ -182,6 +183,8 @@ pub enum Record {
     Unknown { address: Address, message: String },
     /// No longer remembered.
     Forgot { address: Address },
+    /// Depends on these from here on, as the spec has it now.
+    Depends { address: Address, dependencies: Vec<Address> },
     /// Known by other addresses from here on; from the former to the present one.
     Renamed { moves: BTreeMap<Address, Address> },
     /// Before a scope is opened.
@@ -266,6 +269,11 @@ impl State {
             Record::Forgot { address } => {
                 self.resources.remove(address);
                 self.operations.remove(address);
+            }
+            Record::Depends { address, dependencies } => {
+                let entry = self.resources.get_mut(address);
+                let entry = entry.ok_or_else(|| illegal("depends", address))?;
+                entry.dependencies.clone_from(dependencies);
             }
             Record::Renamed { moves } => self.rename(moves)?,
             Record::Opening { address, type_name, epoch, intent } => {

@@ -53,6 +53,14 @@ impl StateFile {
         move |source| StateError::Io { doing, path: self.path.display().to_string(), source }
     }
 
+    /// Who took the lock last, as it wrote.
+    fn holder(&self, lock: &mut File) -> Result<String, StateError> {
+        let mut holder = String::new();
+        lock.read_to_string(&mut holder).map_err(self.io("reading the lock of"))?;
+        let holder = holder.trim();
+        Ok(if holder.is_empty() { "another process" } else { holder }.to_owned())
+    }
+
     /// The folder that it is in.
     fn folder(&self) -> &Path {
         self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -89,11 +97,43 @@ impl Store for StateFile {
         write().map_err(self.io("writing the state"))
     }
 
-    fn read_journal(&self) -> Result<Option<Vec<u8>>, StateError> {
+    fn read_backup(&self) -> Result<Option<Vec<u8>>, StateError> {
+        read(&self.beside(".backup")).map_err(self.io("reading the backup of"))
+    }
+
+    fn set_aside(&self, what: &str, bytes: &[u8]) -> Result<String, StateError> {
+        let names = (1..).map(|number| match number {
+            1 => self.beside(&format!(".{what}")),
+            number => self.beside(&format!(".{what}-{number}")),
+        });
+        for path in names {
+            let mut options = File::options();
+            options.write(true).create_new(true).mode(0o600);
+            let file = match options.open(&path) {
+                Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => continue,
+                opened => opened,
+            };
+            let kept = file.and_then(|mut file| {
+                file.write_all(bytes)?;
+                file.sync_all()?;
+                File::open(self.folder())?.sync_all()
+            });
+            kept.map_err(self.io("keeping a copy beside"))?;
+            return Ok(path.display().to_string());
+        }
+        unreachable!("the numbers do not end")
+    }
+
+    fn read_journal(&self, _: u64) -> Result<Option<Vec<u8>>, StateError> {
         read(&self.beside(".journal")).map_err(self.io("reading the journal of"))
     }
 
-    fn begin_journal(&self) -> Result<Box<dyn Lines>, StateError> {
+    /// Nobody else can write while the lock is held.
+    fn seal_journal(&self, serial: u64) -> Result<bool, StateError> {
+        Ok(self.read_journal(serial)?.is_some())
+    }
+
+    fn begin_journal(&self, _: u64) -> Result<Box<dyn Lines>, StateError> {
         let path = self.beside(".journal");
         let folder = self.folder();
         fs::create_dir_all(folder).map_err(self.io("making the folder of the state"))?;
@@ -107,7 +147,7 @@ impl Store for StateFile {
         Ok(Box::new(JournalFile { file, path }))
     }
 
-    fn remove_journal(&self) -> Result<(), StateError> {
+    fn remove_journal(&self, _: u64) -> Result<(), StateError> {
         remove(&self.beside(".journal")).map_err(self.io("removing the journal of"))
     }
 
@@ -127,11 +167,7 @@ impl Store for StateFile {
                     waited += step;
                 }
                 Err(fs::TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    file.read_to_string(&mut holder).map_err(self.io("reading the lock of"))?;
-                    let holder = holder.trim();
-                    let holder = if holder.is_empty() { "another process" } else { holder };
-                    return Err(StateError::Locked { holder: holder.to_owned() });
+                    return Err(StateError::Locked { holder: self.holder(&mut file)?, id: None });
                 }
                 Err(fs::TryLockError::Error(cause)) => {
                     return Err(self.io("locking")(cause));
@@ -142,6 +178,29 @@ impl Store for StateFile {
         let holder = format!("process {} ({purpose})\n", std::process::id());
         file.write_all(holder.as_bytes()).map_err(self.io("writing the lock of"))?;
         Ok(Box::new(FileLock { _file: file }))
+    }
+
+    /// A lock on a file goes with the process that holds it, so there is nothing to free: this only tells.
+    fn force_unlock(&self, _: Option<&str>) -> Result<String, StateError> {
+        let mut options = File::options();
+        let mut file = match options.read(true).write(true).open(self.beside(".lock")) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                return Ok("nobody has ever locked it".to_owned());
+            }
+            Err(cause) => return Err(self.io("opening the lock of")(cause)),
+        };
+        match file.try_lock() {
+            Ok(()) => {
+                let last = self.holder(&mut file)?;
+                Ok(format!("it is not locked: the lock of {last} went with that process"))
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                let holder = format!("{}, which is alive", self.holder(&mut file)?);
+                Err(StateError::Locked { holder, id: None })
+            }
+            Err(fs::TryLockError::Error(cause)) => Err(self.io("locking")(cause)),
+        }
     }
 }
 
@@ -170,6 +229,11 @@ impl Lines for JournalFile {
         }
         let path = self.path.display().to_string();
         written.map_err(|source| StateError::Io { doing: "writing the journal", path, source })
+    }
+
+    /// Nothing is held back: what is written survives this process, if not the machine.
+    fn flush(&mut self) -> Result<(), StateError> {
+        Ok(())
     }
 }
 

@@ -6,10 +6,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 pub use super::store::Durability;
 use super::store::{Lines, Store, load, save};
-use super::{Record, State, StateError};
+use super::{Record, State, StateError, check};
 use crate::address::Address;
 use crate::cx::Notes;
 use crate::fault::Fault;
@@ -35,21 +36,50 @@ pub struct Journal {
 struct Inner {
     lines: Box<dyn Lines>,
     state: State,
+    /// The serial that it continues.
+    continues: u64,
     written: u64,
     watch: Option<Watch>,
     /// A write failed: its line may be torn, and only a last line may be.
     broken: bool,
 }
 
-/// Loads the state at `place`, with a journal that a crash left behind folded in. Changes no file.
+/// Loads the state of `store`, with a journal that a crash left behind folded in, and checks it. Changes no file.
+///
+/// # Errors
+/// Either file is damaged, they do not belong together, or what they say cannot be.
+pub fn recover(store: &dyn Store) -> Result<Option<State>, StateError> {
+    let state = unchecked(store)?;
+    if let Some(state) = &state {
+        check::refuse(state, &store.name())?;
+    }
+    Ok(state)
+}
+
+/// As [`recover`], without the check: for those who look at what is wrong, or save it.
 ///
 /// # Errors
 /// Either file is damaged, or they do not belong together.
-pub fn recover(store: &dyn Store) -> Result<Option<State>, StateError> {
+pub fn unchecked(store: &dyn Store) -> Result<Option<State>, StateError> {
     let saved = load(store)?;
-    let Some(bytes) = store.read_journal()? else { return Ok(saved) };
-    let text = String::from_utf8_lossy(&bytes);
-    let wrong = |why: String| StateError::Journal { path: store.name(), why };
+    let serial = saved.as_ref().map_or(0, |state| state.serial);
+    match store.read_journal(serial)? {
+        Some(bytes) => continued(saved, &bytes, &store.name()),
+        None => Ok(saved),
+    }
+}
+
+/// What a journal's `bytes` make of the `saved` state; `place` is where both were found.
+///
+/// # Errors
+/// [`StateError::Journal`]: a line before the last cannot be read, or they do not belong together.
+pub fn continued(
+    saved: Option<State>,
+    bytes: &[u8],
+    place: &str,
+) -> Result<Option<State>, StateError> {
+    let text = String::from_utf8_lossy(bytes);
+    let wrong = |why: String| StateError::Journal { path: place.to_owned(), why };
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let mut records = whole.lines().enumerate().map(|(number, line)| {
         serde_json::from_str::<Record>(line)
@@ -80,8 +110,9 @@ pub fn recover(store: &dyn Store) -> Result<Option<State>, StateError> {
         }
         None => State::new(&name, lineage),
     };
-    for record in records {
-        state.fold(&record?).map_err(|cause| wrong(cause.to_string()))?;
+    for (number, record) in records.enumerate() {
+        let fold = state.fold(&record?);
+        fold.map_err(|cause| wrong(format!("line {}: {cause}", number + 2)))?;
     }
     Ok(Some(state))
 }
@@ -97,18 +128,19 @@ impl Journal {
         at: Timestamp,
         watch: Option<Watch>,
     ) -> Result<Self, StateError> {
-        if store.read_journal()?.is_some() {
+        if store.seal_journal(state.serial)? {
             state.serial += 1;
             save(store.as_ref(), &state)?;
         }
-        let lines = store.begin_journal()?;
+        let continues = state.serial;
+        let lines = store.begin_journal(continues)?;
         let begin = Record::Begin {
             lineage: state.lineage.clone(),
             serial: state.serial,
             name: state.name.clone(),
             at,
         };
-        let inner = Inner { lines, state, written: 0, watch: None, broken: false };
+        let inner = Inner { lines, state, continues, written: 0, watch: None, broken: false };
         let journal = Self { inner: Arc::new(Mutex::new(inner)), store };
         journal.append(&begin, Durability::Synced)?;
         let mut inner = journal.lock();
@@ -118,8 +150,16 @@ impl Journal {
         Ok(journal)
     }
 
+    /// An append may take a while: other tasks go on meanwhile, where there are threads for them.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Ok(inner) = self.inner.try_lock() {
+            return inner;
+        }
+        let wait = || self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+            _ => wait(),
+        }
     }
 
     /// Takes a record in and returns when it is as durable as asked.
@@ -169,10 +209,12 @@ impl Journal {
     pub fn finish(self) -> Result<State, StateError> {
         let mut inner = self.lock();
         if inner.written > 0 {
+            // First, so that the journal is whole if the state cannot be written.
+            inner.lines.flush()?;
             inner.state.serial += 1;
             save(self.store.as_ref(), &inner.state)?;
         }
-        self.store.remove_journal()?;
+        self.store.remove_journal(inner.continues)?;
         Ok(inner.state.clone())
     }
 }

@@ -17,6 +17,7 @@ impl Record {
         let mut record = match self {
             Self::Begin { .. }
             | Self::Forgot { .. }
+            | Self::Depends { .. }
             | Self::Renamed { .. }
             | Self::Released { .. }
             | Self::Held { .. } => return Cow::Borrowed(self),
