@@ -239,51 +239,43 @@ impl Lines for JournalFile {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::state::State;
-    use crate::state::store::{load, save};
+    use crate::testing::stores::{Room, keeps_its_promises};
 
-    fn scratch() -> (tempfile::TempDir, StateFile) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = StateFile::new(folder.path().join("s.json"));
-        (folder, file)
-    }
+    struct Folder(tempfile::TempDir);
 
-    #[test]
-    fn what_is_saved_is_loaded_and_the_former_one_kept() {
-        let (_folder, file) = scratch();
-        assert_eq!(load(&file).expect("loads"), None);
-        let mut state = State::new("m", "abc".into());
-        save(&file, &state).expect("saves");
-        state.serial = 1;
-        save(&file, &state).expect("saves");
-        assert_eq!(load(&file).expect("loads"), Some(state));
-        let backup = load(&StateFile::new(file.beside(".backup"))).expect("loads");
-        assert_eq!(backup.map(|s| s.serial), Some(0));
-    }
-
-    #[test]
-    fn a_damaged_state_is_never_read_as_nothing() {
-        let (_folder, file) = scratch();
-        for (text, want) in
-            [("", "holds nothing"), ("{\"format\": 1, ", "EOF"), ("{\"format\": 99}", "format 99")]
-        {
-            fs::write(file.path(), text).expect("writes");
-            let refused = load(&file).expect_err("refused").to_string();
-            assert!(refused.contains(want), "{refused}");
+    impl Room for Folder {
+        fn open(&self) -> Arc<dyn Store> {
+            Arc::new(StateFile::new(self.0.path().join("s.json")))
+        }
+        /// The lock on a file goes with its process.
+        fn die(&self, lock: Box<dyn Lock>) {
+            drop(lock);
         }
     }
 
     #[test]
-    fn a_second_writer_is_told_who_holds_the_lock() {
-        let (_folder, file) = scratch();
+    fn it_keeps_the_promises_of_all_stores() {
+        keeps_its_promises(|| Box::new(Folder(tempfile::tempdir().expect("a folder"))));
+    }
+
+    #[test]
+    fn whoever_holds_the_lock_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = StateFile::new(folder.path().join("s.json"));
         let held = file.lock("apply", Duration::ZERO).expect("free");
+        let me = std::process::id();
         let refused = file.lock("apply", Duration::ZERO).err().expect("held").to_string();
-        assert_eq!(
-            refused,
-            format!("the state is locked by process {} (apply)", std::process::id())
-        );
+        assert_eq!(refused, format!("the state is locked by process {me} (apply)"));
+        let refused = file.force_unlock(Some("any")).expect_err("held").to_string();
+        let want = format!("the state is locked by process {me} (apply), which is alive");
+        assert_eq!(refused, want);
         drop(held);
-        file.lock("apply", Duration::ZERO).expect("free again");
+        let said = file.force_unlock(None).expect("nothing to do");
+        let want =
+            format!("it is not locked: the lock of process {me} (apply) went with that process");
+        assert_eq!(said, want);
     }
 }
