@@ -6,6 +6,7 @@ use crate::outcome::{Exit, Stop};
 mod apply;
 mod destroy;
 mod explain;
+mod force_unlock;
 mod graph;
 mod output;
 mod plan;
@@ -46,6 +47,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
         Command::Show { plan: None } => show::run(&common),
         Command::Output { name, reveal } => output::run(&common, name.as_deref(), reveal).await,
         Command::State(command) => state::run(&common, &command),
+        Command::ForceUnlock { id } => force_unlock::run(&common, id.as_deref()),
         Command::Graph => graph::run(&common),
         Command::Explain { code } => explain::run(&code),
         Command::Schema => schema::run(),

@@ -117,6 +117,28 @@ pub fn continued(
     Ok(Some(state))
 }
 
+/// As [`continued`], but as far as it can be read: what is remembered then, of how many lines, and why no further.
+pub fn cut(
+    saved: Option<State>,
+    bytes: &[u8],
+    place: &str,
+) -> (Option<State>, usize, Option<StateError>) {
+    let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let ends: Vec<usize> = ends.collect();
+    let upto = |lines: usize| {
+        let end = lines.checked_sub(1).map_or(0, |last| ends[last]);
+        continued(saved.clone(), &bytes[..end], place)
+    };
+    // Lines that can be read are followed by none that can once one cannot.
+    let (mut good, mut bad) = (0, ends.len() + 1);
+    while bad - good > 1 {
+        let middle = usize::midpoint(good, bad);
+        if upto(middle).is_ok() { good = middle } else { bad = middle }
+    }
+    let why = (good < ends.len()).then(|| upto(good + 1).err()).flatten();
+    (upto(good).ok().flatten(), good, why)
+}
+
 impl Journal {
     /// Starts a journal that continues `state`: what was recovered is saved first, then a new file is begun.
     ///

@@ -75,6 +75,10 @@ pub trait Store: Send + Sync {
     /// [`StateError::Locked`] names the holder and its purpose.
     fn lock(&self, purpose: &str, patience: Duration) -> Result<Box<dyn Lock>, StateError>;
 
+    /// Gives back at once what [`Store::lock`] took, because this process is about to end before it changes anything.
+    /// Locks that go with their process need none of it.
+    fn give_back(&self) {}
+
     /// Frees a lock whose holder is gone, and says what was found. A lock that may be held by somebody alive is freed
     /// only if `id` names it, and where the store can make sure that its holder notices.
     ///

@@ -345,6 +345,13 @@ impl Store for ObjectState {
         Ok(Box::new(Held { lease, worker, known: Arc::clone(&self.known) }))
     }
 
+    fn give_back(&self) {
+        let Ok(lease) = self.lease() else { return };
+        lease.enough.notify_one();
+        // Who cannot be reached does not keep us from ending.
+        let _ = self.wait(|_| async move { lease.release().await });
+    }
+
     fn force_unlock(&self, id: Option<&str>) -> Result<String, StateError> {
         let (desk, id) = (self.desk()?, id.map(str::to_owned));
         let freed = self.wait(|_| async move { desk.force(id.as_deref()).await })?;
