@@ -83,11 +83,11 @@ pub(crate) fn take(
     purpose: &str,
     patience: Duration,
 ) -> Result<Box<dyn Lock>, Stop> {
-    let lock = store.lock(purpose, patience)?;
+    // Before it is taken, or Ctrl-C could come in between.
     if is_remote(&store.name()) {
         interrupt::give_back(Arc::clone(store));
     }
-    Ok(lock)
+    Ok(store.lock(purpose, patience)?)
 }
 
 /// The store of `--state`, or of the spec's `state:`, or a file beside the spec.

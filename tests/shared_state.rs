@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use pgferry_objects::{Bucket, Credentials, Endpoint};
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::json;
 use stage::programs::Hold;
 use stage::project::{Ended, Project};
@@ -163,6 +164,31 @@ fn the_second_of_two_applies_waits_or_is_refused() {
 }
 
 #[test]
+fn a_run_that_was_frozen_finds_itself_replaced_and_stops() {
+    let stage = stage();
+    let hold = Hold::new(stage.home.path(), "told");
+    let words = hold.words();
+    let spec = SMALL.replace("echo told", &format!("{words}; echo told"));
+    let (first, second) = (small(&stage, &spec), small(&stage, &spec));
+    let running = first.spawn(&["apply", "--auto-approve"]);
+    until("the command", || hold.is_reached());
+    running.signal(Signal::STOP);
+    a_minute_passes(&stage, 1);
+    hold.let_go();
+    second.apply();
+    let after = objects(&stage);
+    running.signal(Signal::CONT);
+    let ended = running.end();
+    ended.assert_code(1);
+    ended.assert_says(&[
+        &format!("Error: the lock on the state `{PLACE}` is lost: "),
+        "; nothing more is done\n  help: what was begun is in the journal; when the other run has ended, ",
+    ]);
+    assert_eq!(objects(&stage), after, "it has left everything as the other made it");
+    second.assert_nothing_to_do("on the machine that went on");
+}
+
+#[test]
 fn a_lock_that_nobody_holds_any_more_can_be_freed() {
     let stage = stage();
     let ended =
@@ -179,6 +205,19 @@ fn a_lock_that_nobody_holds_any_more_can_be_freed() {
     other.apply();
     let said = other.run(&["force-unlock"]);
     said.assert_says(&[": it is not locked: ", " has ended."]);
+}
+
+#[test]
+fn a_plan_that_is_interrupted_gives_the_lock_back() {
+    let stage = stage();
+    let project = machine(&stage);
+    stage.faults(json!({ "slow_ms": 20_000 }));
+    let running = project.spawn(&["plan"]);
+    let lock = || objects(&stage).get("migrations/acme.json.lock").cloned().unwrap_or_default();
+    until("the lock", || lock().contains("\"is\": \"held\""));
+    running.signal(Signal::INT);
+    running.end().assert_code(130);
+    assert!(lock().contains("\"is\": \"left\""), "{}", lock());
 }
 
 #[test]

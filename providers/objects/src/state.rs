@@ -348,8 +348,11 @@ impl Store for ObjectState {
     fn give_back(&self) {
         let Ok(lease) = self.lease() else { return };
         lease.enough.notify_one();
-        // Who cannot be reached does not keep us from ending.
-        let _ = self.wait(|_| async move { lease.release().await });
+        // Who cannot be reached does not keep us from ending. A write may be on its way.
+        let _ = self.wait(|_| async move {
+            lease.be_unsure().await;
+            lease.release().await;
+        });
     }
 
     fn force_unlock(&self, id: Option<&str>) -> Result<String, StateError> {
