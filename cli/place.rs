@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use pgferry_engine::cx::SystemClock;
 use pgferry_engine::source::{Source, yaml};
-use pgferry_engine::state::State;
 use pgferry_engine::state::file::StateFile;
 use pgferry_engine::state::journal;
 use pgferry_engine::state::store::{Lock, Store};
+use pgferry_engine::state::{State, StateError};
 use pgferry_objects::state::{ObjectState, is_remote};
 
 use crate::arguments::Common;
@@ -18,6 +18,7 @@ use crate::environment::{environment, holder};
 use crate::interrupt;
 use crate::outcome::Stop;
 use crate::project::{Project, folder};
+use crate::view;
 
 /// The place of the state: as given, or as the spec says, or beside the spec.
 pub(crate) struct Place {
@@ -87,7 +88,13 @@ pub(crate) fn take(
     if is_remote(&store.name()) {
         interrupt::give_back(Arc::clone(store));
     }
-    Ok(store.lock(purpose, patience)?)
+    match store.lock(purpose, Duration::ZERO) {
+        Err(held @ StateError::Locked { .. }) if !patience.is_zero() => {
+            view::talk(&format!("Waiting for the lock: {held}"));
+            Ok(store.lock(purpose, patience)?)
+        }
+        taken => Ok(taken?),
+    }
 }
 
 /// The store of `--state`, or of the spec's `state:`, or a file beside the spec.

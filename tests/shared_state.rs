@@ -154,6 +154,7 @@ fn the_second_of_two_applies_waits_or_is_refused() {
     ]);
     assert_eq!(second.run(&["force-unlock"]).status.code(), Some(1), "it may be alive");
     let mut waiting = second.spawn(&["apply", "--auto-approve", "--lock-timeout", "5m"]);
+    until("it waits", || waiting.said().contains("Waiting for the lock: the state is locked by "));
     assert!(waiting.is_alive());
     hold.let_go();
     running.end().assert_code(0);
@@ -244,7 +245,7 @@ fn the_commands_on_states_work_on_shared_ones() {
     assert_eq!(run(&["state", "list"]), "first\ntold\n");
     // From the bucket into a file, and back again; each time the former place says so.
     let said = run(&["state", "migrate", "--to", "here.json"]);
-    assert!(said.starts_with("Moved serial 1 with 2 resources to `"), "{said}");
+    assert!(said.starts_with("Moved serial 1 with 2 resources. Write `state: /"), "{said}");
     let gone = project.run(&["plan"]);
     gone.assert_code(1);
     gone.assert_says(&[&format!("Error: the state that was at `{PLACE}` has moved to `")]);

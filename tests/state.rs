@@ -101,7 +101,7 @@ fn a_state_moves_and_nobody_goes_on_with_the_former_one() {
     let room = Room::applied();
     let before = room.read("pgferry.state.json");
     let said = room.good(&["state", "migrate", "--to", "elsewhere/s.json"]);
-    assert!(said.starts_with("Moved serial 1 with 3 resources to `"), "{said}");
+    assert!(said.starts_with("Moved serial 1 with 3 resources. Write `state: /"), "{said}");
     assert_eq!(room.read("elsewhere/s.json"), before);
     assert_eq!(room.read("pgferry.state.json.backup"), before);
     for command in [&["plan"][..], &["apply", "--auto-approve"], &["state", "repair"]] {

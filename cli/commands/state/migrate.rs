@@ -49,8 +49,7 @@ pub(super) fn run(place: &Place, common: &Common, to: &str) -> Result<Exit, Stop
     // The former state becomes its backup.
     from.write(&moved(&into.name()))?;
     view::print(&format!(
-        "Moved serial {} with {} resources to `{}`. Write `state: {to}` in the spec; the former place says so too, and \
-         has a backup.",
+        "Moved serial {} with {} resources. Write `state: {}` in the spec; the former place says so too, and has a backup.",
         state.serial,
         state.resources.len(),
         into.name()
