@@ -1,5 +1,6 @@
 # `make demo`: the whole journey on this machine. `make test`: all tests. Both install what is missing.
-.PHONY: demo test test-slow schema setup build
+# `make bench`: how fast the engine is (`SIZES="1000 100000"`), beside Terraform if it is installed.
+.PHONY: demo test test-slow bench schema setup build
 
 demo: build
 	examples/linode-to-heroku/demo.sh target/debug/pgferry
@@ -10,6 +11,9 @@ test: setup
 
 test-slow: setup
 	cargo test --workspace --locked -- --ignored
+
+bench: setup
+	cargo bench --locked --bench engine -- $(SIZES)
 
 schema: setup
 	UPDATE=1 cargo test --locked --test generated

@@ -50,8 +50,11 @@ pub(crate) struct Common {
     pub(crate) verbose: bool,
 }
 
-/// What a plan is made with.
-#[derive(Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize)]
+/// What a plan is made with. Saved with it, so that every field has a default for plans from before it was there.
+#[derive(
+    Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(default)]
 pub(crate) struct Planning {
     /// Confirms, for today, that ADDRESS may be emptied or deleted; NAME is its name at the provider.
     #[arg(long, value_name = "ADDRESS=NAME")]
@@ -67,14 +70,42 @@ pub(crate) struct Planning {
     pub(crate) replace: Vec<String>,
 }
 
+/// What a plan is for, and how it looks at reality.
+#[derive(
+    Clone, Debug, Default, Args, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+pub(crate) struct Mode {
+    /// Shows how what is remembered has changed outside pgferry; changes nothing. Applied, the state learns of it.
+    #[arg(long, conflicts_with_all = ["destroy", "refresh", "replace", "confirm"])]
+    pub(crate) refresh_only: bool,
+    /// `--refresh=false`: plans from the state alone. Asked all the same is what cannot be done without: what became of
+    /// an act that was cut short, what `like` stands for at first, and what a resource with work needs.
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        conflicts_with = "destroy"
+    )]
+    pub(crate) refresh: Option<bool>,
+    /// Plans to tear everything down, as `pgferry destroy` does.
+    #[arg(long, conflicts_with = "replace")]
+    pub(crate) destroy: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Writes a spec to start from, with a comment for everything that is to be filled in.
+    Init(Init),
     /// Checks the spec, offline; reports every mistake at once.
     Validate,
     /// Shows what would change, and why; changes nothing.
     Plan {
         #[command(flatten)]
         planning: Planning,
+        #[command(flatten)]
+        mode: Mode,
         /// Saves the plan for `pgferry apply FILE`.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -85,10 +116,12 @@ pub(crate) enum Command {
     /// Makes it so: plans, asks, applies; or applies a saved plan, which was reviewed already.
     Apply {
         /// A plan that `pgferry plan --out` saved.
-        #[arg(value_name = "PLAN", conflicts_with_all = ["confirm", "replace", "target", "exclude", "auto_approve"])]
+        #[arg(value_name = "PLAN", conflicts_with_all = ["confirm", "replace", "target", "exclude", "refresh_only", "refresh", "destroy", "auto_approve"])]
         plan: Option<PathBuf>,
         #[command(flatten)]
         planning: Planning,
+        #[command(flatten)]
+        mode: Mode,
         /// Does not ask.
         #[arg(long)]
         auto_approve: bool,
@@ -98,6 +131,13 @@ pub(crate) enum Command {
         /// Confirms, for today, that ADDRESS may be deleted; NAME is its name at the provider.
         #[arg(long, value_name = "ADDRESS=NAME")]
         confirm: Vec<String>,
+        /// Only this resource and what depends on it.
+        #[arg(long, value_name = "ADDRESS")]
+        target: Vec<String>,
+        /// Everything but this resource and what it depends on.
+        #[arg(long, value_name = "ADDRESS")]
+        exclude: Vec<String>,
+        /// Does not ask.
         #[arg(long)]
         auto_approve: bool,
     },
@@ -122,6 +162,13 @@ pub(crate) enum Command {
         #[arg(long)]
         reveal: bool,
     },
+    /// Takes a thing that exists already into the state, under an address of the spec; changes nothing else.
+    Import {
+        /// A managed resource of the spec that the state does not know.
+        address: String,
+        /// Its id or name at the provider, such as the name of an app.
+        id: String,
+    },
     /// Looks into the state.
     #[command(subcommand)]
     State(StateCommand),
@@ -134,14 +181,59 @@ pub(crate) enum Command {
     Graph,
     /// Says what a code such as PGF0104 means and what to do about it.
     Explain { code: String },
-    /// Prints the JSON Schema of specs, for editors.
-    Schema,
+    /// Prints the JSON Schema of specs, for editors; or of what pgferry writes.
+    Schema {
+        /// What people write, what is remembered, a saved plan, or a line of `--json`.
+        #[arg(value_enum, default_value = "spec")]
+        of: SchemaOf,
+    },
     /// A Linode, a Heroku and a bucket store on this machine, with real Postgres servers, to rehearse on.
     #[cfg(feature = "sandbox")]
     #[command(subcommand)]
     Sandbox(SandboxCommand),
+    /// Prints completions for a shell, to be sourced by it.
+    Completions { shell: clap_complete::Shell },
     /// Prints the version.
     Version,
+}
+
+/// What `init` is told, and asks for at a terminal where it is not.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Where the database is.
+    #[arg(long)]
+    pub(crate) from: Option<From>,
+    /// Where it goes.
+    #[arg(long)]
+    pub(crate) to: Option<To>,
+    /// A short name for the migration, such as `acme`: 2 to 20 of `a-z`, `0-9` and `-`, beginning with a letter.
+    #[arg(long, value_parser = migration_name)]
+    pub(crate) name: Option<String>,
+}
+
+/// Sources that `init` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum From {
+    /// Linode Managed PostgreSQL.
+    Linode,
+    /// Any Postgres that a URL leads to.
+    Postgres,
+}
+
+/// Targets that `init` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum To {
+    /// Heroku Postgres.
+    Heroku,
+}
+
+/// What a schema is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SchemaOf {
+    Spec,
+    State,
+    Plan,
+    Events,
 }
 
 #[derive(Debug, Subcommand)]
@@ -211,6 +303,16 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("a number of 1 or more".to_owned()),
         Ok(number) => Ok(number),
     }
+}
+
+/// A name that is also the beginning of names at the providers.
+pub(crate) fn migration_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
+    if begins && (2..=20).contains(&text.len()) && text.chars().all(plain) && !text.ends_with('-') {
+        return Ok(text.to_owned());
+    }
+    Err("2 to 20 of `a-z`, `0-9` and `-`, beginning with a letter, such as `acme`".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -13,6 +13,10 @@ mod project;
 mod saved;
 mod view;
 
+/// Specs, plans and states are many small values; the system's allocator spends more time and memory on them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     use clap::Parser;
     let arguments = match arguments::Arguments::try_parse() {
@@ -31,9 +35,15 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(commands::run(arguments));
-    // Helper threads (name look-ups) must not hold up the exit.
-    runtime.shutdown_background();
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = commands::run(arguments) => ended,
+            () = interrupt::at_once() => Ok(outcome::Exit::Interrupted),
+        }
+    });
+    view::bars::clear();
+    // Long enough for what was dropped to end its child processes; helper threads (name look-ups) do not hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     match ended {
         Ok(exit) => exit.code(),
         Err(stop) => {

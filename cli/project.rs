@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use pgferry_engine::address::Address;
 use pgferry_engine::cx::{Clock, NoNotes, SystemClock, World};
 use pgferry_engine::diag::Diagnostic;
 use pgferry_engine::event::Sink;
 use pgferry_engine::graph::Graph;
 use pgferry_engine::info::Catalog;
-use pgferry_engine::plan::{self, Draft, Options, Reality};
+use pgferry_engine::plan::{self, Draft, Options, Reality, Refresh};
 use pgferry_engine::refresh::{Resources, refresh};
 use pgferry_engine::source::Source;
 use pgferry_engine::spec::{self, Inputs, Spec};
@@ -21,7 +22,7 @@ use pgferry_engine::state::store::{Lock, Store};
 use pgferry_engine::tree::Tree;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{Common, Planning, pairs};
+use crate::arguments::{Common, Mode, Planning, pairs};
 use crate::catalog::{catalog, providers};
 use crate::environment::{environment, variables};
 use crate::outcome::Stop;
@@ -47,7 +48,7 @@ impl Project {
         let path = &common.file;
         let bytes = std::fs::read(path).map_err(|cause| {
             Stop::because(format!("reading the spec `{}`: {cause}", path.display()))
-                .help("write one, or name it with `--file`; examples/linode-to-heroku has one to start from")
+                .help("write one with `pgferry init`, or name it with `--file`")
         })?;
         let name = path.display().to_string();
         let source = Source::from_bytes(name, bytes).map_err(|spoiled| Stop::Spec {
@@ -56,14 +57,14 @@ impl Project {
             json: common.json,
         })?;
         let env = environment();
-        let variables = variables(common, &env)?;
+        let variables = variables(common, path, &env)?;
         Self::load(common, path, source, variables, env)
     }
 
     /// The spec that a saved plan carries, with its variables. Those of the environment only fill gaps.
     pub(crate) fn reopen(common: &Common, saved: &Saved) -> Result<Self, Stop> {
         let env = environment();
-        let mut values = variables(common, &env)?;
+        let mut values = variables(common, &saved.file, &env)?;
         values.extend(saved.variables.clone());
         let source = Source::new(saved.file.display().to_string(), saved.spec.clone());
         Self::load(common, &saved.file, source, values, env)
@@ -100,11 +101,13 @@ impl Project {
     }
 
     /// The state with what a crashed run left folded in, or a new one. Changes no file.
-    pub(crate) fn state(&self) -> Result<State, Stop> {
-        Ok(match journal::recover(self.store.as_ref())? {
+    ///
+    /// Shared, because it may be large, and the planning looks into it from several sides.
+    pub(crate) fn state(&self) -> Result<Arc<State>, Stop> {
+        Ok(Arc::new(match journal::recover(self.store.as_ref())? {
             Some(state) => state,
             None => State::new(&self.spec.name, lineage()?),
-        })
+        }))
     }
 
     /// Takes the lock for `purpose`.
@@ -137,13 +140,11 @@ impl Project {
     /// The world that resources see.
     pub(crate) fn world(
         &self,
-        state: &State,
+        state: &Arc<State>,
         sink: Arc<dyn Sink>,
         cancel: CancellationToken,
     ) -> World {
-        let (remembered, graph) = (state.resources.clone(), Arc::clone(&self.graph));
-        let operations = state.operations.clone();
-        World {
+        let world = World {
             clock: Arc::new(SystemClock),
             sink,
             notes: Arc::new(NoNotes),
@@ -154,21 +155,10 @@ impl Project {
             lineage: state.lineage.clone(),
             migration: self.spec.name.clone(),
             run: self.spec.run.clone(),
-            intent: Arc::new(move |address| operations.get(address).map(|op| op.intent.clone())),
-            remembered: Arc::new(move |address, type_name| {
-                graph
-                    .ancestors(address)
-                    .into_iter()
-                    .filter_map(|ancestor| {
-                        let entry = remembered.get(&ancestor)?;
-                        Some((ancestor, entry.remembered.clone(), entry.type_name == type_name))
-                    })
-                    .filter_map(|(ancestor, remembered, fits)| {
-                        fits.then_some((ancestor, remembered))
-                    })
-                    .collect()
-            }),
-        }
+            intent: Arc::new(|_| None),
+            remembered: Arc::new(|_, _| Vec::new()),
+        };
+        world.recalling(state, &self.graph)
     }
 
     /// Looks at reality and plans.
@@ -181,7 +171,7 @@ impl Project {
     ) -> Result<(Draft, Reality), Stop> {
         let input = self.input(state, options);
         let (draft, reality) = refresh(&input, resources, world).await?;
-        let broken = plan::check::violations(&draft.plan, &self.graph);
+        let broken = plan::check::violations(&draft.plan, &input);
         if !broken.is_empty() {
             return Err(Stop::because(format!("the plan is not sound: {}", broken.join("; ")))
                 .help(
@@ -204,9 +194,19 @@ impl Project {
     }
 
     /// The plan's options as typed; addresses that are nowhere are refused.
-    pub(crate) fn options(&self, planning: &Planning, state: &State) -> Result<Options, Stop> {
+    pub(crate) fn options(
+        &self,
+        planning: &Planning,
+        mode: &Mode,
+        state: &State,
+    ) -> Result<Options, Stop> {
         let confirmed = pairs(&planning.confirm, "confirm")?;
-        let mut options = Options { confirmed, ..Options::default() };
+        let refresh = match (mode.refresh_only, mode.refresh) {
+            (true, _) => Refresh::Only,
+            (false, Some(false)) => Refresh::Never,
+            (false, _) => Refresh::First,
+        };
+        let mut options = Options { confirmed, refresh, ..Options::default() };
         let addresses = || self.spec.resources.keys().chain(state.resources.keys());
         let known = |text: &str| addresses().find(|a| a.as_str() == text).cloned();
         for (address, _) in &options.confirmed {
@@ -220,6 +220,7 @@ impl Project {
             ("exclude", &planning.exclude, &mut options.excludes),
         ] {
             for text in texts {
+                self.not_renamed(flag, text, state)?;
                 // The name of a block with `for_each` means all of its instances.
                 let whole = addresses().filter(|a| a.key().is_some() && a.name() == text).cloned();
                 let before = into.len();
@@ -230,6 +231,20 @@ impl Project {
             }
         }
         Ok(options)
+    }
+
+    /// A former name selects nothing any more, and its resource would be where nobody expects it.
+    fn not_renamed(&self, flag: &str, text: &str, state: &State) -> Result<(), Stop> {
+        let address = Address::new(text);
+        let mut blocks = self.spec.resources.iter();
+        let renamed = blocks.find(|(_, block)| block.renamed_from.as_ref() == Some(&address));
+        match renamed {
+            Some((to, _)) if state.knows(&address) => Err(Stop::because(format!(
+                "`--{flag} {text}`: the spec has renamed `{text}` to `{to}`"
+            ))
+            .help(format!("`--{flag} '{to}'`"))),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,28 +1,37 @@
 //! A plan in a file: made in one place, reviewed, applied in another, and nothing but what was shown.
 //!
 //! It carries its spec and the variables it was made with, secrets excepted; it is bound to the state it was made
-//! against. Environment and reality are looked at again when it is applied: only if what was shown would come out
-//! otherwise is it stale.
+//! against. Environment and reality are looked at again when it is applied: only if an identity moved, or a value that
+//! was shown, is it stale. Tested in `tests/saved.rs`; fixtures of the format are in `tests/compat`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use pgferry_engine::plan::{Change, Plan};
+use pgferry_engine::address::Address;
+use pgferry_engine::info::Kind;
+use pgferry_engine::plan::values::{Values, Whole};
+use pgferry_engine::plan::{Draft, Input, Plan, Reality};
 use pgferry_engine::secret::{gives_away, redact};
 use pgferry_engine::state::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::Planning;
+use crate::arguments::{Common, Mode, Planning, pairs};
 use crate::outcome::Stop;
+use crate::project::Project;
+use crate::view::json::document::Parts;
 
-/// The format this build writes.
+mod stale;
+
+/// The format this build writes. Older ones load for ever; newer ones are refused.
 const FORMAT: u32 = 1;
 
 /// The file's content.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Saved {
+    /// The format of this file.
     format: u32,
     /// The version that wrote it.
     pgferry: String,
@@ -32,27 +41,57 @@ pub(crate) struct Saved {
     /// Values given for variables; secret ones must be given again.
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) planning: Planning,
+    #[serde(default)]
+    pub(crate) mode: Mode,
     pub(crate) plan: Plan,
+    /// What everything was that was there already: the provider's own ids.
+    #[serde(default)]
+    ids: BTreeMap<Address, String>,
+    /// Every resource whole, for programs that judge plans.
+    #[serde(default)]
+    values: BTreeMap<Address, Values>,
+    /// The same of what drifted: as remembered, and as found.
+    #[serde(default)]
+    drifted: BTreeMap<Address, Values>,
+}
+
+/// The schema of the file, JSON Schema 2020-12.
+pub(crate) fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Saved).to_value();
+    schema["title"] = "pgferry saved plan".into();
+    schema["properties"]["format"] =
+        serde_json::json!({ "const": FORMAT, "description": "The format of this file." });
+    schema
 }
 
 impl Saved {
     /// What is to be saved. Call after planning, when every secret is known.
     pub(crate) fn new(
-        file: &Path,
-        spec: &str,
-        variables: BTreeMap<String, String>,
+        common: &Common,
+        project: &Project,
         planning: &Planning,
-        plan: Plan,
+        mode: &Mode,
+        input: &Input<'_>,
+        draft: Draft,
+        reality: &Reality,
     ) -> Self {
-        let open = variables.into_iter().filter(|(_, value)| !gives_away(value));
+        let variables = project.variables.clone().into_iter();
+        let whole = Whole::new(input, &draft, reality);
+        let changes = draft.plan.changes.values();
+        let values = changes.map(|c| (c.address.clone(), whole.values(c))).collect();
+        let drifted = draft.plan.drift.keys().map(|a| (a.clone(), whole.drifted(a))).collect();
         Self {
             format: FORMAT,
             pgferry: env!("CARGO_PKG_VERSION").to_owned(),
-            file: file.to_owned(),
-            spec: spec.to_owned(),
-            variables: open.collect(),
+            file: common.file.clone(),
+            spec: project.source.text.to_string(),
+            variables: variables.filter(|(_, value)| !gives_away(value)).collect(),
             planning: planning.clone(),
-            plan,
+            mode: mode.clone(),
+            ids: identities(&draft, project),
+            values,
+            drifted,
+            plan: draft.plan,
         }
     }
 
@@ -61,7 +100,7 @@ impl Saved {
         let failed = |cause: &dyn std::fmt::Display| {
             Stop::because(format!("saving the plan as `{}`: {cause}", path.display()))
         };
-        let text = serde_json::to_string_pretty(self).map_err(|cause| failed(&cause))?;
+        let text = serde_json::to_string(self).map_err(|cause| failed(&cause))?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|cause| failed(&cause))?;
         file.write_all(redact(&text).as_bytes()).map_err(|cause| failed(&cause))?;
@@ -75,81 +114,80 @@ impl Saved {
         let shown = path.display();
         let text = std::fs::read_to_string(path)
             .map_err(|cause| Stop::because(format!("reading the plan `{shown}`: {cause}")))?;
-        let json: serde_json::Value = serde_json::from_str(&text).map_err(|cause| {
+        let none = |cause: serde_json::Error| {
             Stop::because(format!("`{shown}` is no saved plan: {cause}"))
                 .help("`pgferry plan --out FILE` writes one")
-        })?;
-        let format = json.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        if format > u64::from(FORMAT) {
+        };
+        let format: Format = serde_json::from_str(&text).map_err(none)?;
+        if format.format > FORMAT {
             return Err(Stop::because(format!(
-                "the plan `{shown}` has format {format}; this pgferry knows {FORMAT}"
+                "the plan `{shown}` has format {}; this pgferry knows {FORMAT}",
+                format.format
             ))
             .help("use the pgferry that wrote it, or a newer one"));
         }
-        serde_json::from_value(json).map_err(|cause| {
-            Stop::because(format!("`{shown}` is no saved plan: {cause}"))
-                .help("`pgferry plan --out FILE` writes one")
-        })
+        serde_json::from_str(&text).map_err(none)
+    }
+
+    /// The parts of its JSON document.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            plan: &self.plan,
+            values: &self.values,
+            drifted: &self.drifted,
+            variables: &self.variables,
+            complete: self.plan.left_out.is_empty(),
+        }
+    }
+
+    /// Stops if a variable is given another value than the plan was made with.
+    pub(crate) fn agrees_with(&self, common: &Common) -> Result<(), Stop> {
+        for (name, value) in pairs(&common.var, "var")? {
+            if self.variables.get(&name).is_some_and(|known| *known != value) {
+                return Err(Stop::because(format!(
+                    "`--var {name}=…`: the saved plan was made with another value of `{name}`"
+                ))
+                .help("a saved plan carries its variables: leave it out, or plan again"));
+            }
+        }
+        Ok(())
     }
 
     /// Stops if the state has moved since.
     pub(crate) fn fits(&self, state: &State) -> Result<(), Stop> {
         let plan = &self.plan;
-        if (&plan.lineage, plan.serial) == (&state.lineage, state.serial) {
-            return Ok(());
+        if plan.lineage != state.lineage {
+            return Err(stale::stale(format!(
+                "it was made against another state: of lineage {}, not {}",
+                plan.lineage, state.lineage
+            )));
         }
-        Err(stale(format!(
-            "it was made against serial {} of the state, which is at serial {} now",
-            plan.serial, state.serial
-        )))
-    }
-
-    /// Stops if what was shown is not what would be done now, and says what moved.
-    pub(crate) fn still_holds(&self, now: &Plan) -> Result<(), Stop> {
-        let mut moved = Vec::new();
-        let addresses = self.plan.changes.keys().chain(now.changes.keys());
-        for address in addresses.collect::<std::collections::BTreeSet<_>>() {
-            let (then, now) = (self.plan.changes.get(address), now.changes.get(address));
-            match (then, now) {
-                (Some(then), Some(now)) => moved.extend(differs(then, now)),
-                _ => moved.push(format!("`{address}` is in only one of the two plans")),
-            }
+        if plan.serial != state.serial {
+            return Err(stale::stale(format!(
+                "it was made against serial {} of the state, which is at serial {} now",
+                plan.serial, state.serial
+            )));
         }
-        let scopes = self.plan.scopes.keys().chain(now.scopes.keys());
-        for address in scopes.collect::<std::collections::BTreeSet<_>>() {
-            let (then, now) = (self.plan.scopes.get(address), now.scopes.get(address));
-            if then.map(|then| then.what) != now.map(|now| now.what) {
-                moved.push(format!("`{address}` would be opened or closed otherwise"));
-            }
-        }
-        if moved.is_empty() {
-            return Ok(());
-        }
-        const SHOWN: usize = 5;
-        let more = moved.len().saturating_sub(SHOWN);
-        moved.truncate(SHOWN);
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        Err(stale(format!("{}{more}", moved.join("; "))))
+        Ok(())
     }
 }
 
-fn differs(then: &Change, now: &Change) -> Option<String> {
-    let address = &then.address;
-    if then.takes_up != now.takes_up {
-        return Some(format!("what goes on of `{address}` is another matter now"));
-    }
-    if then.action != now.action {
-        return Some(format!("`{address}` was to be {:?}, now {:?}", then.action, now.action));
-    }
-    let field = then.fields.iter().zip(&now.fields).find(|(a, b)| a != b).map(|(a, _)| &a.name);
-    let field = field.or_else(|| {
-        let longer = if then.fields.len() > now.fields.len() { &then.fields } else { &now.fields };
-        (then.fields.len() != now.fields.len()).then(|| longer.last().map(|f| &f.name)).flatten()
-    })?;
-    Some(format!("`{field}` of `{address}` has moved"))
+/// The one member that every format has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
-fn stale(why: String) -> Stop {
-    Stop::because(format!("the saved plan is stale: {why}"))
-        .help("nothing was changed; plan again, review it, and apply that")
+/// The ids of what is there, looked up or managed. What has no effect outside is not anywhere.
+fn identities(draft: &Draft, project: &Project) -> BTreeMap<Address, String> {
+    let changes = draft.plan.changes.values();
+    let outside = changes.filter(|change| {
+        let internal = project.catalog.get(&change.type_name).is_some_and(|i| i.traits.internal);
+        matches!(change.kind, Kind::Lookup | Kind::Managed) && !internal
+    });
+    let ids = outside.filter_map(|change| {
+        let handle = draft.handles.get(&change.address)?;
+        Some((change.address.clone(), handle.id.clone()?))
+    });
+    ids.collect()
 }

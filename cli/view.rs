@@ -1,64 +1,152 @@
 //! Words and JSON for people and programs: stdout is data, stderr is talk.
 //!
 //! Colour is decoration only and goes with `NO_COLOR`, pipes and `--no-color`. Whatever is printed has passed
-//! [`redact`].
+//! [`redact`]. A command that tells programs in JSON lines says everything in them, errors included.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use pgferry_engine::diag::{Paint, Severity};
 use pgferry_engine::secret::redact;
+use serde::Serialize;
 
 use crate::outcome::Stop;
+use json::lines;
+use json::shape::{Level, Line};
 
+pub(crate) mod bars;
+pub(crate) mod drift;
 pub(crate) mod events;
 pub(crate) mod json;
+pub(crate) mod partial;
 pub(crate) mod plan;
+pub(crate) mod running;
 pub(crate) mod summary;
+pub(crate) mod words;
 
 /// Prints data on stdout. A closed pipe ends quietly.
 pub(crate) fn print(text: &str) {
-    let mut out = anstream::stdout().lock();
-    if writeln!(out, "{}", redact(text)).is_err() {
+    let text = redact(text);
+    let written = bars::apart(|| {
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{text}")
+    });
+    if written.is_err() {
         std::process::exit(141);
     }
 }
 
-/// Prints one JSON object on a line of stdout.
-pub(crate) fn print_json(json: &serde_json::Value) {
-    print(&json.to_string());
+/// Prints one JSON document on a line of stdout.
+pub(crate) fn print_json(document: &impl Serialize) {
+    // Maps with keys that are no text are the only thing that JSON refuses, and there are none.
+    let text = serde_json::to_string(document).expect("keys are text");
+    if writeln!(std::io::stdout().lock(), "{}", redact(&text)).is_err() {
+        std::process::exit(141);
+    }
+}
+
+/// Whether everything is told in JSON lines on stdout.
+static IN_LINES: AtomicBool = AtomicBool::new(false);
+
+/// From now on everything is told in JSON lines on stdout, beginning with the version.
+pub(crate) fn tell_in_lines() {
+    IN_LINES.store(true, Ordering::Relaxed);
+    print_json(&lines::version());
+}
+
+fn in_lines() -> bool {
+    IN_LINES.load(Ordering::Relaxed)
 }
 
 static RECORD: OnceLock<Mutex<File>> = OnceLock::new();
 
-/// From now on [`record`] writes to `path`, which is made anew.
+/// From now on JSON lines also go to `path`, which is made anew.
 pub(crate) fn record_into(path: &Path) -> std::io::Result<()> {
     let file = File::create(path)?;
     // Called once, before anything is shown.
     let _ = RECORD.set(Mutex::new(file));
-    record(&json::version());
+    record(&lines::version());
     Ok(())
 }
 
-/// Writes one JSON line to the file of `--json-into`, if there is one. A full disk there does not stop the work.
-pub(crate) fn record(json: &serde_json::Value) {
-    if let Some(file) = RECORD.get() {
+/// Writes one line to the file of `--json-into`, if there is one. A full disk there does not stop the work.
+fn record(line: &Line) {
+    if let Some(file) = RECORD.get()
+        && let Ok(text) = serde_json::to_string(line)
+    {
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = writeln!(file, "{}", redact(&json.to_string()));
+        let _ = writeln!(file, "{}", redact(&text));
     }
+}
+
+/// Tells programs a line: on stdout with `--json`, in the file of `--json-into`.
+pub(crate) fn tell(line: &Line) {
+    record(line);
+    if in_lines() {
+        print_json(line);
+    }
+}
+
+/// Tells programs many lines, through one writer.
+pub(crate) fn tell_all(lines: impl FnOnce(&mut dyn FnMut(&Line))) {
+    let mut out = in_lines().then(|| BufWriter::new(std::io::stdout().lock()));
+    let mut ended = Ok(());
+    lines(&mut |line| {
+        record(line);
+        if let (Some(out), true, Ok(text)) = (&mut out, ended.is_ok(), serde_json::to_string(line))
+        {
+            ended = writeln!(out, "{}", redact(&text));
+        }
+    });
+    if ended.and_then(|()| out.as_mut().map_or(Ok(()), Write::flush)).is_err() {
+        std::process::exit(141);
+    }
+}
+
+/// Whether any program listens. If not, lines need not be made.
+pub(crate) fn somebody_listens() -> bool {
+    in_lines() || RECORD.get().is_some()
 }
 
 /// Prints talk on stderr.
 pub(crate) fn talk(text: &str) {
-    let mut err = anstream::stderr().lock();
-    // Nobody is left to tell if stderr is gone.
-    let _ = writeln!(err, "{}", redact(text));
+    let text = redact(text);
+    bars::apart(|| {
+        let mut err = anstream::stderr().lock();
+        // Nobody is left to tell if stderr is gone.
+        let _ = writeln!(err, "{text}");
+    });
 }
 
-/// `Error: …`, as scripts look for it.
+/// Tells people something, and programs the same as a `log` line.
+pub(crate) fn say(text: &str) {
+    tell(&lines::log(Level::Warn, text));
+    if !in_lines() {
+        talk(text);
+    }
+}
+
+/// Prints how a command ended; for programs a `log` line.
+pub(crate) fn conclude(text: &str) {
+    tell(&lines::log(Level::Info, text));
+    if !in_lines() {
+        print(text);
+    }
+}
+
+/// `Error: …`, as scripts look for it; for programs a `diagnostic` line.
 pub(crate) fn error(message: &str, help: Option<&str>) {
+    tell(&lines::diagnostic(Level::Error, None, message, help));
+    if !in_lines() {
+        talk_error(message, help);
+    }
+}
+
+/// `Error: …` to people alone.
+pub(crate) fn talk_error(message: &str, help: Option<&str>) {
     let red = anstyle::AnsiColor::Red.on_default().bold();
     talk(&format!("{red}Error: {red:#}{message}"));
     if let Some(help) = help {
@@ -66,35 +154,45 @@ pub(crate) fn error(message: &str, help: Option<&str>) {
     }
 }
 
-/// `Warning: …`.
-pub(crate) fn warning(message: &str) {
+/// `Warning: …`; for programs a `diagnostic` line.
+pub(crate) fn warning(message: &str, help: Option<&str>) {
+    tell(&lines::diagnostic(Level::Warn, None, message, help));
+    if !in_lines() {
+        talk_warning(message, help);
+    }
+}
+
+/// `Warning: …` to people alone.
+pub(crate) fn talk_warning(message: &str, help: Option<&str>) {
     let yellow = anstyle::AnsiColor::Yellow.on_default().bold();
     talk(&format!("{yellow}Warning: {yellow:#}{message}"));
+    if let Some(help) = help {
+        talk(&format!("  help: {help}"));
+    }
 }
 
 /// The end of a command that did not do what was asked.
 pub(crate) fn stop(stop: &Stop) {
     match stop {
-        Stop::Interrupted => talk("Stopped on request; nothing was changed."),
+        Stop::Interrupted => say("Stopped on request; nothing was changed."),
         Stop::Because { message, help } => error(message, help.as_deref()),
-        Stop::Spec { source, mistakes, json: true } => {
+        Stop::Spec { source, mistakes, json: true } if !in_lines() => {
             print_json(&json::validation(source, mistakes));
         }
-        Stop::Spec { source, mistakes, json: false } => {
+        Stop::Spec { source, mistakes, .. } => {
             for mistake in mistakes {
-                talk(mistake.render_in(source, paint()).trim_end());
-                talk("");
+                tell(&lines::mistake(&mistake.to_json(source)));
+                if !in_lines() {
+                    talk(mistake.render_in(source, paint()).trim_end());
+                    talk("");
+                }
             }
             let errors = mistakes.iter().filter(|one| one.severity == Severity::Error);
             let count = errors.count();
-            error(
-                &format!(
-                    "{count} mistake{} in `{}`",
-                    if count == 1 { "" } else { "s" },
-                    source.name
-                ),
-                None,
-            );
+            let plural = if count == 1 { "" } else { "s" };
+            if !in_lines() {
+                talk_error(&format!("{count} mistake{plural} in `{}`", source.name), None);
+            }
         }
     }
 }

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod room;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
+
+use room::{Room, planned};
 
 const SPEC: &str = r#"
 pgferry: 1
@@ -25,45 +29,11 @@ outputs:
   said: ${second.output}
 "#;
 
-struct Room {
-    folder: tempfile::TempDir,
-}
-
-impl Room {
-    fn new(spec: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("pgferry.yaml"), spec).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        self.run_with(arguments, &[])
-    }
-
-    fn run_with(&self, arguments: &[&str], env: &[(&str, &str)]) -> (i32, String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgferry"));
-        command.args(arguments).current_dir(self.folder.path()).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.envs(env.iter().copied());
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap_or(-1), text(stdout), text(stderr))
-    }
-}
-
-fn last_line(text: &str) -> &str {
-    text.trim_end().lines().last().unwrap_or_default()
-}
-
 #[test]
 fn plan_apply_and_nothing_more_to_do() {
     let room = Room::new(SPEC);
     let (code, out, _) = room.run(&["plan", "--detailed-exitcode"]);
-    assert_eq!((code, last_line(&out)), (2, "Plan: 3 to add, 0 to change, 0 to destroy."));
+    assert_eq!((code, planned(&out)), (2, "Plan: 3 to add, 0 to change, 0 to destroy."));
     assert!(!room.path("pgferry.state.json").exists(), "a plan writes no state");
     let (code, _, err) = room.run(&["apply"]);
     assert_eq!(code, 1, "nobody is there to approve");
@@ -76,7 +46,7 @@ fn plan_apply_and_nothing_more_to_do() {
     let (code, out, _) = room.run(&["plan", "--detailed-exitcode"]);
     assert_eq!((code, out.as_str()), (0, "No changes. Your databases match the spec.\n"));
     let (code, out, _) = room.run(&["plan", "--detailed-exitcode", "--var", "word=bye"]);
-    assert_eq!((code, last_line(&out)), (2, "Plan: 0 to add, 2 to change, 0 to destroy."));
+    assert_eq!((code, planned(&out)), (2, "Plan: 0 to add, 2 to change, 0 to destroy."));
     assert_eq!(room.run(&["output", "said"]).1, "hello again\n");
 }
 
@@ -105,7 +75,7 @@ fn a_saved_plan_is_applied_as_it_was_shown_or_not_at_all() {
     let room = Room::new(SPEC);
     assert_eq!(room.run(&["plan", "--out", "p", "--var", "word=saved"]).0, 0);
     let (code, out, _) = room.run(&["show", "p"]);
-    assert_eq!((code, last_line(&out)), (0, "Plan: 3 to add, 0 to change, 0 to destroy."));
+    assert_eq!((code, planned(&out)), (0, "Plan: 3 to add, 0 to change, 0 to destroy."));
     let (_, out, _) = room.run(&["show", "p", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json["resource_changes"][0]["change"]["actions"], serde_json::json!(["create"]));
@@ -234,7 +204,10 @@ fn people_and_programs_are_told_at_once() {
         ["version", "planned_change", "planned_change", "planned_change", "change_summary"]
     );
     assert_eq!(types.iter().filter(|kind| **kind == "apply_complete").count(), 3);
-    assert_eq!(lines.last().unwrap()["changes"]["operation"], "apply");
+    let end: Vec<&str> = types[types.len() - 2..].to_vec();
+    assert_eq!(end, ["change_summary", "outputs"]);
+    assert_eq!(lines[lines.len() - 2]["changes"]["operation"], "apply");
+    assert_eq!(lines.last().unwrap()["outputs"]["said"]["value"], "hello again");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Files that are made from the code and committed, so that editors and readers have them without building anything:
-//! the schemas of specs and states, and a page for every code.
+//! the schemas of specs, states, saved plans and event lines, and a page for every code.
 //!
 //! `UPDATE=1 cargo test --test generated` makes them anew.
 
@@ -10,7 +10,6 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use expected::{Expected, files, pgferry, root, text};
-use pgferry_engine::schema::state_schema;
 
 const HOW: &str = "cargo test --test generated";
 
@@ -37,10 +36,13 @@ fn the_schema_of_specs_is_what_the_program_prints() {
 }
 
 #[test]
-fn the_schema_of_states_is_that_of_the_types() {
-    let schema = serde_json::to_string_pretty(&state_schema()).unwrap() + "\n";
+fn the_schemas_of_what_is_written_are_those_of_the_types() {
     let mut expected = Expected::default();
-    expected.compare("schema/state.schema.json", &schema);
+    for of in ["state", "plan", "events"] {
+        let printed = pgferry(&["schema", of], &[]);
+        assert!(printed.status.success());
+        expected.compare(format!("schema/{of}.schema.json"), &text(printed.stdout));
+    }
     expected.settle(HOW);
 }
 

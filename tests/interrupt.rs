@@ -24,6 +24,10 @@ fn during_the_restore() {
     let ended = running.end();
     ended.assert_code(130);
     ended.assert_says(&["Still running: restore", "`window` stays open", "`key` stays open"]);
+    ended.assert_says(&[
+        "Stopping, as soon as what runs can be left: restore (running for ",
+        "\nHolding key: restore r001 still running\nHolding window: restore r001 still running\n",
+    ]);
     let transfer = &stage.transfers()[0];
     assert!(transfer["finished_at"].is_null() && transfer["canceled_at"].is_null(), "it goes on");
     assert_eq!(stage.acme_web(), (true, 0), "the window is held");

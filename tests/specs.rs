@@ -91,10 +91,18 @@ fn resources(path: &Path) -> usize {
     let written = std::fs::read_to_string(root().join(path)).expect("the spec is there");
     let spec: serde_yaml::Value = serde_yaml::from_str(&written).expect("the spec is YAML");
     let blocks = spec.get("resources").and_then(|map| map.as_mapping()).into_iter().flatten();
-    let instances = |block: &serde_yaml::Value| match block.get("for_each") {
-        Some(serde_yaml::Value::Sequence(list)) => list.len(),
-        Some(serde_yaml::Value::Mapping(map)) => map.len(),
-        _ => 1,
+    // Of a variable, its default counts.
+    let put = |value: &serde_yaml::Value| {
+        let name = value.as_str()?.strip_prefix("${var.")?.strip_suffix('}')?;
+        spec.get("variables")?.get(name)?.get("default").cloned()
+    };
+    let instances = |block: &serde_yaml::Value| {
+        let written = block.get("for_each").cloned();
+        match written.map(|value| put(&value).unwrap_or(value)) {
+            Some(serde_yaml::Value::Sequence(list)) => list.len(),
+            Some(serde_yaml::Value::Mapping(map)) => map.len(),
+            _ => 1,
+        }
     };
     blocks.map(|(_, block)| instances(block)).sum()
 }

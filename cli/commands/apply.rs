@@ -1,11 +1,13 @@
 //! `apply`: plan, ask, make it so, tell.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use pgferry_engine::address::Address;
 use pgferry_engine::apply::{Applying, Outcome, apply};
-use pgferry_engine::cx::{Clock, SystemClock};
+use pgferry_engine::cx::{Clock, SystemClock, World};
 use pgferry_engine::event::Sink;
 use pgferry_engine::plan::{Draft, Options, Reality};
 use pgferry_engine::refresh::Resources;
@@ -13,55 +15,73 @@ use pgferry_engine::state::State;
 use pgferry_engine::state::journal::{Journal, Moment, Watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{Common, Planning};
+use crate::arguments::{Common, Mode, Planning};
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
 use crate::saved::Saved;
-use crate::view::events::{Human, Machine};
+use crate::view::events::{Audience, Teller};
+use crate::view::json::lines;
 use crate::{interrupt, view};
 
 pub(super) async fn run(
     common: &Common,
     planning: &Planning,
+    mode: &Mode,
     auto_approve: bool,
 ) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
-    let _lock = project.lock("apply", common.lock_timeout)?;
+    let purpose = if mode.destroy { "destroy" } else { "apply" };
+    let _lock = project.lock(purpose, common.lock_timeout)?;
     let state = project.state()?;
     view::summary::leftovers(&state);
-    let options = project.options(planning, &state)?;
+    let options = project.options(planning, mode, &state)?;
     let resources = project.connect(&state)?;
     let cancel = CancellationToken::new();
-    let sink = sink(common);
-    let world = project.world(&state, Arc::clone(&sink), cancel.clone());
-    let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
+    let world = project.world(&state, sink(common, &project, &state), cancel);
+    let (draft, reality) =
+        super::plan::drafted(&project, mode, &state, &options, &resources, &world).await?;
     super::plan::show(&draft.plan, common);
     super::plan::refuse_errors(&draft.plan)?;
     if draft.plan.has_changes() {
-        approve("Do you want to perform these actions?", auto_approve)?;
+        let question = if mode.destroy {
+            "Do you really want to destroy and forget all this?"
+        } else if mode.refresh_only {
+            "Do you want the state to have these changes?"
+        } else {
+            "Do you want to perform these actions?"
+        };
+        approve(question, auto_approve)?;
     }
-    finish(&project, common, state, draft, reality, resources, &options, sink, cancel).await
+    finish(&project, common, state, draft, reality, resources, &options, world).await
 }
 
 /// Applies a plan from a file: exactly that, or nothing.
 pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     let saved = Saved::read(path)?;
+    saved.agrees_with(common)?;
     let project = Project::reopen(common, &saved)?;
     let _lock = project.lock("apply", common.lock_timeout)?;
     let mut state = project.state()?;
     if state.serial == 0 && state.resources.is_empty() {
-        state.lineage.clone_from(&saved.plan.lineage);
+        Arc::make_mut(&mut state).lineage.clone_from(&saved.plan.lineage);
     }
     view::summary::leftovers(&state);
     saved.fits(&state)?;
-    let options = project.options(&saved.planning, &state)?;
+    let options = project.options(&saved.planning, &saved.mode, &state)?;
     let resources = project.connect(&state)?;
-    let (sink, cancel) = (sink(common), CancellationToken::new());
-    let world = project.world(&state, Arc::clone(&sink), cancel.clone());
-    let (draft, reality) = project.plan(&state, &options, &resources, &world).await?;
-    saved.still_holds(&draft.plan)?;
+    let sink = sink(common, &project, &state);
+    let world = project.world(&state, sink, CancellationToken::new());
+    let (draft, reality) =
+        super::plan::drafted(&project, &saved.mode, &state, &options, &resources, &world).await?;
+    for located in draft.plan.findings.iter().filter(|one| !saved.plan.findings.contains(one)) {
+        view::tell(&lines::finding(&located.address, &located.finding));
+        if !common.json {
+            view::talk(&view::plan::finding(&located.address, &located.finding));
+        }
+    }
     super::plan::refuse_errors(&draft.plan)?;
-    finish(&project, common, state, draft, reality, resources, &options, sink, cancel).await
+    saved.still_holds(&draft, &project.catalog)?;
+    finish(&project, common, state, draft, reality, resources, &options, world).await
 }
 
 /// Does what was shown and approved, and tells.
@@ -69,40 +89,58 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
 async fn finish(
     project: &Project,
     common: &Common,
-    state: State,
+    state: Arc<State>,
     draft: Draft,
     reality: Reality,
     resources: Resources,
     options: &Options,
-    sink: Arc<dyn Sink>,
-    cancel: CancellationToken,
+    world: World,
 ) -> Result<Exit, Stop> {
+    let destroy = draft.plan.destroy;
     if draft.plan.has_changes() {
-        let outcome =
-            carry_out(project, common, state, draft, reality, resources, options, sink, cancel);
-        return Ok(told(project, &outcome.await?, common));
+        let outcome = carry_out(project, common, state, draft, reality, resources, options, world);
+        let outcome = outcome.await?;
+        return Ok(match destroy {
+            true => ended(&outcome, common, true),
+            false => told(project, &outcome, common),
+        });
     }
     if project.store.read_journal(state.serial)?.is_some() {
         // A run that was cut short at its very end left it; its records belong into the state.
+        drop(world);
+        let state = Arc::unwrap_or_clone(state);
         Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?.finish()?;
     }
     let outcome = Outcome { handles: draft.handles, ..Outcome::default() };
-    Ok(told(project, &outcome, common))
+    Ok(match destroy {
+        true => ended(&outcome, common, true),
+        false => told(project, &outcome, common),
+    })
 }
 
 /// Tells how an apply ended, outputs included.
 fn told(project: &Project, outcome: &Outcome, common: &Common) -> Exit {
     let exit = ended(outcome, common, false);
-    let outputs = super::output::after_apply(project, &outcome.handles);
-    if exit == Exit::Done && !common.json && !outputs.is_empty() {
-        view::print(&outputs);
+    if exit == Exit::Done {
+        super::output::after_apply(project, &outcome.handles, common);
     }
     exit
 }
 
 /// Where events go: JSON lines on stdout, or lines on stderr.
-pub(super) fn sink(common: &Common) -> Arc<dyn Sink> {
-    if common.json { Arc::new(Machine) } else { Arc::new(Human::default()) }
+pub(super) fn sink(common: &Common, project: &Project, state: &State) -> Arc<dyn Sink> {
+    let spec = Arc::clone(&project.spec);
+    let gone = state.resources.iter().map(|(address, entry)| (address, &entry.type_name));
+    let gone = gone.chain(state.scopes.iter().map(|(address, scope)| (address, &scope.type_name)));
+    let gone = gone.filter(|(address, _)| !spec.resources.contains_key(*address));
+    let gone: BTreeMap<Address, String> =
+        gone.map(|(address, type_name)| (address.clone(), type_name.clone())).collect();
+    let type_of = move |address: &Address| {
+        let block = spec.resources.get(address).map(|block| &block.type_name);
+        block.or_else(|| gone.get(address)).cloned().unwrap_or_default()
+    };
+    let audience = if common.json { Audience::Programs } else { Audience::People };
+    Teller::start(audience, Arc::new(type_of))
 }
 
 /// Applies a plan that was shown and approved.
@@ -110,16 +148,19 @@ pub(super) fn sink(common: &Common) -> Arc<dyn Sink> {
 pub(super) async fn carry_out(
     project: &Project,
     common: &Common,
-    state: State,
+    state: Arc<State>,
     draft: Draft,
     reality: Reality,
     resources: Resources,
     options: &Options,
-    sink: Arc<dyn Sink>,
-    cancel: CancellationToken,
+    world: World,
 ) -> Result<Outcome, Stop> {
-    interrupt::watch(cancel.clone());
-    let world = project.world(&state, sink, cancel);
+    if !common.json {
+        view::bars::show();
+    }
+    interrupt::watch(world.cancel.clone());
+    let world = world.forgetful();
+    let state = Arc::unwrap_or_clone(state);
     let journal =
         Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), kill_point(project))?;
     let applying = Applying {
@@ -140,14 +181,9 @@ pub(super) async fn carry_out(
 
 /// Tells how it ended.
 pub(super) fn ended(outcome: &Outcome, common: &Common, destroy: bool) -> Exit {
-    for line in view::json::apply_lines(outcome) {
-        view::record(&line);
-    }
-    if common.json {
-        for line in view::json::apply_lines(outcome) {
-            view::print_json(&line);
-        }
-    } else {
+    lines::failures(outcome).for_each(|line| view::tell(&line));
+    view::tell(&lines::ended(outcome, destroy));
+    if !common.json {
         view::summary::applied(outcome, destroy);
     }
     match (outcome.is_success(), outcome.interrupted) {

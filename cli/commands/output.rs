@@ -14,6 +14,7 @@ use crate::arguments::Common;
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
 use crate::view;
+use crate::view::json::lines;
 
 pub(super) async fn run(common: &Common, name: Option<&str>, reveal: bool) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
@@ -62,27 +63,32 @@ pub(super) async fn run(common: &Common, name: Option<&str>, reveal: bool) -> Re
     Ok(Exit::Done)
 }
 
-/// `Outputs:` as printed after an apply; nothing where the spec has none.
-pub(super) fn after_apply(project: &Project, handles: &BTreeMap<Address, Handle>) -> String {
-    let mut text = String::new();
-    for (name, value) in evaluate(project, handles) {
-        if text.is_empty() {
-            text.push_str("\nOutputs:\n");
-        }
+/// The outputs after an apply; nothing where the spec has none.
+pub(super) fn after_apply(
+    project: &Project,
+    handles: &BTreeMap<Address, Arc<Handle>>,
+    common: &Common,
+) {
+    let values = evaluate(project, handles);
+    if let Some(line) = lines::outputs(values.iter()) {
+        view::tell(&line);
+    }
+    if common.json || values.is_empty() {
+        return;
+    }
+    let mut text = String::from("\nOutputs:\n");
+    for (name, value) in values {
         let value = match value {
             Tree::Secret(_) => "<sensitive>".to_owned(),
             other => shown(&other, false).to_string(),
         };
         text.push_str(&format!("\n{name} = {value}"));
     }
-    text
+    view::print(&text);
 }
 
-fn evaluate(project: &Project, handles: &BTreeMap<Address, Handle>) -> BTreeMap<String, Tree> {
-    let resolve = |address: &Address| match handles.get(address) {
-        Some(handle) => Tree::Resource(Box::new(handle.clone())),
-        None => Tree::Unknown,
-    };
+fn evaluate(project: &Project, handles: &BTreeMap<Address, Arc<Handle>>) -> BTreeMap<String, Tree> {
+    let resolve = |address: &Address| handles.get(address);
     let outputs = project.spec.outputs.iter();
     outputs.map(|(name, template)| (name.clone(), template.evaluate(&resolve))).collect()
 }

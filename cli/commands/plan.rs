@@ -1,31 +1,46 @@
 //! `plan` and `preflight`: look, decide, show; change nothing.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use pgferry_engine::event::Silent;
-use pgferry_engine::plan::Plan;
+use pgferry_engine::cx::World;
+use pgferry_engine::plan::destroy::destroy;
+use pgferry_engine::plan::{Draft, Options, Plan, Reality};
+use pgferry_engine::refresh::Resources;
+use pgferry_engine::state::State;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{Common, Planning};
+use crate::arguments::{Common, Mode, Planning};
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
 use crate::saved::Saved;
 use crate::view;
+use crate::view::json::lines;
 
 pub(super) async fn run(
     common: &Common,
     planning: &Planning,
+    mode: &Mode,
     out: Option<&Path>,
     detailed: bool,
 ) -> Result<Exit, Stop> {
-    let (project, plan) = made(common, planning, false).await?;
-    show(&plan, common);
-    refuse_errors(&plan)?;
-    let changes = plan.has_changes();
+    let (project, state, draft, reality) = made(common, planning, mode, false).await?;
+    show(&draft.plan, common);
+    refuse_errors(&draft.plan)?;
+    let changes = draft.plan.has_changes();
     if let Some(out) = out {
-        let (file, spec, variables) = (&common.file, &project.source.text, project.variables);
-        Saved::new(file, spec, variables, planning, plan).write(out)?;
+        let options = project.options(planning, mode, &state)?;
+        Saved::new(
+            common,
+            &project,
+            planning,
+            mode,
+            &project.input(&state, &options),
+            draft,
+            &reality,
+        )
+        .write(out)?;
         if !common.json {
             let out = out.display();
             view::print(&format!("\nSaved as `{out}`. To do exactly this: pgferry apply {out}"));
@@ -35,14 +50,12 @@ pub(super) async fn run(
 }
 
 pub(super) async fn preflight(common: &Common, planning: &Planning) -> Result<Exit, Stop> {
-    let (_, plan) = made(common, planning, true).await?;
-    if common.json {
-        for line in view::json::plan_lines(&plan) {
-            if line["type"] == "finding" {
-                view::print_json(&line);
-            }
-        }
-    } else {
+    let (_, _, draft, _) = made(common, planning, &Mode::default(), true).await?;
+    let plan = draft.plan;
+    for located in &plan.findings {
+        view::tell(&lines::finding(&located.address, &located.finding));
+    }
+    if !common.json {
         let mut text = String::new();
         view::plan::findings(&mut text, &plan);
         view::print(if text.is_empty() {
@@ -58,31 +71,48 @@ pub(super) async fn preflight(common: &Common, planning: &Planning) -> Result<Ex
 async fn made(
     common: &Common,
     planning: &Planning,
+    mode: &Mode,
     preflight: bool,
-) -> Result<(Project, Plan), Stop> {
+) -> Result<(Project, Arc<State>, Draft, Reality), Stop> {
     let project = Project::open(common)?;
     let _lock = project.lock("plan", common.lock_timeout)?;
     let state = project.state()?;
     view::summary::leftovers(&state);
-    let options = pgferry_engine::plan::Options { preflight, ..project.options(planning, &state)? };
+    let options = Options { preflight, ..project.options(planning, mode, &state)? };
     let resources = project.connect(&state)?;
-    let world = project.world(&state, Arc::new(Silent), CancellationToken::new());
-    let (draft, _) = project.plan(&state, &options, &resources, &world).await?;
-    Ok((project, draft.plan))
+    let sink = super::apply::sink(common, &project, &state);
+    let world = project.world(&state, sink, CancellationToken::new());
+    let (draft, reality) = drafted(&project, mode, &state, &options, &resources, &world).await?;
+    Ok((project, state, draft, reality))
 }
 
-/// Prints a plan as asked for.
-pub(super) fn show(plan: &Plan, common: &Common) {
-    for line in view::json::plan_lines(plan) {
-        view::record(&line);
+/// Plans what `mode` says. A destroy follows from the state alone: each deletion looks at reality itself.
+pub(super) async fn drafted(
+    project: &Project,
+    mode: &Mode,
+    state: &State,
+    options: &Options,
+    resources: &Resources,
+    world: &World,
+) -> Result<(Draft, Reality), Stop> {
+    if mode.destroy {
+        let plan = destroy(&project.input(state, options));
+        let draft = Draft { plan, handles: BTreeMap::new(), questions: Vec::new() };
+        return Ok((draft, Reality::new()));
     }
-    if common.json {
-        view::print_json(&view::json::version());
-        for line in view::json::plan_lines(plan) {
-            view::print_json(&line);
-        }
-    } else {
+    project.plan(state, options, resources, world).await
+}
+
+/// Shows a plan to whoever looks.
+pub(super) fn show(plan: &Plan, common: &Common) {
+    if view::somebody_listens() {
+        view::tell_all(|to| lines::plan(plan, to));
+    }
+    if !common.json {
         view::print(&view::plan::text(plan, common.verbose));
+        if let Some(partial) = view::partial::warning(plan) {
+            view::talk_warning(&partial, Some(view::partial::HELP));
+        }
     }
 }
 

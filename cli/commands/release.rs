@@ -17,11 +17,13 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
     let _lock = project.lock("release", common.lock_timeout)?;
     let state = project.state()?;
     if state.open_scopes().next().is_none() {
-        view::print("Nothing is open.");
+        view::conclude("Nothing is open.");
         return Ok(Exit::Done);
     }
     let resources = project.connect(&state)?;
-    let world = project.world(&state, super::apply::sink(common), CancellationToken::new());
+    let sink = super::apply::sink(common, &project, &state);
+    let world = project.world(&state, sink, CancellationToken::new());
+    let state = Arc::unwrap_or_clone(state);
     let journal = Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?;
     let outcome =
         release(&project.spec, &project.graph, &project.catalog, &resources, &world, journal)
@@ -29,6 +31,10 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
     for failure in &outcome.failed {
         view::error(&format!("{}: {}", failure.address, failure.message), failure.help.as_deref());
     }
-    view::print(&format!("Released: {}. Left open: {}.", outcome.done.len(), outcome.failed.len()));
+    view::conclude(&format!(
+        "Released: {}. Left open: {}.",
+        outcome.done.len(),
+        outcome.failed.len()
+    ));
     Ok(if outcome.failed.is_empty() { Exit::Done } else { Exit::Error })
 }

@@ -11,6 +11,7 @@ use crate::outcome::{Exit, Stop};
 use crate::place::Place;
 use crate::saved::Saved;
 use crate::view;
+use crate::view::json::document::document;
 
 pub(super) fn run(common: &Common) -> Result<Exit, Stop> {
     let state = Place::find(common)?.state()?;
@@ -29,7 +30,7 @@ pub(super) fn run(common: &Common) -> Result<Exit, Stop> {
 pub(super) fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     let saved = Saved::read(path)?;
     if common.json {
-        view::print_json(&view::json::plan_document(&saved.plan));
+        view::print_json(&document(&saved.parts()));
     } else {
         view::print(&view::plan::text(&saved.plan, common.verbose));
     }

@@ -1,35 +1,32 @@
 //! A plan as text: Terraform's signs, comment lines and summary, to the letter where tools read them.
+//!
+//! One pass, in the order of the plan. Tested in `tests/output.rs` with the patterns of such tools.
 
 use std::fmt::Write;
 
 use pgferry_engine::address::Address;
 use pgferry_engine::finding::{Finding, Severity};
 use pgferry_engine::info::OnRemove;
-use pgferry_engine::plan::{Action, Change, FieldChange, Plan, ScopeAction};
-use pgferry_engine::tree::KNOWN_AFTER_APPLY;
-use serde_json::Value as Json;
-use similar::{ChangeTag, TextDiff};
+use pgferry_engine::plan::{Action, Change, Plan, ScopeAction};
+
+mod field;
+
+use field::{Field, fields};
 
 /// The whole plan, findings included.
 pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
-    let mut out = String::new();
-    let shown: Vec<&Change> =
-        plan.changes.values().filter(|change| verbose || change.action != Action::NoOp).collect();
-    let absent: Vec<&Change> = plan
-        .changes
-        .values()
-        .filter(|change| change.reasons.iter().any(|reason| reason == "absent in reality"))
-        .collect();
-    if !absent.is_empty() {
-        out.push_str("Note: Objects have changed outside of pgferry\n\n");
-        for change in absent {
-            line(&mut out, &format!("  # {} has been deleted", change.address));
-        }
-        out.push('\n');
+    if plan.refresh_only {
+        return super::drift::text(plan);
     }
+    let mut out = String::new();
+    let shown = || plan.changes.values().filter(|c| verbose || c.action != Action::NoOp);
+    drift(&mut out, plan);
     if plan.has_changes() {
-        legend(&mut out, &shown);
-        out.push_str("pgferry will perform the following actions:\n");
+        legend(&mut out, shown());
+        out.push_str(match plan.errors().next() {
+            None => "pgferry will perform the following actions:\n",
+            Some(_) => "pgferry planned the following actions, but then encountered a problem:\n",
+        });
     }
     for (to, from) in &plan.moved {
         if plan.changes.get(to).is_none_or(|change| change.action == Action::NoOp) {
@@ -42,8 +39,11 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
         line(&mut out, &format!("\n  # {address} stays as it is; to be remembered of it:"));
         line(&mut out, &format!("        prevent_destroy = {}", keeping.prevent_destroy));
         line(&mut out, &format!("        on_remove       = \"{on_remove}\""));
+        for (reference, now) in &keeping.replace_when {
+            line(&mut out, &format!("        replace_when    : {reference} = {now}"));
+        }
     }
-    for change in shown {
+    for change in shown() {
         resource(&mut out, change, plan.moved.get(&change.address));
     }
     if !plan.scopes.is_empty() {
@@ -52,26 +52,25 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
     findings(&mut out, plan);
     out.push('\n');
     out.push_str(&summary(plan));
-    out.trim_start_matches('\n').to_owned()
+    if plan.has_changes() && !plan.outputs.is_empty() {
+        outputs(&mut out, plan);
+    }
+    let blank = out.len() - out.trim_start_matches('\n').len();
+    out.drain(..blank);
+    out
 }
 
-fn line(out: &mut String, text: &str) {
+pub(super) fn line(out: &mut String, text: &str) {
     out.push_str(text);
     out.push('\n');
 }
 
-/// `Plan: 7 to add, 0 to change, 0 to destroy.`, or that nothing is to be done.
+/// `Plan: 7 to add, 0 to change, 0 to destroy.`, or that nothing is to be done; and what else there is to count.
 pub(crate) fn summary(plan: &Plan) -> String {
+    let mut text = counts(plan);
     if !plan.has_changes() {
-        return "No changes. Your databases match the spec.".to_owned();
+        return text;
     }
-    let counts = plan.counts();
-    let import = match counts.import {
-        0 => String::new(),
-        number => format!("{number} to import, "),
-    };
-    let (add, change, destroy) = (counts.add, counts.change, counts.destroy);
-    let mut text = format!("Plan: {import}{add} to add, {change} to change, {destroy} to destroy.");
     let opened = plan.scopes.values().filter(|s| s.what != ScopeAction::Close).count();
     let closed = plan.scopes.len() - opened;
     if opened > 0 {
@@ -85,6 +84,20 @@ pub(crate) fn summary(plan: &Plan) -> String {
         let _ = write!(text, "\nTo forget, and keep in reality: {forgotten}.");
     }
     text
+}
+
+/// The one line that scripts look for.
+pub(crate) fn counts(plan: &Plan) -> String {
+    if !plan.has_changes() {
+        return "No changes. Your databases match the spec.".to_owned();
+    }
+    let counts = plan.counts();
+    let import = match counts.import {
+        0 => String::new(),
+        number => format!("{number} to import, "),
+    };
+    let (add, change, destroy) = (counts.add, counts.change, counts.destroy);
+    format!("Plan: {import}{add} to add, {change} to change, {destroy} to destroy.")
 }
 
 fn sign(action: Action) -> (&'static str, &'static str) {
@@ -102,14 +115,28 @@ fn sign(action: Action) -> (&'static str, &'static str) {
     }
 }
 
-fn legend(out: &mut String, shown: &[&Change]) {
-    let mut actions: Vec<Action> = shown.iter().map(|change| change.action).collect();
-    actions.sort();
-    actions.dedup();
-    actions.retain(|action| *action != Action::NoOp);
+/// Whether what exists is taken over and changed at once: Terraform calls that an update.
+fn is_changed(change: &Change) -> bool {
+    change.action == Action::Import && !change.fields.is_empty()
+}
+
+/// The action by which a change is shown.
+fn shown_as(change: &Change) -> Action {
+    if is_changed(change) { Action::Update } else { change.action }
+}
+
+fn legend<'a>(out: &mut String, shown: impl Iterator<Item = &'a Change>) {
+    let mut actions: Vec<Action> = Vec::new();
+    for change in shown {
+        let action = shown_as(change);
+        if action != Action::NoOp && !actions.contains(&action) {
+            actions.push(action);
+        }
+    }
     if actions.is_empty() {
         return;
     }
+    actions.sort();
     out.push_str("Resource actions are indicated with the following symbols:\n");
     for action in actions {
         let (sign, word) = sign(action);
@@ -118,13 +145,40 @@ fn legend(out: &mut String, shown: &[&Change]) {
     out.push('\n');
 }
 
+/// What was changed behind our back, with both values.
+pub(super) fn drift(out: &mut String, plan: &Plan) {
+    if plan.drift.is_empty() {
+        return;
+    }
+    out.push_str("Note: Objects have changed outside of pgferry\n");
+    for (address, drift) in &plan.drift {
+        if drift.gone {
+            line(out, &format!("\n  # {address} has been deleted"));
+            line(out, &format!("  - {address}: {}", drift.type_name));
+        } else {
+            line(out, &format!("\n  # {address} has changed"));
+            line(out, &format!("  ~ {address}: {}", drift.type_name));
+            fields(out, drift.fields.iter().map(Field::of));
+        }
+    }
+    out.push('\n');
+}
+
 fn resource(out: &mut String, change: &Change, moved_from: Option<&Address>) {
     let address = &change.address;
+    let requested = change.reasons.iter().any(|reason| reason == "requested by --replace");
     let what = match change.action {
         Action::Create => "will be created",
+        Action::Import if is_changed(change) => "will be updated in-place",
         Action::Import => "will be imported",
         Action::Update => "will be updated in-place",
-        Action::Replace => "will be replaced, as requested",
+        Action::Replace if requested => "will be replaced, as requested",
+        Action::Replace
+            if change.reasons.iter().any(|reason| reason.contains("`replace_when`")) =>
+        {
+            "will be replaced due to changes in replace_when"
+        }
+        Action::Replace => "must be replaced",
         Action::Delete => "will be destroyed",
         Action::Forget => "will no longer be managed by pgferry, but will not be destroyed",
         Action::Read => "will be read during apply",
@@ -132,97 +186,29 @@ fn resource(out: &mut String, change: &Change, moved_from: Option<&Address>) {
         Action::Settle => "is done and will be taken down as such",
         Action::NoOp => "stays as it is",
     };
-    line(out, &format!("\n  # {address} {what}"));
+    let _ = write!(out, "\n  # {address} {what}\n");
     if let Some(from) = moved_from {
-        line(out, &format!("  # (moved from {from})"));
+        let _ = writeln!(out, "  # (moved from {from})");
+    }
+    if let (true, Some(id)) = (is_changed(change), &change.id) {
+        let _ = writeln!(out, "  # (imported from \"{id}\")");
     }
     for reason in &change.reasons {
-        line(out, &format!("  # ({reason})"));
+        let _ = writeln!(out, "  # ({reason})");
     }
     for note in &change.notes {
-        line(out, &format!("  # note: {note}"));
+        let _ = writeln!(out, "  # note: {note}");
     }
-    let (sign, _) = sign(change.action);
-    line(out, &format!("{sign} {address}: {}", change.type_name));
-    let width = change.fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
-    for field in &change.fields {
-        attribute(out, field, width);
+    let (sign, _) = sign(shown_as(change));
+    let _ = writeln!(out, "{sign} {address}: {}", change.type_name);
+    if let (false, Some(id)) = (is_changed(change), &change.id) {
+        let _ = writeln!(out, "        id = \"{id}\"");
     }
-}
-
-fn attribute(out: &mut String, field: &FieldChange, width: usize) {
-    let FieldChange { name, before, after, .. } = field;
-    let forces = if field.forces { " # forces replacement" } else { "" };
-    let after_text = if field.sensitive && after.as_ref().is_none_or(|after| !after.is_object()) {
-        "(sensitive value)".to_owned()
-    } else if field.unknown {
-        match after.as_ref() {
-            Some(after) if identity(after).is_some() => {
-                format!("{} {KNOWN_AFTER_APPLY}", value(after))
-            }
-            Some(after) => value(after),
-            None => KNOWN_AFTER_APPLY.to_owned(),
-        }
-    } else {
-        after.as_ref().map_or_else(|| "null".to_owned(), value)
-    };
-    match before {
-        None => line(out, &format!("      + {name:width$} = {after_text}")),
-        Some(before) if is_long(before) || after.as_ref().is_some_and(is_long) => {
-            line(out, &format!("      ~ {name:width$} ={forces}"));
-            let empty = Json::Null;
-            diff(out, before, after.as_ref().unwrap_or(&empty));
-        }
-        Some(before) => {
-            let before =
-                if field.sensitive { "(sensitive value)".to_owned() } else { value(before) };
-            line(out, &format!("      ~ {name:width$} = {before} -> {after_text}{forces}"));
-        }
-    }
-}
-
-/// The address of a whole resource, for `source = ${source}`.
-fn identity(json: &Json) -> Option<String> {
-    json.get("$address").and_then(Json::as_str).map(|address| format!("${{{address}}}"))
-}
-
-/// A value on one line, whole resources as references.
-fn value(json: &Json) -> String {
-    let list = |items: Vec<String>, open, close| format!("{open}{}{close}", items.join(", "));
-    match json {
-        Json::String(text) if text == KNOWN_AFTER_APPLY => text.clone(),
-        Json::Array(items) => list(items.iter().map(value).collect(), "[", "]"),
-        Json::Object(map) => identity(json).unwrap_or_else(|| {
-            list(map.iter().map(|(k, v)| format!("{k} = {}", value(v))).collect(), "{ ", " }")
-        }),
-        other => other.to_string(),
-    }
-}
-
-fn is_long(json: &Json) -> bool {
-    identity(json).is_none()
-        && (json.is_object() || json.is_array() || json.as_str().is_some_and(|t| t.contains('\n')))
-}
-
-/// A line diff of two values with more than one line.
-fn diff(out: &mut String, before: &Json, after: &Json) {
-    let (before, after) = (lines(before), lines(after));
-    for change in TextDiff::from_lines(&before, &after).iter_all_changes() {
-        let sign = match change.tag() {
-            ChangeTag::Delete => "-",
-            ChangeTag::Insert => "+",
-            ChangeTag::Equal => " ",
-        };
-        line(out, &format!("          {sign} {}", change.value().trim_end()));
-    }
-}
-
-fn lines(json: &Json) -> String {
-    match json {
-        Json::String(text) => format!("{text}\n"),
-        Json::Object(map) => map.iter().map(|(k, v)| format!("{k} = {}\n", value(v))).collect(),
-        Json::Array(items) => items.iter().map(|v| format!("{}\n", value(v))).collect(),
-        other => format!("{other}\n"),
+    fields(out, change.fields.iter().map(Field::of));
+    if change.unchanged > 0 && !change.fields.is_empty() {
+        let plural = if change.unchanged == 1 { "" } else { "s" };
+        let _ =
+            writeln!(out, "        # ({} unchanged attribute{plural} hidden)", change.unchanged);
     }
 }
 
@@ -234,8 +220,19 @@ fn scopes(out: &mut String, plan: &Plan) {
             ScopeAction::TakeOver => "is open since the last run; is taken over, then closes",
             ScopeAction::Close => "was left open and closes",
         };
-        line(out, &format!("  {address} ({}) {what}", scope.type_name));
+        let _ = writeln!(out, "  {address} ({}) {what}", scope.type_name);
     }
+}
+
+fn outputs(out: &mut String, plan: &Plan) {
+    out.push_str("\n\nChanges to Outputs:\n");
+    let mut text = String::new();
+    fields(&mut text, plan.outputs.iter().map(|(name, change)| Field::of_output(name, change)));
+    // Two steps further left than the fields of resources.
+    for said in text.lines() {
+        line(out, said.strip_prefix("    ").unwrap_or(said));
+    }
+    out.truncate(out.trim_end().len());
 }
 
 /// What the preflight found, worst first.

@@ -1,88 +1,128 @@
 //! The end of an apply, destroy or release: what was done, what failed, what was not attempted.
 
+use std::collections::BTreeSet;
+
+use pgferry_engine::address::Address;
 use pgferry_engine::apply::Outcome;
 use pgferry_engine::state::{ScopeStatus, State};
 
-use super::{error, print, talk, warning};
+use super::{print, talk, talk_error, talk_warning, warning};
 
-/// After an apply. The success line is Terraform's to the letter.
+/// How many of many are named.
+const NAMED: usize = 8;
+
+/// After an apply, to people. The success line is Terraform's to the letter.
 pub(crate) fn applied(outcome: &Outcome, destroy: bool) {
     for failure in &outcome.failed {
         let message = format!("{}: {}", failure.address, failure.message);
         if failure.unknown {
-            warning(&message);
-            if let Some(help) = &failure.help {
-                talk(&format!("  help: {help}"));
-            }
+            talk_warning(&message, failure.help.as_deref());
         } else {
-            error(&message, failure.help.as_deref());
+            talk_error(&message, failure.help.as_deref());
         }
     }
     for (address, why) in &outcome.held {
-        warning(&format!("`{address}` stays open: {why}"));
+        talk_warning(&format!("`{address}` stays open: {why}"), None);
     }
     if outcome.is_success() {
-        let counts = outcome.counts;
-        let (add, change, destroyed) = (counts.add, counts.change, counts.destroy);
-        if destroy {
-            print(&format!("\nDestroy complete! Resources: {destroyed} destroyed."));
-        } else {
-            let import = if counts.import > 0 {
-                format!("{} imported, ", counts.import)
-            } else {
-                String::new()
-            };
-            print(&format!(
-                "\nApply complete! Resources: {import}{add} added, {change} changed, {destroyed} destroyed."
-            ));
-        }
+        print(&format!("\n{}", complete(outcome, destroy)));
         return;
     }
     if outcome.failed.iter().all(|failure| failure.unknown) {
-        error("the apply did not finish", None);
+        let what = if destroy { "destroy" } else { "apply" };
+        talk_error(&format!("the {what} did not finish"), None);
     }
-    let list = |addresses: Vec<String>| match addresses.is_empty() {
-        true => "nothing".to_owned(),
-        false => addresses.join(", "),
+    let names = |addresses: &mut dyn Iterator<Item = &Address>| {
+        let sorted: BTreeSet<&Address> = addresses.collect();
+        first_of(sorted.into_iter().map(ToString::to_string).collect())
     };
-    let done = list(outcome.done.iter().map(|(address, _)| address.to_string()).collect());
     let (unknown, failed): (Vec<_>, Vec<_>) =
         outcome.failed.iter().partition(|failure| failure.unknown);
     talk("");
-    talk(&format!("Done:          {done}"));
-    talk(&format!(
-        "Failed:        {}",
-        list(failed.iter().map(|f| f.address.to_string()).collect())
-    ));
+    talk(&format!("Done:          {}", names(&mut outcome.done.iter().map(|(a, _)| a))));
+    talk(&format!("Failed:        {}", names(&mut failed.iter().map(|f| &f.address))));
     if !unknown.is_empty() {
-        let unknown = list(unknown.iter().map(|f| f.address.to_string()).collect());
+        let unknown = names(&mut unknown.iter().map(|f| &f.address));
         talk(&format!(
             "Still running: {unknown} (or its outcome is not known; the next apply settles it)"
         ));
     }
-    talk(&format!(
-        "Not attempted: {}",
-        list(outcome.skipped.iter().map(ToString::to_string).collect())
-    ));
-    talk("Everything done so far is recorded; `pgferry apply` goes on from here.");
+    talk(&format!("Not attempted: {}", names(&mut outcome.skipped.iter())));
+    let command = if destroy { "destroy" } else { "apply" };
+    talk(&format!("Everything done so far is recorded; `pgferry {command}` goes on from here."));
+}
+
+/// Terraform's line after an apply or destroy that did all of it.
+pub(crate) fn complete(outcome: &Outcome, destroy: bool) -> String {
+    let counts = outcome.counts;
+    let (add, change, destroyed) = (counts.add, counts.change, counts.destroy);
+    if destroy {
+        return format!("Destroy complete! Resources: {destroyed} destroyed.");
+    }
+    let import = match counts.import {
+        0 => String::new(),
+        number => format!("{number} imported, "),
+    };
+    format!(
+        "Apply complete! Resources: {import}{add} added, {change} changed, {destroyed} destroyed."
+    )
+}
+
+/// All of them, or, of many, how many and the first few.
+pub(crate) fn first_of(names: Vec<String>) -> String {
+    match names.len() {
+        0 => "nothing".to_owned(),
+        number if number <= NAMED => names.join(", "),
+        number => {
+            format!("{number}: {} and {} more", names[..NAMED].join(", "), number - NAMED)
+        }
+    }
+}
+
+/// Why a scope is not closed yet.
+pub(crate) fn holding(address: &Address, running: &Address, what: &str) -> String {
+    // "restore r003 still running" says already who runs.
+    match what.contains(running.as_str()) {
+        true => format!("Holding {address}: {what}"),
+        false => format!("Holding {address}: {running} may still be running: {what}"),
+    }
 }
 
 /// What every command says first: scopes that are open although nothing runs.
 pub(crate) fn leftovers(state: &State) {
     for (address, scope) in state.open_scopes() {
         if let Some(why) = &scope.close_failed {
-            warning(&format!("`{address}` could not be closed: {why}"));
-            talk("  help: `pgferry release` tries again");
+            let help = Some("`pgferry release` tries again");
+            warning(&format!("`{address}` could not be closed: {why}"), help);
         } else if scope.status == ScopeStatus::Held {
-            warning(&format!(
-                "`{address}` is held open since {}; `pgferry release` closes it",
-                scope.intent.at
-            ));
+            warning(
+                &format!(
+                    "`{address}` is held open since {}; `pgferry release` closes it",
+                    scope.intent.at
+                ),
+                None,
+            );
         } else {
-            warning(&format!(
-                "`{address}` was left open at {}; the next apply takes it over, `pgferry release` closes it",
-                scope.intent.at
-            ));
+            warning(
+                &format!(
+                    "`{address}` was left open at {}; the next apply takes it over, `pgferry release` closes it",
+                    scope.intent.at
+                ),
+                None,
+            );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_the_first_few() {
+        let names = |count: usize| (1..=count).map(|n| format!("r{n}")).collect::<Vec<_>>();
+        assert_eq!(first_of(names(0)), "nothing");
+        assert_eq!(first_of(names(8)), "r1, r2, r3, r4, r5, r6, r7, r8");
+        assert_eq!(first_of(names(300)), "300: r1, r2, r3, r4, r5, r6, r7, r8 and 292 more");
     }
 }

@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Unique within one spec and its state. Ordered as text, which is the order of every list we print.
+/// Unique within one spec and its state. Ordered as text, which is the order of every list we print. Cheap to clone:
+/// graph, plan, state and journal all speak of the same ones.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(transparent)]
-pub struct Address(String);
+pub struct Address(Arc<str>);
 
 /// The text is no address: names are a letter or `_`, then letters, digits, `_` and `-`.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +22,8 @@ pub struct NotAnAddress(String);
 
 impl Address {
     /// The address of a block called `name`; the caller has checked [`is_name`].
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self(name.as_ref().into())
     }
 
     /// The block's name, without an instance key.
@@ -60,6 +62,6 @@ impl FromStr for Address {
         let (name, rest) = text.split_at(text.find('[').unwrap_or(text.len()));
         let keyed =
             rest.is_empty() || (rest.len() > 4 && rest.starts_with("[\"") && rest.ends_with("\"]"));
-        if is_name(name) && keyed { Ok(Self(text.to_owned())) } else { Err(fault()) }
+        if is_name(name) && keyed { Ok(Self(text.into())) } else { Err(fault()) }
     }
 }

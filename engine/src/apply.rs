@@ -22,6 +22,7 @@ mod act;
 mod closing;
 mod walk;
 
+pub(crate) use act::without_secrets;
 pub use closing::release;
 
 /// Everything an apply works with.
@@ -33,7 +34,7 @@ pub struct Applying {
     /// What was found when planning: lookups, imports, expansions, settled runs.
     pub reality: Reality,
     /// What each resource is so far, secrets included.
-    pub handles: BTreeMap<Address, Handle>,
+    pub handles: BTreeMap<Address, Arc<Handle>>,
     pub resources: Resources,
     pub world: World,
     pub journal: Journal,
@@ -57,8 +58,8 @@ pub struct Outcome {
     /// The user asked to stop.
     pub interrupted: bool,
     pub counts: Counts,
-    /// What each resource is now, secrets included.
-    pub handles: BTreeMap<Address, Handle>,
+    /// What the outputs refer to, as it is now, secrets included.
+    pub handles: BTreeMap<Address, Arc<Handle>>,
 }
 
 /// One original cause.

@@ -79,7 +79,11 @@ impl<'a> Checker<'a> {
             Value::Str(text) => match self.each.as_ref().and_then(|each| each.written(text)) {
                 // Lists and maps of a `for_each` are read as if they stood here.
                 Some(node) => self.value(&node, schema, place),
-                None => self.text(text, node.span, &shape, place),
+                None => match self.scope.structured(text, node.span) {
+                    // And those of a variable.
+                    Some(node) => self.value(&node, schema, place),
+                    None => self.text(text, node.span, &shape, place),
+                },
             },
             Value::Bool(value) => {
                 self.plain(node, Tree::Bool(*value), Kinds::BOOLEAN, &shape, place)

@@ -143,14 +143,15 @@ pub const CODES: &[Code] = &[
     (
         "PGF0116",
         "a bad declaration of a variable",
-        "A variable has `default`, `description`, `type` (`string`, `number` or `bool`) and `sensitive`, all of them \
-         optional. Its default is a plain value and of its type. A sensitive variable has no default: a secret does \
-         not belong in the file.",
+        "A variable has `default`, `description`, `type` (`string`, `number`, `bool`, `list` or `map`), `sensitive` and \
+         `validation` (`pattern`, `one_of`, `min`, `max` and a `message`), all of them optional. Its default is a plain \
+         value and of its type. A sensitive variable is text and has no default: a secret does not belong in the file.",
     ),
     (
         "PGF0117",
         "a value given for a variable does not fit",
-        "The text given cannot be read as the variable's `type`.",
+        "The text given cannot be read as the variable's `type`. Lists and maps are given as YAML or JSON: \
+         `--var 'regions=[us-ord, de-fra]'`.",
     ),
     (
         "PGF0118",
@@ -209,17 +210,14 @@ pub const CODES: &[Code] = &[
          only variables and the environment. The type of a resource and the default of a variable take plain values \
          only.",
     ),
-    (
-        "PGF0128",
-        "not in this version yet",
-        "The key is part of the format of specs but this version of pgferry cannot do what it says. It is refused \
-         rather than ignored.",
-    ),
+    // PGF0128 is retired: it was "not in this version yet".
     (
         "PGF0129",
         "a key that has no meaning here",
-        "`on_remove`, `on_exists` and `lifecycle` are for managed resources. Only these are made, found to exist \
-         already, or deleted. What is looked up, run or opened for a while is only forgotten.",
+        "`on_remove`, `on_exists` and `lifecycle` are for managed resources: only these are made, found to exist \
+         already, or deleted. Of runs, `lifecycle` takes `replace_when`. `timeouts` has `create`, `update` and `delete` \
+         for managed resources, `create` for runs, and `create` (opening) and `delete` (closing) for scopes; what is \
+         looked up has none.",
     ),
     (
         "PGF0130",
@@ -249,6 +247,13 @@ pub const CODES: &[Code] = &[
         "`each` outside of a `for_each`",
         "`${each.key}` and `${each.value}` are what differs between the instances of a block with `for_each`. Anywhere \
          else there is nothing that they could stand for.",
+    ),
+    (
+        "PGF0135",
+        "a variable's value is not allowed",
+        "The variable's `validation` says what its value may be: `pattern`, a regular expression for text; `one_of`, the \
+         values allowed; `min` and `max`, for the number, for how many letters a text has, or for how many elements a \
+         list or a map has. Of a list, `pattern` and `one_of` are for each element.",
     ),
     (
         "PGF0201",

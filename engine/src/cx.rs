@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::address::Address;
 use crate::event::{Event, Progress, Sink};
 use crate::fault::{Class, Fault};
+use crate::graph::Graph;
 use crate::resource::{Intent, Remembered};
+use crate::state::State;
 use crate::state::rename::BEGUN_AS;
 
 /// Tells the time and waits.
@@ -90,6 +92,25 @@ pub struct World {
     pub remembered: Recall,
     /// The intent of an address whose act was begun and has not succeeded.
     pub intent: RecallIntent,
+}
+
+impl World {
+    /// With `state` to recall: what planning is done against.
+    #[must_use]
+    pub fn recalling(self, state: &Arc<State>, graph: &Arc<Graph>) -> Self {
+        let (begun, known, graph) = (Arc::clone(state), Arc::clone(state), Arc::clone(graph));
+        Self {
+            intent: Arc::new(move |address| begun.begun(address).cloned()),
+            remembered: Arc::new(move |address, name| known.recall(&graph, address, name)),
+            ..self
+        }
+    }
+
+    /// With nothing to recall, so that a state handed out for planning is its owner's again.
+    #[must_use]
+    pub fn forgetful(self) -> Self {
+        Self { intent: Arc::new(|_| None), remembered: Arc::new(|_, _| Vec::new()), ..self }
+    }
 }
 
 /// Asks the state for what an unfinished act was begun with, and its notes.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::address::Address;
 use crate::finding::Finding;
 
 /// How far a long operation is. Bytes and rows are of the object or table named by `what`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Progress {
     /// "dumping", "restoring", "provisioning", "checking `public.accounts`".
     pub what: String,
@@ -47,8 +48,12 @@ pub enum Event {
     Output { address: Address, text: String },
     /// A retry after a passing fault.
     Retrying { address: Address, message: String, after: Duration },
-    /// The user asked to stop; what is held and why.
-    Stopping { held: Vec<Address> },
+    /// A scope is not closed yet: `running` may go on elsewhere and needs it. `what` is known of that.
+    Holding { address: Address, running: Address, what: String },
+    /// Reality is asked about a resource, while planning.
+    Reading { address: Address },
+    /// It has answered; `id` is `None` if nothing is there.
+    Read { address: Address, id: Option<String> },
 }
 
 /// Where events go. Called from many tasks; must not block for long.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
+use crate::check::shape::mentions_secret;
 use crate::tree::Tree;
 
 /// How a resource lives.
@@ -125,7 +126,13 @@ impl TypeInfo {
 
     /// Whether attribute `name` is a secret.
     pub fn is_secret(&self, name: &str) -> bool {
-        self.attribute(name).is_some_and(|schema| schema.to_string().contains("\"x-secret\":true"))
+        self.attribute(name).is_some_and(mentions_secret)
+    }
+
+    /// Whether attribute `name` changes by itself: a price, a time.
+    pub fn is_volatile(&self, name: &str) -> bool {
+        self.attribute(name)
+            .is_some_and(|schema| schema.get("x-change") == Some(&json!("volatile")))
     }
 
     /// What a change of field `name` means.
@@ -169,7 +176,9 @@ pub struct Catalog {
 impl Catalog {
     /// The type called `name`.
     pub fn get(&self, name: &str) -> Option<&TypeInfo> {
-        self.providers.iter().flat_map(|p| &p.types).find(|t| t.name == name)
+        let provider = name.split('.').next().unwrap_or(name);
+        let types = self.providers.iter().filter(|p| p.name == provider).flat_map(|p| &p.types);
+        types.into_iter().find(|t| t.name == name)
     }
 
     /// All types by name.

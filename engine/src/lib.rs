@@ -5,6 +5,7 @@
 //! resources beside each module, and end to end by the root package.
 
 pub mod address;
+pub mod adopt;
 pub mod apply;
 mod check;
 pub mod codes;

@@ -3,29 +3,36 @@
 //! [`draft`] is a pure function of spec, state and what is known of reality. Where it would need to know more, it
 //! asks ([`Question`]); [`crate::refresh`] answers and drafts again, until nothing is left to ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::address::Address;
 use crate::finding::{Finding, Severity};
 use crate::info::{Kind, OnRemove};
+use crate::state::Entry;
 
 pub mod check;
 pub mod compare;
 pub mod destroy;
 pub mod draft;
+mod drift;
 pub(crate) mod moves;
+mod outputs;
 pub mod question;
 pub mod steps;
+pub mod values;
 
-pub use draft::{Draft, Input, Options, draft};
+pub use draft::{Draft, Input, Options, Refresh, draft};
+pub use drift::Drift;
+pub use outputs::OutputChange;
 pub use question::{Answer, Ask, Question, Reality};
 
 /// A plan, complete.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// The spec's `name` and `run`.
     pub name: String,
@@ -33,9 +40,16 @@ pub struct Plan {
     /// The state it was made against.
     pub lineage: String,
     pub serial: u64,
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Whether it was made to tear down.
     pub destroy: bool,
+    /// Whether it was made to look and to take down what was seen, and to do nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refresh_only: bool,
+    /// Resources of the spec that `--target` and `--exclude` leave out.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<Address>,
     /// Every resource of the spec, and of the state what left the spec.
     pub changes: BTreeMap<Address, Change>,
     /// Resources that went by another address so far: the present address, then the former one.
@@ -44,6 +58,12 @@ pub struct Plan {
     /// What the state is to know of resources that are otherwise left alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub keeping: BTreeMap<Address, Keeping>,
+    /// What was changed in reality since the state last heard of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub drift: BTreeMap<Address, Drift>,
+    /// Outputs of the spec that will have another value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, OutputChange>,
     /// Scopes that will be opened, taken over or closed.
     pub scopes: BTreeMap<Address, ScopeChange>,
     pub findings: Vec<Located>,
@@ -52,7 +72,7 @@ pub struct Plan {
 }
 
 /// One resource's part of the plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     pub address: Address,
     pub type_name: String,
@@ -60,7 +80,14 @@ pub struct Change {
     pub action: Action,
     /// Why, each a clause: "absent in reality", "`run` is now `night-2`".
     pub reasons: Vec<String>,
+    /// What differs; of what is made or run, all that is written or follows from it.
     pub fields: Vec<FieldChange>,
+    /// How many more fields were compared and are the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unchanged: usize,
+    /// Of an import: the provider's own id of what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Facts that change nothing: "`version` is used only when creating".
     pub notes: Vec<String>,
     /// A run that goes on elsewhere is followed, not begun again.
@@ -69,14 +96,46 @@ pub struct Change {
 }
 
 /// What the spec says about the end of a resource; remembered, because the spec cannot say it once the block is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// And what the references in `replace_when` are, so that a change is noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Keeping {
     pub on_remove: OnRemove,
     pub prevent_destroy: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replace_when: BTreeMap<String, Json>,
+}
+
+impl Keeping {
+    /// What `entry` keeps so far.
+    pub(crate) fn of(entry: &Entry) -> Self {
+        Self {
+            on_remove: entry.on_remove,
+            prevent_destroy: entry.prevent_destroy,
+            replace_when: entry.replace_when().clone(),
+        }
+    }
+
+    /// `entry`, with this kept of it.
+    pub(crate) fn put_into(&self, mut entry: Entry) -> Entry {
+        (entry.on_remove, entry.prevent_destroy) = (self.on_remove, self.prevent_destroy);
+        let replace_when = self.replace_when.clone();
+        match &mut entry.done {
+            Some(done) => done.replace_when = replace_when,
+            None => entry.replace_when = replace_when,
+        }
+        entry
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What happens to a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     NoOp,
@@ -98,7 +157,7 @@ pub enum Action {
 }
 
 /// One field that differs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldChange {
     pub name: String,
     /// `None`: not there before.
@@ -115,8 +174,13 @@ pub struct FieldChange {
     pub forces: bool,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// What happens to a scope.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScopeChange {
     pub type_name: String,
     pub what: ScopeAction,
@@ -124,7 +188,7 @@ pub struct ScopeChange {
     pub epoch: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScopeAction {
     /// Opened before its first dependent with work, closed after its last.
@@ -136,7 +200,7 @@ pub enum ScopeAction {
 }
 
 /// A finding and whose it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Located {
     pub address: Address,
     #[serde(flatten)]
@@ -144,7 +208,7 @@ pub struct Located {
 }
 
 /// One node of the walk.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     pub address: Address,
     pub what: StepKind,
@@ -155,7 +219,9 @@ pub struct Step {
     pub any_of: Vec<Vec<usize>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
     /// No effect; keeps the order through a resource that has nothing to do.
@@ -175,6 +241,7 @@ impl Plan {
     pub fn has_changes(&self) -> bool {
         !self.scopes.is_empty()
             || !self.moved.is_empty()
+            || (self.refresh_only && !self.drift.is_empty())
             || !self.keeping.is_empty()
             || self.changes.values().any(|change| change.action.is_work())
     }
@@ -208,7 +275,7 @@ impl Plan {
 }
 
 /// The numbers of a summary line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     pub import: usize,
     pub add: usize,

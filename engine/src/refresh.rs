@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::cx::{Cx, World};
+use crate::event::Event;
 use crate::fault::{Class, Fault};
 use crate::finding::Finding;
 use crate::plan::moves::Moves;
@@ -63,15 +64,10 @@ pub async fn refresh(
 /// A world that recalls everything by its present address, where a resource was renamed.
 fn renamed(input: &Input<'_>, world: &World) -> Option<World> {
     let state = Arc::new(Moves::of(input.spec, input.state).done(input.state)?);
-    let (graph, recalled) = (input.graph.clone(), Arc::clone(&state));
-    Some(World {
-        intent: Arc::new(move |address| state.begun(address).cloned()),
-        remembered: Arc::new(move |address, type_name| recalled.recall(&graph, address, type_name)),
-        ..world.clone()
-    })
+    Some(world.clone().recalling(&state, &Arc::new(input.graph.clone())))
 }
 
-async fn answer(
+pub(crate) async fn answer(
     question: &Question,
     input: &Input<'_>,
     resources: &Resources,
@@ -82,11 +78,21 @@ async fn answer(
         return Answer::Failed(Finding::error("PGF0201", message));
     };
     let cx = Cx::new(world.clone(), question.address.clone(), "reading");
+    let looks = matches!(question.ask, Ask::Read | Ask::Find);
+    if looks {
+        world.sink.event(Event::Reading { address: question.address.clone() });
+    }
     let mut tries = 0;
     loop {
         tries += 1;
         match look(question, input, resource.as_ref(), &cx).await {
-            Ok(answer) => return answer,
+            Ok(answer) => {
+                if let Answer::Live(live) = &answer {
+                    let id = live.as_ref().map(|live| live.id.clone());
+                    world.sink.event(Event::Read { address: question.address.clone(), id });
+                }
+                return answer;
+            }
             Err(fault) => {
                 if let Class::Retry { after } = fault.class
                     && tries < TRIES

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::info::{Catalog, Kind, TypeInfo};
-use crate::spec::{DECLARATION, HEADER, LIFECYCLE};
+use crate::spec::{DECLARATION, HEADER, LIFECYCLE, OF_RUNS, timeouts_schema};
 
 /// The schema of specs, JSON Schema 2020-12.
 pub fn spec_schema(catalog: &Catalog) -> Json {
@@ -137,10 +137,20 @@ fn block(info: &TypeInfo) -> Json {
                 "description": "What it was called before: what the state knows under that name is this.",
             })
         });
+        if let Some(timeouts) = timeouts_schema(info.kind) {
+            common(properties, "timeouts", || nullable(&loosened(&timeouts, &timeouts, 0)));
+        }
+        if info.kind == Kind::Run {
+            common(properties, "lifecycle", || {
+                let mut lifecycle = nullable(&loosened(&OF_RUNS, &OF_RUNS, 0));
+                lifecycle["description"] = json!("What makes it happen again.");
+                lifecycle
+            });
+        }
         if info.kind == Kind::Managed {
             common(properties, "lifecycle", || {
                 let mut lifecycle = nullable(&loosened(&LIFECYCLE, &LIFECYCLE, 0));
-                lifecycle["description"] = json!("What must not happen to it.");
+                lifecycle["description"] = json!("What must not happen to it, and what must.");
                 lifecycle
             });
             common(properties, "on_exists", || {

@@ -5,7 +5,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use serde_json::Number;
+
 use crate::diag::{Diagnostic, Span};
+use crate::tree::Tree;
 
 mod scalar;
 pub mod yaml;
@@ -65,6 +68,47 @@ impl Node {
             Value::Map(entries) => Some(entries),
             _ => None,
         }
+    }
+
+    /// The value, its places left out. Text stays as it is written, `${…}` and all.
+    pub fn to_tree(&self) -> Tree {
+        match &self.value {
+            Value::Null => Tree::Null,
+            Value::Bool(value) => Tree::Bool(*value),
+            Value::Int(value) => Tree::Number((*value).into()),
+            Value::Float(value) => Number::from_f64(*value).map_or(Tree::Null, Tree::Number),
+            Value::Str(text) => Tree::text(text),
+            Value::Seq(items) => Tree::List(items.iter().map(Self::to_tree).collect()),
+            Value::Map(entries) => {
+                let entry = |entry: &Entry| (entry.key.clone(), entry.value.to_tree());
+                Tree::Map(entries.iter().map(entry).collect())
+            }
+        }
+    }
+
+    /// A plain value as if it stood at `span`, all of it: what is text there is text here.
+    pub fn of_tree(tree: &Tree, span: Span) -> Self {
+        let value = match tree {
+            Tree::Bool(value) => Value::Bool(*value),
+            Tree::Number(number) => match number.as_i64() {
+                Some(whole) => Value::Int(whole),
+                None => Value::Float(number.as_f64().unwrap_or_default()),
+            },
+            Tree::Text(text) => Value::Str(text.replace("${", "$${")),
+            Tree::List(items) => {
+                Value::Seq(items.iter().map(|item| Self::of_tree(item, span)).collect())
+            }
+            Tree::Map(map) => {
+                let entry = |(key, value): (&String, &Tree)| Entry {
+                    key: key.clone(),
+                    key_span: span,
+                    value: Self::of_tree(value, span),
+                };
+                Value::Map(map.iter().map(entry).collect())
+            }
+            Tree::Null | Tree::Secret(_) | Tree::Unknown | Tree::Resource(_) => Value::Null,
+        };
+        Self { value, span }
     }
 
     /// The text, if it is text.

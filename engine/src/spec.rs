@@ -3,15 +3,18 @@
 //! [`load`] is the whole way from text to [`Spec`] and [`crate::graph::Graph`], offline. Tested by broken specs with
 //! their full messages in `spec/tests.rs`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
+use serde_json::Value as Json;
 
 use crate::address::Address;
 use crate::diag::Span;
 use crate::info::OnRemove;
-use crate::template::Template;
-use crate::tree::Tree;
+use crate::template::{Reference, Template};
+use crate::tree::{Handle, Tree};
 
 mod blocks;
 mod edges;
@@ -23,16 +26,28 @@ pub(crate) mod scope;
 mod secrecy;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timeouts;
+mod validation;
 mod variables;
 
-pub(crate) use lifecycle::LIFECYCLE;
+pub(crate) use lifecycle::{LIFECYCLE, OF_RUNS};
 pub(crate) use read::HEADER;
 pub use read::{Inputs, Loaded, load};
+pub use timeouts::Timeouts;
+pub(crate) use timeouts::schema as timeouts_schema;
 pub(crate) use variables::DECLARATION;
 
 /// What every resource takes besides its type's own fields.
-pub(crate) const COMMON_FIELDS: &[&str] =
-    &["type", "for_each", "depends_on", "on_remove", "lifecycle", "on_exists", "renamed_from"];
+pub(crate) const COMMON_FIELDS: &[&str] = &[
+    "type",
+    "for_each",
+    "depends_on",
+    "on_remove",
+    "lifecycle",
+    "on_exists",
+    "renamed_from",
+    "timeouts",
+];
 
 /// Names that begin references of their own.
 pub(crate) const RESERVED_NAMES: &[&str] = &["var", "env", "each"];
@@ -69,17 +84,42 @@ pub struct Block {
     pub on_exists: OnExists,
     /// What it was called when the state last heard of it.
     pub renamed_from: Option<Address>,
+    pub timeouts: Timeouts,
     /// Of the block's name, for messages.
     pub span: Span,
 }
 
-/// `lifecycle:` of a managed resource.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// `lifecycle:` of a managed resource; of a run, `replace_when` alone.
+#[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
     /// Nothing may delete it: no removal of its block, no `--replace`, no `destroy`. The state remembers.
     pub prevent_destroy: bool,
     /// Names of fields that are left as they are once it exists.
     pub ignore_changes: Vec<String>,
+    /// Values by the reference that was written: a change of one since the last act forces another.
+    pub replace_when: IndexMap<String, Template>,
+}
+
+impl Lifecycle {
+    /// What the references in `replace_when` are, as it is stored; what is not known yet is left out.
+    pub fn known<'h>(
+        &self,
+        resolve: &dyn Fn(&Address) -> Option<&'h Arc<Handle>>,
+    ) -> BTreeMap<String, Json> {
+        let known = |(text, template): (&String, &Template)| {
+            let tree = template.evaluate(resolve);
+            (!tree.has_unknown()).then(|| (text.clone(), tree.storable()))
+        };
+        self.replace_when.iter().filter_map(known).collect()
+    }
+}
+
+impl Block {
+    /// What its fields refer to, and what `replace_when` does, in the order written.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        let templates = self.fields.values().chain(self.lifecycle.replace_when.values());
+        templates.flat_map(Template::references)
+    }
 }
 
 /// What is done about a thing that exists already and is not in the state.

@@ -17,6 +17,7 @@ use crate::info::{Kind, OnRemove};
 use crate::resource::{Intent, Remembered, Verb};
 
 pub mod check;
+pub mod disk;
 mod error;
 pub mod file;
 pub mod format;
@@ -67,6 +68,9 @@ pub struct Entry {
     /// Nothing may delete it, whether its block is still there or not.
     #[serde(default, skip_serializing_if = "is_false")]
     pub prevent_destroy: bool,
+    /// Of managed resources: what the references in `replace_when` were when it was last acted on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replace_when: BTreeMap<String, Json>,
     /// Fields written out from something else (`like`), and the run in which that was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expanded: Option<Expanded>,
@@ -92,6 +96,16 @@ pub struct DoneUnder {
     /// The epoch of every window and freeze it depends on.
     #[serde(default)]
     pub epochs: BTreeMap<Address, u64>,
+    /// What the references in `replace_when` were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replace_when: BTreeMap<String, Json>,
+}
+
+impl Entry {
+    /// What the references in `replace_when` were when it was last acted on.
+    pub fn replace_when(&self) -> &BTreeMap<String, Json> {
+        self.done.as_ref().map_or(&self.replace_when, |done| &done.replace_when)
+    }
 }
 
 /// A scope and its present or last epoch.
@@ -231,85 +245,84 @@ impl State {
     ///
     /// # Errors
     /// The record does not follow from the state: the journal is damaged or belongs to another state.
-    pub fn fold(&mut self, record: &Record) -> Result<(), IllegalEvent> {
+    pub fn fold(&mut self, record: Record) -> Result<(), IllegalEvent> {
         let illegal =
             |event, address: &Address| IllegalEvent { event, address: address.to_string() };
         match record {
             Record::Begin { .. } => {}
             Record::Intent { address, operation } => {
-                self.operations.insert(address.clone(), (**operation).clone());
+                self.operations.insert(address, *operation);
             }
             Record::Note { address, note } => {
-                let open = self.scopes.get_mut(address);
+                let open = self.scopes.get_mut(&address);
                 let open = open.filter(|s| s.is_open()).map(|s| &mut s.intent);
-                let intent = open.or(self.operations.get_mut(address).map(|operation| {
+                let intent = open.or(self.operations.get_mut(&address).map(|operation| {
                     operation.carried = false;
                     &mut operation.intent
                 }));
-                merge(&mut intent.ok_or_else(|| illegal("note", address))?.notes, note);
+                merge(&mut intent.ok_or_else(|| illegal("note", &address))?.notes, note);
             }
             Record::Succeeded { address, entry } => {
-                self.operations.remove(address);
-                self.resources.insert(address.clone(), (**entry).clone());
+                self.operations.remove(&address);
+                self.resources.insert(address, *entry);
             }
             Record::Failed { address, message } => {
                 // What was noted stays until the next attempt has cleaned up after it.
-                let operation = self.operations.get_mut(address);
-                let operation = operation.ok_or_else(|| illegal("failed", address))?;
-                operation.outcome = Outcome::Failed { message: message.clone() };
+                let operation = self.operations.get_mut(&address);
+                let operation = operation.ok_or_else(|| illegal("failed", &address))?;
+                operation.outcome = Outcome::Failed { message };
                 if operation.intent.verb == Verb::Update {
-                    self.operations.remove(address);
+                    self.operations.remove(&address);
                 }
             }
             Record::Unknown { address, message } => {
-                let operation = self.operations.get_mut(address);
-                operation.ok_or_else(|| illegal("unknown", address))?.outcome =
-                    Outcome::Unknown { message: message.clone() };
+                let operation = self.operations.get_mut(&address);
+                operation.ok_or_else(|| illegal("unknown", &address))?.outcome =
+                    Outcome::Unknown { message };
             }
             Record::Forgot { address } => {
-                self.resources.remove(address);
-                self.operations.remove(address);
+                self.resources.remove(&address);
+                self.operations.remove(&address);
             }
             Record::Depends { address, dependencies } => {
-                let entry = self.resources.get_mut(address);
-                let entry = entry.ok_or_else(|| illegal("depends", address))?;
-                entry.dependencies.clone_from(dependencies);
+                let entry = self.resources.get_mut(&address);
+                entry.ok_or_else(|| illegal("depends", &address))?.dependencies = dependencies;
             }
-            Record::Renamed { moves } => self.rename(moves)?,
+            Record::Renamed { moves } => self.rename(&moves)?,
             Record::Opening { address, type_name, epoch, intent } => {
-                let broken = self.scopes.remove(address).map(|scope| scope.broken);
+                let broken = self.scopes.remove(&address).map(|scope| scope.broken);
                 let scope = Scope {
                     broken: broken.unwrap_or_default(),
-                    type_name: type_name.clone(),
-                    epoch: *epoch,
-                    intent: (**intent).clone(),
+                    type_name,
+                    epoch,
+                    intent: *intent,
                     status: ScopeStatus::Open,
                     close_failed: None,
                     complete: false,
                 };
-                self.scopes.insert(address.clone(), scope);
+                self.scopes.insert(address, scope);
             }
             Record::NotOpened { address, .. } => {
-                self.scopes.get(address).ok_or_else(|| illegal("not_opened", address))?;
+                self.scopes.get(&address).ok_or_else(|| illegal("not_opened", &address))?;
             }
             Record::Released { address, at, complete } => {
-                let scope = self.scopes.get_mut(address);
-                let scope = scope.ok_or_else(|| illegal("released", address))?;
-                scope.status = ScopeStatus::Released { at: *at, complete: *complete };
+                let scope = self.scopes.get_mut(&address);
+                let scope = scope.ok_or_else(|| illegal("released", &address))?;
+                scope.status = ScopeStatus::Released { at, complete };
                 if !complete {
-                    scope.broken.insert(scope.epoch, *at);
+                    scope.broken.insert(scope.epoch, at);
                 }
                 scope.close_failed = None;
             }
             Record::Held { address, complete } => {
-                let scope = self.scopes.get_mut(address);
-                let scope = scope.ok_or_else(|| illegal("held", address))?;
-                (scope.status, scope.complete) = (ScopeStatus::Held, *complete);
+                let scope = self.scopes.get_mut(&address);
+                let scope = scope.ok_or_else(|| illegal("held", &address))?;
+                (scope.status, scope.complete) = (ScopeStatus::Held, complete);
             }
             Record::CloseFailed { address, message } => {
-                let scope = self.scopes.get_mut(address);
-                scope.ok_or_else(|| illegal("close_failed", address))?.close_failed =
-                    Some(message.clone());
+                let scope = self.scopes.get_mut(&address);
+                scope.ok_or_else(|| illegal("close_failed", &address))?.close_failed =
+                    Some(message);
             }
         }
         Ok(())
@@ -371,11 +384,9 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-fn merge(into: &mut Json, note: &Json) {
+fn merge(into: &mut Json, note: Json) {
     match (into, note) {
-        (Json::Object(map), Json::Object(news)) => {
-            map.extend(news.iter().map(|(k, v)| (k.clone(), v.clone())));
-        }
-        (into, note) => *into = note.clone(),
+        (Json::Object(map), Json::Object(news)) => map.extend(news),
+        (into, note) => *into = note,
     }
 }

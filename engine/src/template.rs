@@ -3,12 +3,14 @@
 //! Variables, environment and `each` are already put in by the reader ([`crate::spec`]); what is left are references
 //! to attributes, known or not when it is evaluated.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 
 use crate::address::Address;
 use crate::diag::Span;
 use crate::secret::Secret;
-use crate::tree::Tree;
+use crate::tree::{Handle, Tree};
 
 /// A value with references in it.
 #[derive(Clone, Debug)]
@@ -69,8 +71,8 @@ impl Template {
         }
     }
 
-    /// The value, with `resolve` telling what a whole resource is ([`Tree::Resource`], or `Unknown`).
-    pub fn evaluate(&self, resolve: &dyn Fn(&Address) -> Tree) -> Tree {
+    /// The value, with `resolve` telling what is known of a resource.
+    pub fn evaluate<'h>(&self, resolve: &dyn Fn(&Address) -> Option<&'h Arc<Handle>>) -> Tree {
         match self {
             Self::Value(tree) => tree.clone(),
             Self::List(items) => Tree::List(items.iter().map(|i| i.evaluate(resolve)).collect()),
@@ -84,26 +86,28 @@ impl Template {
 }
 
 impl Reference {
-    fn evaluate(&self, resolve: &dyn Fn(&Address) -> Tree) -> Tree {
-        let mut tree = resolve(&self.address);
-        for step in &self.path {
-            if tree == Tree::Unknown {
-                return tree;
-            }
-            let next = match step {
-                Step::Member(name) => tree.get(name).cloned(),
-                Step::Index(index) => match &tree {
-                    Tree::List(items) => items.get(*index).cloned(),
-                    _ => None,
-                },
+    fn evaluate<'h>(&self, resolve: &dyn Fn(&Address) -> Option<&'h Arc<Handle>>) -> Tree {
+        let Some(handle) = resolve(&self.address) else { return Tree::Unknown };
+        let Some((first, rest)) = self.path.split_first() else {
+            return Tree::Resource(Arc::clone(handle));
+        };
+        let mut tree = match first {
+            Step::Member(name) => handle.attrs.get(name),
+            Step::Index(_) => None,
+        };
+        for step in rest {
+            tree = match (tree, step) {
+                (Some(Tree::Unknown), _) => break,
+                (Some(tree), Step::Member(name)) => tree.get(name),
+                (Some(Tree::List(items)), Step::Index(index)) => items.get(*index),
+                _ => None,
             };
-            tree = next.unwrap_or(Tree::Null);
         }
-        tree
+        tree.cloned().unwrap_or(Tree::Null)
     }
 }
 
-fn join(parts: &[Part], resolve: &dyn Fn(&Address) -> Tree) -> Tree {
+fn join<'h>(parts: &[Part], resolve: &dyn Fn(&Address) -> Option<&'h Arc<Handle>>) -> Tree {
     let (mut text, mut secret) = (String::new(), false);
     for part in parts {
         match part {

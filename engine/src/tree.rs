@@ -3,6 +3,8 @@
 //! Fields and attributes are compared, shown and stored as trees; typed Rust structs exist only while a resource
 //! acts. A tree also holds what JSON cannot: values known after apply, secrets, and whole resources.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
@@ -32,7 +34,7 @@ pub enum Tree {
     /// Known after apply.
     Unknown,
     /// A reference to a whole resource: `${source}`.
-    Resource(Box<Handle>),
+    Resource(Arc<Handle>),
 }
 
 /// A whole resource handed on. Only `address` and `id` are compared between plans.

@@ -20,6 +20,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "cycle-with-itself",
     "deep-nesting",
     "duplicate-key",
+    "lists-and-maps",
     "malformed-reference",
     "missing-environment",
     "resource-for-value",
@@ -28,6 +29,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "unknown-attribute",
     "unknown-reference",
     "unknown-variable",
+    "variable-not-allowed",
     "variable-without-value",
     "wrong-attribute",
 ];
@@ -102,8 +104,12 @@ fn full_state() -> State {
         notes: json!({"was": {"maintenance": false}}),
         before: Some(Remembered { id: "1".to_owned(), ..Remembered::default() }),
     };
-    let under =
-        DoneUnder { run: "night-1".to_owned(), at: now, epochs: [(address("window"), 2)].into() };
+    let under = DoneUnder {
+        run: "night-1".to_owned(),
+        at: now,
+        epochs: [(address("window"), 2)].into(),
+        replace_when: [("${dump.etag}".to_owned(), json!("abc"))].into(),
+    };
     let entry = |kind: &str, done: Option<&DoneUnder>| -> Box<Entry> {
         let entry = json!({
             "type": "core.value",
@@ -115,6 +121,7 @@ fn full_state() -> State {
             "dependencies": ["window"],
             "on_remove": "destroy",
             "prevent_destroy": true,
+            "replace_when": {"${app.id}": "x"},
             "expanded": {"run": "night-1", "fields": {"names": ["tablefunc"]}},
             "done": done,
         });
@@ -154,7 +161,7 @@ fn full_state() -> State {
         Record::Succeeded { address: address("dump[\"eu\"]"), entry: entry("run", Some(&under)) },
         Record::Succeeded { address: address("value"), entry: entry("managed", None) },
     ] {
-        state.fold(&record).expect("follows from what was before");
+        state.fold(record).expect("follows from what was before");
     }
     state
 }

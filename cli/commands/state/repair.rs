@@ -130,7 +130,7 @@ fn consistent(place: &Place, state: State, told: &mut Vec<String>) -> Result<Sta
         .collect();
     let mut put_right = state.clone();
     for record in &records {
-        put_right.fold(record).map_err(|cause| Stop::because(cause.to_string()))?;
+        put_right.fold(record.clone()).map_err(|cause| Stop::because(cause.to_string()))?;
     }
     let wrong = check::violations(&put_right);
     if !wrong.is_empty() {
@@ -151,7 +151,8 @@ fn consistent(place: &Place, state: State, told: &mut Vec<String>) -> Result<Sta
     for record in &records {
         journal.append(record, Durability::Batched)?;
     }
-    let state = journal.finish()?;
+    let state = State { serial: journal.state().serial + 1, ..journal.state() };
+    journal.finish()?;
     let list = gone.iter().map(|(dependent, to)| {
         format!("dropped: `{dependent}` depended on `{to}`, which is not remembered")
     });

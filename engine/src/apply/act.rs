@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::fault::{Class, Fault};
 use crate::finding::Severity;
 use crate::info::{Kind, TypeInfo};
-use crate::plan::{Action, Answer, Ask, StepKind};
+use crate::plan::{Action, Answer, Ask, Change, StepKind};
 use crate::resource::{AnyResource, Done, Remembered, Settled, Verb};
 use crate::state::Record;
 use crate::state::StateError;
@@ -22,8 +22,11 @@ use crate::state::journal::Durability;
 use crate::tree::{Handle, Tree};
 
 mod effect;
+pub(super) mod limit;
 mod memory;
 mod scope;
+
+use limit::Limit;
 
 /// How a step ended.
 pub(super) enum Ended {
@@ -42,9 +45,11 @@ pub(super) enum Ended {
 
 /// What a step knows of the others.
 pub(super) struct Surroundings {
-    pub(super) handles: BTreeMap<Address, Handle>,
+    pub(super) handles: BTreeMap<Address, Arc<Handle>>,
     /// Itself, as it was found when planning.
-    pub(super) own: Option<Handle>,
+    pub(super) own: Option<Arc<Handle>>,
+    /// What is planned for it, if this is the step that does it.
+    pub(super) change: Option<Change>,
     /// The windows and freezes that it is under.
     pub(super) windows: Vec<Address>,
     /// Of a scope that closes: everything under it is done.
@@ -72,7 +77,7 @@ impl From<StateError> for Stop {
 struct Acting {
     applying: Arc<Applying>,
     address: Address,
-    info: Option<TypeInfo>,
+    type_name: String,
     resource: Arc<dyn AnyResource>,
     around: Surroundings,
 }
@@ -88,8 +93,7 @@ pub(super) async fn act(applying: Arc<Applying>, index: usize, around: Surroundi
             Err(cause) => Ended::Journal(cause),
         };
     }
-    let type_name = match (applying.plan.changes.get(&address), applying.plan.scopes.get(&address))
-    {
+    let type_name = match (&around.change, applying.plan.scopes.get(&address)) {
         (_, Some(scope)) => scope.type_name.clone(),
         (Some(change), None) => change.type_name.clone(),
         (None, None) => {
@@ -104,8 +108,7 @@ pub(super) async fn act(applying: Arc<Applying>, index: usize, around: Surroundi
             handle: None,
         };
     };
-    let info = applying.catalog.get(&type_name).cloned();
-    let acting = Acting { info, resource, around, address, applying: Arc::clone(&applying) };
+    let acting = Acting { type_name, resource, around, address, applying: Arc::clone(&applying) };
     let result = match what {
         StepKind::Gate => acting.gate().await,
         StepKind::Open => acting.open().await,
@@ -125,12 +128,21 @@ pub(super) async fn act(applying: Arc<Applying>, index: usize, around: Surroundi
 }
 
 impl Acting {
+    fn info(&self) -> Option<&TypeInfo> {
+        self.applying.catalog.get(&self.type_name)
+    }
+
     fn cx(&self, verb: &'static str) -> Cx {
         Cx::new(self.applying.world.clone(), self.address.clone(), verb)
     }
 
+    /// How long an act may take, by its key under `timeouts:`.
+    fn limit(&self, key: &'static str) -> Limit {
+        Limit::of(&self.applying.spec, &self.address, key)
+    }
+
     fn append(&self, record: &Record) -> Result<(), StateError> {
-        let internal = self.info.as_ref().is_some_and(|info| info.traits.internal);
+        let internal = self.info().is_some_and(|info| info.traits.internal);
         let durability = if internal { Durability::Batched } else { Durability::Synced };
         self.applying.journal.append(record, durability)
     }
@@ -169,21 +181,17 @@ impl Acting {
         let Some(block) = self.applying.spec.resources.get(&self.address) else {
             return Ok((Tree::Null, None));
         };
-        let resolve = |address: &Address| match self.around.handles.get(address) {
-            Some(handle) => Tree::Resource(Box::new(handle.clone())),
-            None => Tree::Unknown,
-        };
+        let resolve = |address: &Address| self.around.handles.get(address);
         let mut fields: IndexMap<String, Tree> = block
             .fields
             .iter()
             .map(|(name, field)| (name.clone(), field.evaluate(&resolve)))
             .collect();
-        if let Some(info) = &self.info {
+        if let Some(info) = self.info() {
             info.put_defaults(&mut fields);
         }
         let refers = fields.values().any(|tree| matches!(tree, Tree::Resource(_)));
-        let managed =
-            self.info.as_ref().is_some_and(|i| i.kind == Kind::Managed && !i.traits.internal);
+        let managed = self.info().is_some_and(|i| i.kind == Kind::Managed && !i.traits.internal);
         let mut expanded = None;
         if managed && refers {
             let remembered = self.applying.journal.with_state(|state| {
@@ -245,7 +253,7 @@ impl Acting {
     }
 
     async fn change(&self) -> Result<Ended, Stop> {
-        let Some(change) = self.applying.plan.changes.get(&self.address) else {
+        let Some(change) = &self.around.change else {
             return Err(Fault::bug(format!("`{}` has a step but no change", self.address)).into());
         };
         match change.action {
@@ -292,7 +300,9 @@ impl Acting {
 
     async fn import(&self) -> Result<Ended, Stop> {
         let (want, _) = self.want(false).await?;
-        let Some(Handle { id: Some(id), attrs, .. }) = self.around.own.clone() else {
+        let own = self.around.own.as_ref();
+        let Some((id, attrs)) = own.and_then(|own| Some((own.id.clone()?, own.attrs.clone())))
+        else {
             return Err(Fault::bug("an import of what was not found").into());
         };
         let done = Done { id, attrs: Tree::Map(attrs), memory: Json::Null };
@@ -302,7 +312,7 @@ impl Acting {
 }
 
 /// Attributes as they may be stored: the secret ones left out, whatever else is secret masked.
-pub(super) fn without_secrets(info: &TypeInfo, attrs: &Tree) -> Json {
+pub(crate) fn without_secrets(info: &TypeInfo, attrs: &Tree) -> Json {
     let Tree::Map(map) = attrs else { return Json::Null };
     let kept =
         map.iter().filter(|(name, tree)| !info.is_secret(name) && !matches!(tree, Tree::Secret(_)));

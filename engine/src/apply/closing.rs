@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::act::limit::Limit;
 use super::walk::Walk;
 use super::{Applying, Failure, Outcome};
 use crate::address::Address;
@@ -17,7 +18,7 @@ use crate::resource::AnyResource;
 use crate::spec::Spec;
 use crate::state::StateError;
 use crate::state::journal::{Durability, Journal};
-use crate::state::{DoneUnder, Record, Scope, State};
+use crate::state::{DoneUnder, Outcome as Unsettled, Record, Scope, State};
 
 pub(super) enum Stop {
     Fault(Fault),
@@ -46,8 +47,18 @@ impl Walk {
         let below = self.applying.graph.descendants(&address);
         if let Some(running) = self.elsewhere.iter().find(|running| below.contains(*running)) {
             let why = format!("`{running}` may still be running elsewhere and needs it");
-            let held = vec![address.clone()];
-            self.applying.world.sink.event(Event::Stopping { held });
+            let what = self.applying.journal.with_state(|state| {
+                let outcome = state.operations.get(running).map(|operation| &operation.outcome);
+                match outcome {
+                    Some(Unsettled::Unknown { message }) => message.clone(),
+                    _ => "its outcome is not known".to_owned(),
+                }
+            });
+            self.applying.world.sink.event(Event::Holding {
+                address: address.clone(),
+                running: running.clone(),
+                what,
+            });
             self.outcome.held.push((address, why));
             return Ok(false);
         }
@@ -109,7 +120,8 @@ pub(super) async fn close(
     scope: &Scope,
     complete: bool,
 ) -> Result<(), Stop> {
-    close_one(&applying.journal, cx, resource, scope, complete).await
+    let limit = Limit::of(&applying.spec, &cx.address, "delete");
+    close_one(&applying.journal, cx, resource, scope, complete, limit).await
 }
 
 async fn close_one(
@@ -118,33 +130,13 @@ async fn close_one(
     resource: &dyn AnyResource,
     scope: &Scope,
     complete: bool,
+    limit: Limit,
 ) -> Result<(), Stop> {
     let mut cx = cx.clone();
     cx.world.cancel = tokio_util::sync::CancellationToken::new();
     let address = cx.address.clone();
     cx.world.sink.event(Event::Started { address: address.clone(), verb: cx.verb, id: None });
-    let mut pause = Duration::from_secs(1);
-    let mut tried = 1;
-    let result = loop {
-        match resource.close(&cx, &scope.intent).await {
-            Err(fault)
-                if matches!(fault.class, Class::Retry { .. } | Class::Unknown) && tried < TRIES =>
-            {
-                let message = fault.chain();
-                cx.world.sink.event(Event::Retrying {
-                    address: address.clone(),
-                    message,
-                    after: pause,
-                });
-                if let Err(fault) = cx.sleep(pause).await {
-                    break Err(fault);
-                }
-                pause *= 2;
-                tried += 1;
-            }
-            ended => break ended,
-        }
-    };
+    let result = limit.hold(&cx, try_close(&cx, resource, scope)).await;
     let elapsed = cx.elapsed();
     match result {
         Ok(()) => {
@@ -166,6 +158,25 @@ async fn close_one(
                 help: help.clone(),
             });
             Err(Stop::Fault(Fault { help, ..fault }))
+        }
+    }
+}
+
+async fn try_close(cx: &Cx, resource: &dyn AnyResource, scope: &Scope) -> Result<(), Fault> {
+    let mut pause = Duration::from_secs(1);
+    let mut tried = 1;
+    loop {
+        match resource.close(cx, &scope.intent).await {
+            Err(fault)
+                if matches!(fault.class, Class::Retry { .. } | Class::Unknown) && tried < TRIES =>
+            {
+                let (address, message) = (cx.address.clone(), fault.chain());
+                cx.world.sink.event(Event::Retrying { address, message, after: pause });
+                cx.sleep(pause).await?;
+                pause *= 2;
+                tried += 1;
+            }
+            ended => return ended,
         }
     }
 }
@@ -202,9 +213,10 @@ pub async fn release(
             outcome.failed.push(failed(message, None));
             continue;
         };
+        let limit = Limit::of(spec, &address, "delete");
         let complete =
             scope.complete || all_done(&under(&address, graph, &state), spec, catalog, &state);
-        match close_one(&journal, &cx, resource.as_ref(), &scope, complete).await {
+        match close_one(&journal, &cx, resource.as_ref(), &scope, complete, limit).await {
             Ok(()) => outcome.done.push((address, crate::plan::Action::Delete)),
             Err(Stop::Journal(cause)) => return Err(cause),
             Err(Stop::Fault(fault)) => {

@@ -8,16 +8,17 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::act::{Ended, act};
+use super::act::{Ended, Surroundings, act};
 use super::{Applying, Failure, Outcome};
 use crate::address::Address;
 use crate::info::Kind;
-use crate::plan::{Action, Keeping, StepKind};
-use crate::plan::{Answer, Ask};
+use crate::plan::{Action, Answer, Ask, Change, StepKind};
 use crate::resource::{Remembered, Verb};
 use crate::state::StateError;
 use crate::state::journal::{Durability, Journal};
 use crate::state::{Entry, Expanded, Record};
+use crate::template::Template;
+use crate::tree::Handle;
 
 /// Where a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,14 @@ pub(super) enum Status {
 
 pub(super) struct Walk {
     pub(super) applying: Arc<Applying>,
-    pub(super) handles: BTreeMap<Address, crate::tree::Handle>,
+    /// What steps to come and the outputs refer to.
+    handles: BTreeMap<Address, Arc<Handle>>,
+    /// How many of them refer to each.
+    uses: BTreeMap<Address, usize>,
+    /// What is planned and not begun yet.
+    changes: BTreeMap<Address, Change>,
+    /// Imports that also change something.
+    changing: BTreeSet<Address>,
     pub(super) status: Vec<Status>,
     /// Operations that go on elsewhere or whose outcome is not known.
     pub(super) elsewhere: BTreeSet<Address>,
@@ -47,11 +55,11 @@ pub(super) struct Walk {
 }
 
 pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> {
-    let handles = std::mem::take(&mut applying.handles);
     rename(&applying)?;
     take_down(&applying)?;
     keep(&applying)?;
     depend(&applying)?;
+    seen(&applying)?;
     let journal = applying.journal.clone();
     applying.world.notes = Arc::new(journal.clone());
     applying.world.remembered = recall(&applying);
@@ -67,11 +75,15 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
     }
     let waits: Vec<usize> = steps.iter().map(|step| step.after.len()).collect();
     let windows = windows(&applying);
+    let elsewhere = elsewhere(&applying);
     let mut walk = Walk {
         windows,
+        handles: std::mem::take(&mut applying.handles),
+        uses: uses(&applying),
+        changes: std::mem::take(&mut applying.plan.changes),
+        changing: BTreeSet::new(),
         status: vec![Status::Waiting; steps.len()],
-        handles,
-        elsewhere: elsewhere(&applying),
+        elsewhere,
         outcome: Outcome::default(),
         ready: BTreeSet::new(),
         lingering: BTreeSet::new(),
@@ -128,10 +140,12 @@ impl Walk {
     ) -> Result<(), StateError> {
         let applying = Arc::clone(&self.applying);
         let step = &applying.plan.steps[index];
+        let own = matches!(step.what, StepKind::Act | StepKind::Delete | StepKind::Forget);
+        let change = if own { self.changes.remove(&step.address) } else { None };
         let closing = matches!(step.what, StepKind::Close);
         let blocked = step.after.iter().any(|first| self.status[*first] != Status::Succeeded);
         if !closing && (blocked || self.applying.world.cancel.is_cancelled()) {
-            if matches!(step.what, StepKind::Act | StepKind::Delete | StepKind::Forget) {
+            if own {
                 self.outcome.skipped.push(step.address.clone());
             }
             self.over(index, Status::Skipped);
@@ -142,7 +156,11 @@ impl Walk {
             StepKind::Close if !self.must_close(index)? => self.over(index, Status::Succeeded),
             _ => {
                 self.status[index] = Status::Running;
-                let task = act(applying, index, self.surroundings(index));
+                let import = change.as_ref().filter(|change| change.action == Action::Import);
+                if import.is_some_and(|change| !change.fields.is_empty()) {
+                    self.changing.insert(step.address.clone());
+                }
+                let task = act(Arc::clone(&applying), index, self.surroundings(index, change));
                 running.spawn(async move { (index, task.await) });
             }
         }
@@ -150,13 +168,14 @@ impl Walk {
     }
 
     /// The handles that a step can refer to.
-    fn surroundings(&self, index: usize) -> super::act::Surroundings {
+    fn surroundings(&self, index: usize, change: Option<Change>) -> Surroundings {
         let address = &self.applying.plan.steps[index].address;
         let dependencies = self.applying.graph.dependencies.get(address).into_iter().flatten();
         let handles = dependencies
             .filter_map(|dep| Some((dep.clone(), self.handles.get(dep)?.clone())))
             .collect();
-        super::act::Surroundings {
+        Surroundings {
+            change,
             handles,
             own: self.handles.get(address).cloned(),
             windows: self
@@ -175,9 +194,7 @@ impl Walk {
         let (address, what) = (step.address.clone(), step.what);
         match ended {
             Ended::Done { handle, action } => {
-                if let Some(handle) = handle {
-                    self.handles.insert(address.clone(), handle);
-                }
+                self.remember(handle);
                 if what == StepKind::Act {
                     self.elsewhere.remove(&address);
                 }
@@ -188,9 +205,7 @@ impl Walk {
                 self.over(index, Status::Succeeded);
             }
             Ended::Failed { failure, elsewhere, handle } => {
-                if let Some(handle) = handle {
-                    self.handles.insert(address.clone(), handle);
-                }
+                self.remember(handle);
                 let journal = &self.applying.journal;
                 if elsewhere {
                     self.elsewhere.insert(address);
@@ -207,6 +222,26 @@ impl Walk {
         Ok(())
     }
 
+    /// Keeps what a resource is now, if anything to come refers to it.
+    fn remember(&mut self, handle: Option<Handle>) {
+        if let Some(handle) = handle.filter(|handle| self.uses.contains_key(&handle.address)) {
+            self.handles.insert(handle.address.clone(), Arc::new(handle));
+        }
+    }
+
+    /// One reference less to each of the dependencies of `address`.
+    fn used(&mut self, address: &Address) {
+        for dependency in self.applying.graph.direct_dependencies(address) {
+            if let Some(left) = self.uses.get_mut(dependency) {
+                *left -= 1;
+                if *left == 0 {
+                    self.uses.remove(dependency);
+                    self.handles.remove(dependency);
+                }
+            }
+        }
+    }
+
     fn count(&mut self, address: &Address, action: Action) {
         let counts = &mut self.outcome.counts;
         match action {
@@ -219,9 +254,7 @@ impl Walk {
             }
             Action::Import => {
                 counts.import += 1;
-                let fields =
-                    self.applying.plan.changes.get(address).map(|change| change.fields.len());
-                counts.change += usize::from(fields.is_some_and(|fields| fields > 0));
+                counts.change += usize::from(self.changing.contains(address));
             }
             Action::Settle | Action::NoOp | Action::Read | Action::Forget => {}
         }
@@ -230,6 +263,8 @@ impl Walk {
     /// A step is over; those that waited for it alone are unblocked.
     fn over(&mut self, index: usize, status: Status) {
         self.status[index] = status;
+        let applying = Arc::clone(&self.applying);
+        self.used(&applying.plan.steps[index].address);
         for later in std::mem::take(&mut self.next[index]) {
             self.waits[later] -= 1;
             if self.waits[later] == 0 {
@@ -275,6 +310,18 @@ impl Walk {
     }
 }
 
+/// How many steps, and outputs, refer to each resource.
+fn uses(applying: &Applying) -> BTreeMap<Address, usize> {
+    let steps = applying.plan.steps.iter();
+    let of_steps = steps.flat_map(|step| applying.graph.direct_dependencies(&step.address));
+    let outputs = applying.spec.outputs.values().flat_map(Template::references);
+    let mut uses = BTreeMap::new();
+    for address in of_steps.chain(outputs.map(|reference| &reference.address)) {
+        *uses.entry(address.clone()).or_default() += 1;
+    }
+    uses
+}
+
 /// What goes on elsewhere from before: what this plan takes up, and what it leaves out without having asked.
 fn elsewhere(applying: &Applying) -> BTreeSet<Address> {
     let changes = &applying.plan.changes;
@@ -311,8 +358,7 @@ fn keep(applying: &Applying) -> Result<(), StateError> {
     for (address, keeping) in &applying.plan.keeping {
         let known = applying.journal.with_state(|state| state.resources.get(address).cloned());
         let Some(known) = known else { continue };
-        let Keeping { on_remove, prevent_destroy } = *keeping;
-        let entry = Box::new(Entry { on_remove, prevent_destroy, ..known });
+        let entry = Box::new(keeping.put_into(known));
         let record = Record::Succeeded { address: address.clone(), entry };
         applying.journal.append(&record, Durability::Batched)?;
     }
@@ -358,6 +404,7 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
                 dependencies: dependencies(applying, address),
                 on_remove: info.traits.on_remove,
                 prevent_destroy: false,
+                replace_when: BTreeMap::new(),
                 expanded: None,
                 done: None,
             },
@@ -376,6 +423,36 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
         }
     }
     looked_at(applying)
+}
+
+/// Writes down what is not as it was remembered, where that is all that was asked for.
+fn seen(applying: &Applying) -> Result<(), StateError> {
+    if !applying.plan.refresh_only {
+        return Ok(());
+    }
+    for (address, drift) in &applying.plan.drift {
+        let known = applying.journal.with_state(|state| state.resources.get(address).cloned());
+        let Some(mut entry) = known else { continue };
+        let live = applying.reality.get(&(address.clone(), Ask::Read));
+        let record = match live {
+            Some(Answer::Live(None)) if drift.gone => Record::Forgot { address: address.clone() },
+            Some(Answer::Live(Some(live))) => {
+                let Some(info) = applying.catalog.get(&drift.type_name) else { continue };
+                entry.remembered.id.clone_from(&live.id);
+                entry.remembered.attrs = super::act::without_secrets(info, &live.attrs);
+                for field in &drift.fields {
+                    let was = entry.remembered.inputs.get_mut(&field.name);
+                    if let (Some(was), Some(now)) = (was, live.fields.get(&field.name)) {
+                        was.clone_from(now);
+                    }
+                }
+                Record::Succeeded { address: address.clone(), entry: Box::new(entry) }
+            }
+            _ => continue,
+        };
+        applying.journal.append(&record, Durability::Batched)?;
+    }
+    Ok(())
 }
 
 /// An act on what is managed that got no answer is settled by looking: there is nothing left to change.

@@ -40,8 +40,13 @@ pub fn difference(
     }
     let wanted = want.storable();
     let there = there.unwrap_or(&Json::Null);
+    (!equal(&wanted, there, schema)).then(|| change(Some(wanted), false))
+}
+
+/// Whether two stored values of a field say the same.
+pub fn equal(a: &Json, b: &Json, schema: Option<&Json>) -> bool {
     let as_set = schema.is_some_and(|s| s.get("uniqueItems") == Some(&Json::Bool(true)));
-    (!same(&wanted, there, as_set)).then(|| change(Some(wanted), false))
+    same(a, b, as_set)
 }
 
 fn same(a: &Json, b: &Json, as_set: bool) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, Change, Input, Located, Plan, ScopeAction, ScopeChange, Step, StepKind, steps,
+    Action, Change, Input, Located, Options, Plan, ScopeAction, ScopeChange, Step, StepKind, steps,
 };
 use crate::address::Address;
 use crate::finding::Finding;
@@ -12,8 +12,12 @@ use crate::info::{Kind, OnRemove};
 /// Plans a destroy from the state alone; reality is looked at by each deletion itself.
 pub fn destroy(input: &Input<'_>) -> Plan {
     let state = input.state;
+    let left_out = left_out(input);
     let mut changes = BTreeMap::new();
     for (address, entry) in &state.resources {
+        if left_out.contains(address) {
+            continue;
+        }
         let traits = input.catalog.get(&entry.type_name).map(|info| info.traits);
         let guarded = traits.is_some_and(|traits| traits.guarded);
         let staging = traits.is_some_and(|traits| traits.staging);
@@ -45,6 +49,8 @@ pub fn destroy(input: &Input<'_>) -> Plan {
             action: if delete { Action::Delete } else { Action::Forget },
             reasons: vec![reason],
             fields: Vec::new(),
+            unchanged: 0,
+            id: None,
             notes: Vec::new(),
             takes_up: false,
         };
@@ -52,6 +58,7 @@ pub fn destroy(input: &Input<'_>) -> Plan {
     }
     let scopes: BTreeMap<Address, ScopeChange> = state
         .open_scopes()
+        .filter(|(address, _)| !left_out.contains(*address))
         .map(|(address, scope)| {
             let type_name = scope.type_name.clone();
             let change = ScopeChange { type_name, what: ScopeAction::Close, epoch: scope.epoch };
@@ -69,13 +76,65 @@ pub fn destroy(input: &Input<'_>) -> Plan {
         serial: state.serial,
         at: input.now,
         destroy: true,
+        refresh_only: false,
+        left_out,
         changes,
         moved: BTreeMap::new(),
         keeping: BTreeMap::new(),
+        drift: BTreeMap::new(),
+        outputs: BTreeMap::new(),
         scopes,
         findings,
         steps: plan_steps,
     }
+}
+
+/// What `--target` and `--exclude` leave out of a destroy: all but the targets and what depends on them, and what is
+/// excluded with all that it depends on.
+fn left_out(input: &Input<'_>) -> BTreeSet<Address> {
+    let Options { targets, excludes, .. } = input.options;
+    if targets.is_empty() && excludes.is_empty() {
+        return BTreeSet::new();
+    }
+    // As the state knows them, and as the spec says, for scopes are remembered without.
+    let mut dependencies: BTreeMap<&Address, BTreeSet<&Address>> = BTreeMap::new();
+    for (address, entry) in &input.state.resources {
+        dependencies.entry(address).or_default().extend(&entry.dependencies);
+    }
+    for (address, more) in &input.graph.dependencies {
+        dependencies.entry(address).or_default().extend(more);
+    }
+    let mut dependents: BTreeMap<&Address, BTreeSet<&Address>> = BTreeMap::new();
+    for (address, others) in &dependencies {
+        for other in others {
+            dependents.entry(other).or_default().insert(address);
+        }
+    }
+    let kept = reach(&dependencies, excludes);
+    let wanted = reach(&dependents, targets);
+    let open = input.state.open_scopes().map(|(address, _)| address);
+    let known = input.state.resources.keys().chain(open);
+    known
+        .filter(|address| {
+            kept.contains(*address) || (!targets.is_empty() && !wanted.contains(*address))
+        })
+        .cloned()
+        .collect()
+}
+
+/// `from` and all that is reached from it.
+fn reach<'a>(
+    edges: &BTreeMap<&'a Address, BTreeSet<&'a Address>>,
+    from: &'a BTreeSet<Address>,
+) -> BTreeSet<&'a Address> {
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<&Address> = from.iter().collect();
+    while let Some(address) = open.pop() {
+        if seen.insert(address) {
+            open.extend(edges.get(address).into_iter().flatten());
+        }
+    }
+    seen
 }
 
 /// What would go with something that was confirmed, without having been confirmed itself: an add-on with its app.
@@ -119,14 +178,11 @@ fn teardown(
         scopes.keys().map(|scope| step(scope, StepKind::Close, Vec::new())).collect();
     let closings: Vec<usize> = (0..all.len()).collect();
     let gone: BTreeSet<Address> = changes.keys().cloned().collect();
+    let dependents = steps::Dependents::of(input.state);
     let mut placed: BTreeMap<Address, usize> = BTreeMap::new();
-    for (address, what) in steps::departures(input.state, &gone, changes) {
+    for (address, what) in steps::departures(input.state, &dependents, &gone, changes) {
         let mut after = closings.clone();
-        for (dependent, entry) in &input.state.resources {
-            if entry.dependencies.contains(&address) {
-                after.extend(placed.get(dependent).copied());
-            }
-        }
+        after.extend(dependents.on(&address).filter_map(|d| placed.get(d).copied()));
         all.push(step(&address, what, after));
         placed.insert(address, all.len() - 1);
     }

@@ -4,14 +4,16 @@
 //! still wait for answers waits too. Tested through `tests/` of this crate with an in-memory provider.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use super::moves::Moves;
+use super::outputs::outputs;
 use super::question::{Answer, Ask, Question, Reality};
-use super::{Action, Change, Located, Plan, ScopeChange, steps};
+use super::{Action, Change, Drift, Located, Plan, ScopeChange, steps};
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::graph::Graph;
@@ -21,9 +23,11 @@ use crate::spec::{Block, Spec};
 use crate::state::State;
 use crate::tree::{Handle, Tree};
 
+mod drift;
 mod managed;
 mod rest;
 mod runs;
+mod triggers;
 
 /// Everything a plan follows from, besides reality.
 pub struct Input<'a> {
@@ -48,13 +52,26 @@ pub struct Options {
     pub excludes: BTreeSet<Address>,
     /// Ask the preflight's questions of everything, not only of what has work.
     pub preflight: bool,
+    pub refresh: Refresh,
+}
+
+/// How a plan looks at reality.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refresh {
+    /// Everything that it is about is looked at first.
+    #[default]
+    First,
+    /// `--refresh=false`: what is remembered is taken as it is; only what has work asks for what it needs.
+    Never,
+    /// `--refresh-only`: everything remembered is looked at, and nothing done.
+    Only,
 }
 
 /// A plan in the making.
 pub struct Draft {
     pub plan: Plan,
     /// What each resource is, as far as it is known, secrets included; where apply starts from.
-    pub handles: BTreeMap<Address, Handle>,
+    pub handles: BTreeMap<Address, Arc<Handle>>,
     /// What must be found out before the plan is one. Empty: it is.
     pub questions: Vec<Question>,
 }
@@ -82,15 +99,32 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         deferred: BTreeSet::new(),
         asked: BTreeSet::new(),
         left_out: left_out(input),
+        drift: BTreeMap::new(),
     };
-    for address in &input.graph.order {
-        drafting.visit(address);
+    let refresh_only = input.options.refresh == Refresh::Only;
+    if refresh_only {
+        drafting.look_at_everything();
+    } else {
+        for address in &input.graph.order {
+            drafting.visit(address);
+        }
+        drafting.removed_blocks();
+        drafting.scopes();
+        drafting.lost_data();
     }
-    drafting.removed_blocks();
-    drafting.scopes();
-    drafting.lost_data();
     let keeping = drafting.keeping();
-    let Drafting { changes, scopes, mut findings, questions, handles, deferred, .. } = drafting;
+    let Drafting {
+        changes,
+        scopes,
+        mut findings,
+        questions,
+        handles,
+        deferred,
+        drift,
+        mut left_out,
+        ..
+    } = drafting;
+    left_out.retain(|address| input.spec.resources.contains_key(address));
     findings.sort_by(|a, b| {
         (a.finding.severity, &a.address, &a.finding.code).cmp(&(
             b.finding.severity,
@@ -98,6 +132,12 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
             &b.finding.code,
         ))
     });
+    let (drift, outputs) = match refresh_only {
+        true => (drift, BTreeMap::new()),
+        false => {
+            (super::drift::drift(input, reality, &changes), outputs(input, &changes, &handles))
+        }
+    };
     let steps = steps::steps(input, &changes, &scopes, &deferred);
     let plan = Plan {
         name: input.spec.name.clone(),
@@ -106,9 +146,13 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         serial: input.state.serial,
         at: input.now,
         destroy: false,
+        refresh_only,
+        left_out,
         changes,
         moved: moves.moves.into_iter().map(|(from, to)| (to, from)).collect(),
         keeping,
+        drift,
+        outputs,
         scopes,
         findings,
         steps,
@@ -119,7 +163,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
 struct Drafting<'a> {
     input: &'a Input<'a>,
     reality: &'a Reality,
-    handles: BTreeMap<Address, Handle>,
+    handles: BTreeMap<Address, Arc<Handle>>,
     changes: BTreeMap<Address, Change>,
     scopes: BTreeMap<Address, ScopeChange>,
     findings: Vec<Located>,
@@ -133,6 +177,7 @@ struct Drafting<'a> {
     asked: BTreeSet<(Address, Ask)>,
     /// By `--target` and `--exclude`.
     left_out: BTreeSet<Address>,
+    drift: BTreeMap<Address, Drift>,
 }
 
 /// What `--target` and `--exclude` leave out: the rest of the targets' dependencies, and all that depends on what is
@@ -203,10 +248,7 @@ impl<'a> Drafting<'a> {
 
     /// The fields with everything put in that is known, defaults of the type included.
     fn wanted(&self, block: &Block, info: &TypeInfo) -> Wanted {
-        let resolve = |address: &Address| match self.handles.get(address) {
-            Some(handle) => Tree::Resource(Box::new(handle.clone())),
-            None => Tree::Unknown,
-        };
+        let resolve = |address: &Address| self.handles.get(address);
         let mut fields: IndexMap<String, Tree> = block
             .fields
             .iter()
@@ -270,15 +312,23 @@ impl<'a> Drafting<'a> {
             if info.traits.internal && seen.insert(dep) {
                 next.extend(self.dependencies(dep));
             }
-            if info.kind != Kind::Lookup {
+            if info.kind != Kind::Lookup && !self.hides_secrets(dep, info) {
                 continue;
             }
             let wanted = self.wanted(block, info);
-            if !wanted.tree.has_unknown() {
+            if info.kind != Kind::Lookup || !wanted.tree.has_unknown() {
                 all &= self.ask(dep, &block.type_name, Ask::Read, &wanted.tree).is_some();
             }
         }
         all
+    }
+
+    /// Whether it was not looked at, by `--refresh=false`, and has secrets, which are stored nowhere.
+    fn hides_secrets(&self, address: &Address, info: &TypeInfo) -> bool {
+        self.input.options.refresh == Refresh::Never
+            && info.kind == Kind::Managed
+            && self.input.state.resources.contains_key(address)
+            && info.attributes().any(|name| info.is_secret(name))
     }
 
     fn lookup(&mut self, address: &Address, info: &TypeInfo, wanted: &Wanted) {
@@ -355,6 +405,8 @@ impl<'a> Drafting<'a> {
             action,
             reasons,
             fields: Vec::new(),
+            unchanged: 0,
+            id: None,
             notes: Vec::new(),
             takes_up: false,
         };
@@ -366,18 +418,12 @@ impl<'a> Drafting<'a> {
             Tree::Map(map) => map.clone(),
             _ => IndexMap::new(),
         };
-        self.handles.insert(address.clone(), Handle { address: address.clone(), id, attrs });
+        let handle = Handle { address: address.clone(), id, attrs };
+        self.handles.insert(address.clone(), Arc::new(handle));
     }
 
-    /// As it was when last seen; what is secret is unknown, because it is stored nowhere.
     fn set_remembered(&mut self, address: &Address, info: &TypeInfo, remembered: &Remembered) {
-        let mut attrs = match Tree::recalled(&remembered.attrs) {
-            Tree::Map(map) => map,
-            _ => IndexMap::new(),
-        };
-        for name in info.attributes().filter(|name| info.is_secret(name)) {
-            attrs.insert(name.to_owned(), Tree::Unknown);
-        }
+        let attrs = recalled(info, remembered);
         self.set(address, Some(remembered.id.clone()), &Tree::Map(attrs));
     }
 
@@ -393,6 +439,18 @@ impl<'a> Drafting<'a> {
     fn intent(&self, address: &Address) -> Option<&'a Intent> {
         self.input.state.operations.get(address).map(|operation| &operation.intent)
     }
+}
+
+/// Attributes as they were when last seen; what is secret is unknown, because it is stored nowhere.
+fn recalled(info: &TypeInfo, remembered: &Remembered) -> IndexMap<String, Tree> {
+    let mut attrs = match Tree::recalled(&remembered.attrs) {
+        Tree::Map(map) => map,
+        _ => IndexMap::new(),
+    };
+    for name in info.attributes().filter(|name| info.is_secret(name)) {
+        attrs.insert(name.to_owned(), Tree::Unknown);
+    }
+    attrs
 }
 
 /// Whether `json` mentions a whole resource, and with which id.

@@ -59,7 +59,7 @@ impl Moves {
             return None;
         }
         let mut state = state.clone();
-        let folded = state.fold(&Record::Renamed { moves: self.moves.clone() });
+        let folded = state.fold(Record::Renamed { moves: self.moves.clone() });
         // Each was found in the state, and nothing under its new name; what does not follow moves nothing.
         folded.is_ok().then_some(state)
     }

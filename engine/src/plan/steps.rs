@@ -24,9 +24,10 @@ pub(super) fn steps(
         scopes,
         steps: Vec::new(),
         main: BTreeMap::new(),
-        gates: Vec::new(),
+        gates: BTreeMap::new(),
     };
-    let epochs: Vec<&Address> = scopes.keys().filter(|scope| builder.has_epochs(scope)).collect();
+    let epochs: BTreeSet<&Address> =
+        scopes.keys().filter(|scope| builder.has_epochs(scope)).collect();
     let mut under = BTreeSet::new();
     for scope in &epochs {
         under.extend(input.graph.descendants(scope));
@@ -59,7 +60,7 @@ struct Builder<'a> {
     steps: Vec<Step>,
     /// The step others wait for.
     main: BTreeMap<Address, usize>,
-    gates: Vec<usize>,
+    gates: BTreeMap<Address, usize>,
 }
 
 impl Builder<'_> {
@@ -94,8 +95,7 @@ impl Builder<'_> {
         }
         let acts = change.is_some_and(|change| change.action != Action::NoOp);
         if acts {
-            let gated =
-                self.gates.iter().find(|gate| self.steps[**gate].address == *address).copied();
+            let gated = self.gates.get(address).copied();
             let gate = gated.or_else(|| self.gate(address, deferred));
             after.extend(gate);
             let step = self.push(address, StepKind::Act, after);
@@ -125,17 +125,17 @@ impl Builder<'_> {
             .filter_map(|dep| self.main.get(dep).copied())
             .collect();
         let gate = self.push(address, StepKind::Gate, after);
-        self.gates.push(gate);
+        self.gates.insert(address.clone(), gate);
         Some(gate)
     }
 
     /// Openings wait for their first direct dependent to be otherwise ready; windows also for every gate.
-    fn wait_for_gates(&mut self, epochs: &[&Address]) {
+    fn wait_for_gates(&mut self, epochs: &BTreeSet<&Address>) {
         let openings: Vec<usize> =
             (0..self.steps.len()).filter(|i| self.steps[*i].what == StepKind::Open).collect();
         for opening in openings {
             let scope = self.steps[opening].address.clone();
-            let windows = epochs.contains(&&scope);
+            let windows = epochs.contains(&scope);
             let below = self.input.graph.descendants(&scope);
             let mut groups = Vec::new();
             for dependent in self.input.graph.dependents.get(&scope).into_iter().flatten() {
@@ -158,8 +158,7 @@ impl Builder<'_> {
             }
             self.steps[opening].any_of = groups;
             if windows {
-                let gates = self.gates.clone();
-                self.steps[opening].after.extend(gates);
+                self.steps[opening].after.extend(self.gates.values());
             }
         }
     }
@@ -169,7 +168,7 @@ impl Builder<'_> {
         &self,
         scope: &Address,
         below: &BTreeSet<Address>,
-        epochs: &[&Address],
+        epochs: &BTreeSet<&Address>,
     ) -> Vec<Vec<usize>> {
         let works = |address: &Address| {
             let change = self.changes.get(address);
@@ -214,20 +213,31 @@ impl Builder<'_> {
 
     /// What left the spec goes last, dependents before what they depend on.
     fn departures(&mut self) {
-        let acts: Vec<usize> =
-            (0..self.steps.len()).filter(|i| self.steps[*i].what == StepKind::Act).collect();
         let gone: BTreeSet<Address> = self
             .changes
             .values()
             .filter(|change| matches!(change.action, Action::Delete | Action::Forget))
             .map(|change| change.address.clone())
             .collect();
-        for (address, what) in departures(self.input.state, &gone, self.changes) {
-            let mut after: Vec<usize> = dependents_in_state(self.input.state, &address)
+        if gone.is_empty() {
+            return;
+        }
+        let acts: Vec<usize> =
+            (0..self.steps.len()).filter(|i| self.steps[*i].what == StepKind::Act).collect();
+        let state = self.input.state;
+        let dependents = Dependents::of(state);
+        let mut all_acts = None;
+        for (address, what) in departures(state, &dependents, &gone, self.changes) {
+            let mut after: Vec<usize> = dependents
+                .on(&address)
                 .filter_map(|dependent| self.main.get(dependent).copied())
                 .collect();
             if what == StepKind::Delete {
-                after.extend(acts.iter().copied());
+                // One step that stands for all acts, so that many deletions do not list each of them.
+                let passed =
+                    all_acts.unwrap_or_else(|| self.push(&address, StepKind::Pass, acts.clone()));
+                all_acts = Some(passed);
+                after.push(passed);
             }
             let step = self.push(&address, what, after);
             self.main.insert(address, step);
@@ -235,17 +245,36 @@ impl Builder<'_> {
     }
 }
 
+/// Who depends directly on whom, as the state remembers it.
+pub(super) struct Dependents<'s>(BTreeMap<&'s Address, Vec<&'s Address>>);
+
+impl<'s> Dependents<'s> {
+    pub(super) fn of(state: &'s State) -> Self {
+        let mut dependents: BTreeMap<&Address, Vec<&Address>> = BTreeMap::new();
+        for (address, entry) in &state.resources {
+            for dependency in &entry.dependencies {
+                dependents.entry(dependency).or_default().push(address);
+            }
+        }
+        Self(dependents)
+    }
+
+    /// In address order.
+    pub(super) fn on(&self, address: &Address) -> impl Iterator<Item = &'s Address> {
+        self.0.get(address).into_iter().flatten().copied()
+    }
+}
+
 /// `gone` in an order in which dependents come first.
 pub(super) fn departures(
     state: &State,
+    dependents: &Dependents<'_>,
     gone: &BTreeSet<Address>,
     changes: &BTreeMap<Address, Change>,
 ) -> Vec<(Address, StepKind)> {
     let mut waiting: BTreeMap<&Address, usize> = gone
         .iter()
-        .map(|address| {
-            (address, dependents_in_state(state, address).filter(|d| gone.contains(d)).count())
-        })
+        .map(|address| (address, dependents.on(address).filter(|d| gone.contains(*d)).count()))
         .collect();
     let mut ready: BTreeSet<&Address> =
         waiting.iter().filter(|(_, count)| **count == 0).map(|(address, _)| *address).collect();
@@ -270,14 +299,6 @@ pub(super) fn departures(
         }
     }
     order
-}
-
-fn dependents_in_state<'s>(
-    state: &'s State,
-    address: &'s Address,
-) -> impl Iterator<Item = &'s Address> {
-    let depends = move |entry: &crate::state::Entry| entry.dependencies.contains(address);
-    state.resources.iter().filter(move |(_, entry)| depends(entry)).map(|(address, _)| address)
 }
 
 /// The finding that stops the deletion of something protected, by its block or by what its block said last.

@@ -14,7 +14,7 @@ use crate::diag::{Diagnostic, Label, Span};
 /// Bytes of one spec.
 const MOST_BYTES: usize = 256 << 20;
 /// Keys, scalars, lists and maps of one spec; 100,000 small resources are about a million.
-const MOST_NODES: usize = 2_000_000;
+const MOST_NODES: usize = 10_000_000;
 /// Lists and maps inside one another.
 const MOST_DEPTH: usize = 32;
 /// After so many mistakes of form the rest is not worth telling.
@@ -192,7 +192,7 @@ impl Reader<'_> {
     fn count(&mut self) -> bool {
         self.nodes += 1;
         if self.nodes > MOST_NODES {
-            self.mistakes.push(too_large("2,000,000 values"));
+            self.mistakes.push(too_large("10,000,000 values"));
             return false;
         }
         true
@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(codes(&"a: {".repeat(100_000)), "PGF0005");
         assert_eq!(codes(&"- ".repeat(100_000)), "PGF0005");
         assert_eq!(codes(&"? ".repeat(100_000)), "PGF0005");
-        assert_eq!(codes(&format!("a: [{}]", "1,".repeat(2_000_001))), "PGF0006");
+        assert_eq!(codes(&format!("a: [{}]", "1,".repeat(10_000_001))), "PGF0006");
     }
 
     #[test]

@@ -9,15 +9,12 @@ use super::edges::{Edge, How};
 use super::for_each::{self, Each, Instances};
 use super::interpolate::References;
 use super::lifecycle::{self, Rename};
-use super::{Block, COMMON_FIELDS, RESERVED_NAMES};
+use super::{Block, COMMON_FIELDS, RESERVED_NAMES, timeouts};
 use crate::address::{Address, is_name};
 use crate::check::{Checker, Owner, Place};
 use crate::diag::{Diagnostic, did_you_mean, listed};
 use crate::info::TypeInfo;
 use crate::source::{Entry, Node, Value};
-
-/// Part of the format, not of this version.
-const LATER_FIELDS: [&str; 1] = ["timeouts"];
 
 /// Edges that `depends_on` with the names of whole blocks may come to.
 const MOST_EDGES: usize = 1_000_000;
@@ -28,13 +25,6 @@ pub(super) struct Blocks {
     pub(super) resources: IndexMap<Address, Block>,
     pub(super) edges: Vec<Edge>,
     pub(super) renames: Vec<Rename>,
-}
-
-/// A key that is part of the format and not of this version.
-pub(super) fn not_yet(field: &Entry) -> Diagnostic {
-    Diagnostic::error("PGF0128", format!("`{}` is not in this version yet", field.key))
-        .at(field.key_span, "refused rather than ignored")
-        .help("leave it out")
 }
 
 /// The `type:` of a block.
@@ -188,16 +178,10 @@ fn block<'a>(
     let place = Place::root(&owner);
     let own = |field: &str| info.is_some_and(|info| info.field(field).is_some());
     let mut skip = COMMON_FIELDS.to_vec();
-    skip.extend(LATER_FIELDS);
     skip.retain(|field| !own(field));
     // Of an unknown type nothing is known, so nothing but its references is checked.
     let place_of_fields = if info.is_none() { &place.unknown() } else { &place };
     let templates = checker.object(fields, schema, &skip, place_of_fields);
-    for field in fields.iter().filter(|field| LATER_FIELDS.contains(&field.key.as_str())) {
-        if !own(&field.key) {
-            checker.mistakes.push(not_yet(field));
-        }
-    }
     let find = |key: &str| {
         let said = |field: &&Entry| field.key == key && field.value.value != Value::Null;
         fields.iter().find(said).filter(|_| !own(key))
@@ -214,6 +198,7 @@ fn block<'a>(
         blocks.renames.push(rename);
         Some(from)
     });
+    let timeouts = find("timeouts").map(|field| timeouts::read(checker, field, info, &owner));
     let depends_on = find("depends_on").map_or_else(Vec::new, |field| {
         depends_on(checker, &address, field, &place, &mut blocks.edges)
     });
@@ -226,6 +211,7 @@ fn block<'a>(
         lifecycle: lifecycle.unwrap_or_default(),
         on_exists: on_exists.unwrap_or_default(),
         renamed_from,
+        timeouts: timeouts.unwrap_or_default(),
         span: entry.key_span,
     }
 }

@@ -25,11 +25,11 @@ pub(super) struct Edge {
     pub(super) how: How,
 }
 
-/// The edges of all references in all fields.
+/// The edges of all references in all blocks.
 pub(super) fn of_references(resources: &IndexMap<Address, Block>) -> Vec<Edge> {
     let mut edges = Vec::new();
     for (from, block) in resources {
-        for reference in block.fields.values().flat_map(|field| field.references()) {
+        for reference in block.references() {
             edges.push(Edge {
                 from: from.clone(),
                 to: reference.address.clone(),

@@ -52,10 +52,15 @@ pub(super) struct Read<'a> {
 /// The schema of the key, for editors.
 pub(crate) fn schema() -> Json {
     json!({
-        "type": ["array", "object"],
-        "items": { "type": ["string", "number"] },
-        "uniqueItems": true,
-        "description": "Makes one of these for each element of a list or each entry of a map: `${each.key}`, `${each.value}`. Elsewhere: `${name[\"key\"].attribute}`."
+        "anyOf": [
+            {
+                "type": ["array", "object"],
+                "items": { "type": ["string", "number"] },
+                "uniqueItems": true
+            },
+            { "type": "string", "pattern": r"^\$\{ *var\." }
+        ],
+        "description": "Makes one of these for each element of a list or each entry of a map, which a variable may be: `${each.key}`, `${each.value}`. Elsewhere: `${name[\"key\"].attribute}`."
     })
 }
 
@@ -73,7 +78,9 @@ pub(super) fn read<'a>(scope: &Scope<'_>, resources: &'a [Entry]) -> Read<'a> {
             continue;
         }
         let before = checker.mistakes.len();
-        let mut each = instances(&mut checker, entry, field);
+        let found = instances(&mut checker, entry, field);
+        let known = found.is_some();
+        let mut each = found.unwrap_or_default();
         let fields = fields.iter().filter(|field| field.key != "for_each");
         size += each.len() * fields.map(|field| 1 + nodes(&field.value)).sum::<usize>();
         if size > LARGEST {
@@ -84,7 +91,7 @@ pub(super) fn read<'a>(scope: &Scope<'_>, resources: &'a [Entry]) -> Read<'a> {
                     .help("split the migration into several specs"),
             );
         }
-        let sound = checker.mistakes.len() == before;
+        let sound = known && checker.mistakes.len() == before;
         if !sound {
             each.clear();
         }
@@ -107,7 +114,8 @@ fn nodes(node: &Node) -> usize {
     }
 }
 
-fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Each> {
+/// The instances; `None` if a variable without a value, which is reported, stands for them.
+fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Option<Vec<Each>> {
     let name = &entry.key;
     let owner = Owner {
         label: format!("`{name}`"),
@@ -120,7 +128,17 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Eac
     let place = root.field("for_each", field.key_span);
     let place = place.secretly(true);
     let mut found: IndexMap<String, Each> = IndexMap::new();
-    match &field.value.value {
+    let mut value = field.value.clone();
+    if let Some(text) = field.value.as_str() {
+        match checker.scope.structured(text, field.value.span) {
+            Some(node) => value = node,
+            None => match tree(checker, &field.value, &place) {
+                Tree::Unknown => return None,
+                tree => value = Node::of_tree(&tree, field.value.span),
+            },
+        }
+    }
+    match &value.value {
         Value::Seq(items) => {
             for (index, node) in items.iter().enumerate() {
                 let value = tree(checker, node, &place.element(index, node.span));
@@ -171,7 +189,7 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Eac
             }
         }
         _ => {
-            let kind = field.value.kind();
+            let kind = value.kind();
             let message = format!("`for_each` of `{name}` wants a list or a map, not {kind}");
             checker.mistakes.push(
                 Diagnostic::error("PGF0133", message)
@@ -180,7 +198,7 @@ fn instances(checker: &mut Checker<'_>, entry: &Entry, field: &Entry) -> Vec<Eac
             );
         }
     }
-    found.into_values().collect()
+    Some(found.into_values().collect())
 }
 
 /// A value as written, variables put in.

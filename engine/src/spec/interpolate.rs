@@ -11,7 +11,7 @@ use crate::secret::Secret;
 use crate::source::Node;
 use crate::spec::for_each::{self, Each};
 use crate::spec::scope::Scope;
-use crate::template::{Part, Reference, Template};
+use crate::template::{Part, Reference, Step, Template};
 use crate::tree::Tree;
 
 /// Whether text may refer to resources.
@@ -143,7 +143,7 @@ impl Scope<'_> {
         each: Option<&Each>,
     ) -> Result<Put, Box<Diagnostic>> {
         match expression.root.as_str() {
-            "var" => self.variable(single(expression, span, "var")?, span),
+            "var" => self.variable(expression, span),
             "env" => self.environment(single(expression, span, "env")?, span),
             "each" => {
                 let path = if expression.key.is_some() { &[] } else { expression.path.as_slice() };
@@ -171,7 +171,25 @@ impl Scope<'_> {
         }
     }
 
-    fn variable(&self, name: &str, span: Span) -> Result<Put, Box<Diagnostic>> {
+    /// The list or map that `text` stands for, if it is nothing but `${var.name…}`: read as if it stood at `span`.
+    pub(crate) fn structured(&self, text: &str, span: Span) -> Option<Node> {
+        if !text.starts_with("${") || !text.contains("var") {
+            return None;
+        }
+        let (pieces, faults) = expr::parse(text);
+        let [Piece::Expression(found)] = pieces.as_slice() else { return None };
+        if found.root != "var" || found.key.is_some() || !faults.is_empty() {
+            return None;
+        }
+        let Ok(Put::Value { tree, .. }) = self.variable(found, span) else { return None };
+        matches!(tree, Tree::List(_) | Tree::Map(_)).then(|| Node::of_tree(&tree, span))
+    }
+
+    fn variable(&self, expression: &Expression, span: Span) -> Result<Put, Box<Diagnostic>> {
+        let (name, rest) = match (&expression.key, expression.path.split_first()) {
+            (None, Some((Step::Member(name), rest))) => (name.as_str(), rest),
+            _ => (single(expression, span, "var")?, [].as_slice()),
+        };
         let Some(variable) = self.variables.get(name) else {
             let known = self.variables.keys().map(String::as_str);
             let help = suggestion(name, known, "the variables are").unwrap_or_else(|| {
@@ -184,8 +202,38 @@ impl Scope<'_> {
             ));
         };
         // A variable without a value is reported once, where it is declared; a null keeps the reading going.
-        let tree = variable.value.clone().unwrap_or(Tree::Unknown);
-        Ok(Put::Value { tree, default: variable.default })
+        let Some(mut tree) = variable.value.as_ref() else {
+            return Ok(Put::Value { tree: Tree::Unknown, default: None });
+        };
+        let mut told = format!("var.{name}");
+        for step in rest {
+            let (next, what) = match step {
+                Step::Member(name) => (tree.get(name), format!("member `{name}`")),
+                Step::Index(index) => match tree {
+                    Tree::List(items) => (items.get(*index), format!("element {index}")),
+                    _ => (None, "elements".to_owned()),
+                },
+            };
+            let Some(next) = next else {
+                let help = match (step, tree) {
+                    (Step::Member(name), Tree::Map(map)) => {
+                        suggestion(name, map.keys().map(String::as_str), "the members are")
+                    }
+                    _ => None,
+                };
+                return Err(Box::new(
+                    Diagnostic::error("PGF0113", format!("`{told}` has no {what}"))
+                        .at(span, "not in the value of the variable")
+                        .maybe_help(help),
+                ));
+            };
+            tree = next;
+            match step {
+                Step::Member(name) => told.push_str(&format!(".{name}")),
+                Step::Index(index) => told.push_str(&format!("[{index}]")),
+            }
+        }
+        Ok(Put::Value { tree: tree.clone(), default: variable.default })
     }
 
     fn environment(&self, name: &str, span: Span) -> Result<Put, Box<Diagnostic>> {
@@ -236,5 +284,5 @@ fn fold(parts: Vec<Part>) -> Template {
     if parts.iter().any(|part| matches!(part, Part::Reference(_))) {
         return Template::Join(parts);
     }
-    Template::Value(Template::Join(parts).evaluate(&|_| Tree::Unknown))
+    Template::Value(Template::Join(parts).evaluate(&|_| None))
 }

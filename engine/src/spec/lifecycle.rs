@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use indexmap::IndexMap;
 use serde_json::{Value as Json, json};
 
 use super::blocks::Blocks;
@@ -32,8 +33,26 @@ pub(crate) static LIFECYCLE: LazyLock<Json> = LazyLock::new(|| {
                 "type": "array",
                 "items": { "type": "string" },
                 "description": "Names of fields that are left as they are once it exists."
-            }
+            },
+            "replace_when": REPLACE_WHEN.clone()
         }
+    })
+});
+
+/// Of a run, what is left of `lifecycle:`.
+pub(crate) static OF_RUNS: LazyLock<Json> = LazyLock::new(|| {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": { "replace_when": REPLACE_WHEN.clone() }
+    })
+});
+
+static REPLACE_WHEN: LazyLock<Json> = LazyLock::new(|| {
+    json!({
+        "type": "array",
+        "items": { "type": "string", "pattern": r"\$\{" },
+        "description": "References, such as `${app.id}`: when the value of one has changed since the last time, a run is done again and a managed resource is made anew."
     })
 });
 
@@ -50,18 +69,25 @@ pub(super) fn lifecycle(
     info: Option<&TypeInfo>,
     owner: &Owner<'_>,
 ) -> Lifecycle {
+    let replace_when = replace_when(checker, field, owner);
     let label = owner.label.clone();
     let owner = Owner { label, references: References::Refused, schema: &LIFECYCLE, ..*owner };
     let root = Place::root(&owner);
-    only_managed(checker, field, info, &root);
+    let run = info.is_some_and(|info| info.kind == Kind::Run);
+    match &field.value.value {
+        // Of a run, only what keeps it from being deleted or changed has no meaning.
+        Value::Map(inner) if run => {
+            for inner in inner.iter().filter(|inner| inner.key != "replace_when") {
+                only_managed(checker, inner, info, &root);
+            }
+        }
+        Value::Map(_) => only_managed(checker, field, info, &root),
+        _ => {}
+    }
     let place = root.field("lifecycle", field.key_span);
     let mut value = field.value.clone();
     if let Value::Map(entries) = &mut value.value {
-        let (later, now) =
-            std::mem::take(entries).into_iter().partition(|e| e.key == "replace_when");
-        let later: Vec<Entry> = later;
-        checker.mistakes.extend(later.iter().map(super::blocks::not_yet));
-        *entries = now;
+        entries.retain(|inner| inner.key != "replace_when");
     }
     let Template::Value(said) = checker.value(&value, &LIFECYCLE, &place) else {
         return Lifecycle::default();
@@ -97,7 +123,50 @@ pub(super) fn lifecycle(
         ignore_changes.push(name.to_owned());
     }
     let prevent_destroy = said.get("prevent_destroy") == Some(&Tree::Bool(true));
-    Lifecycle { prevent_destroy, ignore_changes }
+    Lifecycle { prevent_destroy, ignore_changes, replace_when }
+}
+
+/// The values whose change forces another act, by the text that was written for each.
+fn replace_when(
+    checker: &mut Checker<'_>,
+    lifecycle: &Entry,
+    owner: &Owner<'_>,
+) -> IndexMap<String, Template> {
+    static ANYTHING: Json = Json::Bool(true);
+    let mut found = IndexMap::new();
+    let mut inner = lifecycle.value.as_map().into_iter().flatten();
+    let Some(field) = inner.find(|inner| inner.key == "replace_when") else { return found };
+    let label = owner.label.clone();
+    let owner = Owner { label, schema: &ANYTHING, ..*owner };
+    let root = Place::root(&owner);
+    let place = root.field("lifecycle", lifecycle.key_span);
+    let place = place.field("replace_when", field.key_span);
+    let Value::Seq(items) = &field.value.value else {
+        if field.value.value != Value::Null {
+            let kind = field.value.kind();
+            let help = field.value.as_str().map(|text| format!("write `[\"{text}\"]`"));
+            checker.mistakes.push(
+                Diagnostic::error("PGF0106", format!("{place} wants a list, not {kind}"))
+                    .at(field.value.span, format!("this is {kind}"))
+                    .maybe_help(help),
+            );
+        }
+        return found;
+    };
+    for (index, item) in items.iter().enumerate() {
+        let Some(text) = item.as_str().filter(|text| text.contains("${")) else {
+            // Another text is another trigger, so one without a reference would never change.
+            checker.mistakes.push(
+                Diagnostic::error("PGF0106", format!("{place} lists references"))
+                    .at(item.span, format!("this is {}, which never changes", item.kind()))
+                    .help("write `\"${name.attribute}\"`, or `\"${var.name}\"`"),
+            );
+            continue;
+        };
+        let template = checker.value(item, &ANYTHING, &place.element(index, item.span));
+        found.insert(text.to_owned(), template);
+    }
+    found
 }
 
 pub(super) fn on_remove(

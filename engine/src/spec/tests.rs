@@ -19,6 +19,7 @@ mod lifecycle;
 mod references;
 mod secrets;
 mod values;
+mod variables;
 
 macro_rules! resource {
     ($name:ident, $type:literal, $kind:ident, $spec:ty, $attrs:ty) => {

@@ -1,6 +1,7 @@
 //! `variables:` with the values given for them.
 //!
-//! A declaration holds plain values only. What the command line gives is text and is read by the variable's type.
+//! A declaration holds plain values only. What the command line gives is text and is read by the variable's type; a
+//! list or a map as YAML, which JSON is too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -11,11 +12,12 @@ use super::blocks::bad_name;
 use super::interpolate::References;
 use super::read::Inputs;
 use super::scope::{Scope, Variable};
+use super::validation::{self, Validation};
 use crate::check::{Checker, Owner, Place};
 use crate::diag::line::url_passwords;
 use crate::diag::{Diagnostic, Source, Span, suggestion};
 use crate::secret::Secret;
-use crate::source::{Entry, Value};
+use crate::source::{Entry, Node, Value, yaml};
 use crate::template::Template;
 use crate::tree::Tree;
 
@@ -26,18 +28,19 @@ pub(crate) static DECLARATION: LazyLock<Json> = LazyLock::new(|| {
         "additionalProperties": false,
         "properties": {
             "default": {
-                "type": ["string", "number", "boolean", "null"],
+                "type": ["string", "number", "boolean", "array", "object", "null"],
                 "description": "Its value where none is given. Left out, one must be given."
             },
             "description": { "type": "string", "description": "What it is for." },
             "type": {
-                "enum": ["string", "number", "bool"],
-                "description": "How a value given on the command line is read. Left out: as its default is, or text."
+                "enum": ["string", "number", "bool", "list", "map"],
+                "description": "How a value given on the command line is read, lists and maps as YAML or JSON. Left out: as its default is, or text."
             },
             "sensitive": {
                 "type": "boolean",
                 "description": "Its value is a secret: shown and stored nowhere."
-            }
+            },
+            "validation": validation::SCHEMA.clone()
         }
     })
 });
@@ -52,18 +55,24 @@ pub(super) struct Variables {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Type {
+pub(super) enum Type {
     Text,
     Number,
     Boolean,
+    List,
+    Map,
 }
 
 impl Type {
-    fn word(self) -> &'static str {
+    const ALL: [Self; 5] = [Self::Text, Self::Number, Self::Boolean, Self::List, Self::Map];
+
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Text => "string",
             Self::Number => "number",
             Self::Boolean => "bool",
+            Self::List => "list",
+            Self::Map => "map",
         }
     }
 }
@@ -132,13 +141,13 @@ fn declared(checker: &mut Checker<'_>, entry: &Entry, given: Option<&String>) ->
         }
     };
     let default = fields.iter().find(|field| field.key == "default");
-    if let Some(field) = default.filter(|f| f.value.as_str().is_some_and(|t| t.contains("${"))) {
+    if let Some(span) = default.and_then(|field| reference_in(&field.value)) {
         checker.mistakes.push(
             Diagnostic::error(
                 "PGF0127",
                 format!("the default of variable `{}` must be a plain value", entry.key),
             )
-            .at(field.value.span, "a reference")
+            .at(span, "a reference")
             .help("refer to it where the variable is used"),
         );
         return broken;
@@ -158,6 +167,15 @@ fn declared(checker: &mut Checker<'_>, entry: &Entry, given: Option<&String>) ->
     };
     let wanted = constant("type").and_then(|t| t.as_text().and_then(named));
     let kind = wanted.unwrap_or_else(|| preset.as_ref().map_or(Type::Text, natural));
+    if sensitive && matches!(kind, Type::List | Type::Map) {
+        let message = format!("the sensitive variable `{}` is a `{}`", entry.key, kind.word());
+        checker.mistakes.push(
+            Diagnostic::error("PGF0116", message)
+                .at(entry.key_span, "a secret is a text")
+                .help("declare a variable for each secret"),
+        );
+        return broken;
+    }
     if let Some(field) = default {
         if sensitive && preset.as_ref().is_some_and(|tree| *tree != Tree::Null) {
             checker.masked.push(field.value.span);
@@ -185,12 +203,37 @@ fn declared(checker: &mut Checker<'_>, entry: &Entry, given: Option<&String>) ->
             return broken;
         }
     }
+    let rules = fields.iter().find(|field| field.key == "validation");
+    let rules = rules.and_then(|field| {
+        let said = constant("validation")?;
+        Validation::read(&said, field, kind, &entry.key, &mut checker.mistakes)
+    });
+    let valid = |value: Tree, at: Span, default: Option<Span>, mistakes: &mut Vec<Diagnostic>| {
+        let broken_rule = rules.as_ref().filter(|_| value != Tree::Null);
+        match broken_rule.and_then(|rules| rules.broken(&value, &entry.key, at)) {
+            Some(mistake) => {
+                mistakes.push(mistake);
+                Variable { value: None, default: None }
+            }
+            None => Variable { value: Some(value), default },
+        }
+    };
     match (given, preset) {
         (Some(text), _) => match parse(text, kind) {
-            Some(_) if sensitive || !url_passwords(text).is_empty() => {
-                Variable { value: Some(Tree::Secret(Secret::new(text.as_str()))), default: None }
+            Some(Tree::List(_) | Tree::Map(_)) if !url_passwords(text).is_empty() => {
+                let message = format!("a password in the value given for variable `{}`", entry.key);
+                checker.mistakes.push(
+                    Diagnostic::error("PGF0117", message)
+                        .at(entry.key_span, format!("a `{}` is shown and stored", kind.word()))
+                        .help("give it by a sensitive variable of its own"),
+                );
+                broken
             }
-            Some(tree) => Variable { value: Some(tree), default: None },
+            Some(_) if sensitive || !url_passwords(text).is_empty() => {
+                let secret = Tree::Secret(Secret::new(text.as_str()));
+                valid(secret, entry.key_span, None, &mut checker.mistakes)
+            }
+            Some(tree) => valid(tree, entry.key_span, None, &mut checker.mistakes),
             None => {
                 let message = format!(
                     "the value given for variable `{}` is not a `{}`",
@@ -201,13 +244,19 @@ fn declared(checker: &mut Checker<'_>, entry: &Entry, given: Option<&String>) ->
                     .at(entry.key_span, format!("declared as `{}`", kind.word()));
                 checker.mistakes.push(match kind {
                     Type::Boolean => mistake.help("give `true` or `false`"),
+                    Type::List => {
+                        mistake.help(format!("give a list: `--var '{}=[one, two]'`", entry.key))
+                    }
+                    Type::Map => mistake
+                        .help(format!("give a map: `--var '{}={{one: 1, two: 2}}'`", entry.key)),
                     _ => mistake.help(format!("give a number: `--var {}=1`", entry.key)),
                 });
                 broken
             }
         },
         (None, Some(tree)) => {
-            Variable { value: Some(tree), default: default.map(|field| field.value.span) }
+            let span = default.map(|field| field.value.span);
+            valid(tree, span.unwrap_or(entry.key_span), span, &mut checker.mistakes)
         }
         (None, None) => {
             let name = &entry.key;
@@ -224,14 +273,26 @@ fn declared(checker: &mut Checker<'_>, entry: &Entry, given: Option<&String>) ->
 }
 
 fn named(word: &str) -> Option<Type> {
-    [Type::Text, Type::Number, Type::Boolean].into_iter().find(|kind| kind.word() == word)
+    Type::ALL.into_iter().find(|kind| kind.word() == word)
 }
 
 fn natural(tree: &Tree) -> Type {
     match tree {
         Tree::Number(_) => Type::Number,
         Tree::Bool(_) => Type::Boolean,
+        Tree::List(_) => Type::List,
+        Tree::Map(_) => Type::Map,
         _ => Type::Text,
+    }
+}
+
+/// The first `${` in a value, however deep.
+fn reference_in(node: &Node) -> Option<Span> {
+    match &node.value {
+        Value::Str(text) => text.contains("${").then_some(node.span),
+        Value::Seq(items) => items.iter().find_map(reference_in),
+        Value::Map(entries) => entries.iter().find_map(|entry| reference_in(&entry.value)),
+        _ => None,
     }
 }
 
@@ -243,5 +304,10 @@ fn parse(text: &str, kind: Type) -> Option<Tree> {
             Ok(number) => Some(Tree::Number(number.into())),
             Err(_) => Number::from_f64(text.parse().ok()?).map(Tree::Number),
         },
+        Type::List | Type::Map => {
+            let (node, mistakes) = yaml::parse(&Source::new("variable", text));
+            let tree = node.filter(|_| mistakes.is_empty())?.to_tree();
+            (natural(&tree) == kind).then_some(tree)
+        }
     }
 }

@@ -1,26 +1,30 @@
 //! A state in a local file: written whole or not at all, one backup, one writer.
 //!
 //! The lock is on a file of its own, so that the state can be replaced by rename while it is held; it dies with the
-//! process. Tested in `tests` below and by killing real processes in the root package.
+//! process. Tested in `tests` below, on a simulated disk by a crash at every effect (`engine/tests/crash.rs`), and by
+//! killing real processes in the root package.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::StateError;
+use super::disk::{Disk, Folders, Opened, above};
 use super::store::{Durability, Lines, Lock, Store};
 
 /// Where a state is kept.
 #[derive(Clone, Debug)]
 pub struct StateFile {
     path: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 /// A journal in a file.
 struct JournalFile {
-    file: File,
+    file: Box<dyn Opened>,
     path: PathBuf,
 }
 
@@ -34,7 +38,12 @@ impl Lock for FileLock {}
 impl StateFile {
     /// A state at `path`, which need not exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self::on(Arc::new(Folders), path)
+    }
+
+    /// A state at `path` of a disk of one's own.
+    pub fn on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), disk }
     }
 
     /// The file itself.
@@ -63,7 +72,35 @@ impl StateFile {
 
     /// The folder that it is in.
     fn folder(&self) -> &Path {
-        self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+        above(&self.path)
+    }
+
+    /// A file of that name with `bytes` in it, durable but for its name. What a crash left there is overwritten: whoever
+    /// writes holds the lock.
+    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.disk.remove(path)?;
+        let mut file = self.disk.create(path)?;
+        file.write(bytes)?;
+        file.sync()
+    }
+
+    /// The present state, if there is one, also as `.backup`.
+    fn back_up(&self) -> io::Result<()> {
+        let backup = self.beside(".backup");
+        let mut linked = self.disk.link(&self.path, &backup);
+        if linked.as_ref().is_err_and(|cause| cause.kind() == io::ErrorKind::AlreadyExists) {
+            self.disk.remove(&backup)?;
+            linked = self.disk.link(&self.path, &backup);
+        }
+        match linked {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+            // Not every disk knows second names.
+            Err(_) => match self.disk.read(&self.path)? {
+                Some(former) => self.put(&backup, &former),
+                None => Ok(()),
+            },
+            Ok(()) => Ok(()),
+        }
     }
 }
 
@@ -73,59 +110,48 @@ impl Store for StateFile {
     }
 
     fn read(&self) -> Result<Option<Vec<u8>>, StateError> {
-        read(&self.path).map_err(self.io("reading the state"))
+        self.disk.read(&self.path).map_err(self.io("reading the state"))
     }
 
-    /// Temporary file, fsync, rename, fsync of the folder; the former one becomes `.backup`.
+    /// A file `.new`, fsync, rename, fsync of the folder; the former one becomes `.backup`.
     fn write(&self, state: &[u8]) -> Result<(), StateError> {
         let folder = self.folder();
-        fs::create_dir_all(folder).map_err(self.io("making the folder of the state"))?;
-        let write = || -> io::Result<()> {
-            let mut temporary =
-                tempfile::Builder::new().prefix(".pgferry-state").tempfile_in(folder)?;
-            temporary.write_all(state)?;
-            temporary.as_file().sync_all()?;
-            if self.path.exists() {
-                let backup = self.beside(".backup");
-                remove(&backup)?;
-                fs::hard_link(&self.path, &backup)
-                    .or_else(|_| fs::copy(&self.path, &backup).map(|_| ()))?;
-            }
-            temporary.persist(&self.path).map_err(|failed| failed.error)?;
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(self.io("writing the state"))
+        self.disk.make_folder(folder).map_err(self.io("making the folder of the state"))?;
+        let new = self.beside(".new");
+        let written = self.put(&new, state).and_then(|()| self.back_up());
+        let written = written.and_then(|()| self.disk.rename(&new, &self.path));
+        if written.is_err() {
+            // Of no use to anybody, and on a full disk in the way; the next write would remove it too.
+            let _kept = self.disk.remove(&new);
+        }
+        written.and_then(|()| self.disk.sync_folder(folder)).map_err(self.io("writing the state"))
     }
 
     fn read_backup(&self) -> Result<Option<Vec<u8>>, StateError> {
-        read(&self.beside(".backup")).map_err(self.io("reading the backup of"))
+        self.disk.read(&self.beside(".backup")).map_err(self.io("reading the backup of"))
     }
 
     fn set_aside(&self, what: &str, bytes: &[u8]) -> Result<String, StateError> {
-        let names = (1..).map(|number| match number {
-            1 => self.beside(&format!(".{what}")),
-            number => self.beside(&format!(".{what}-{number}")),
-        });
-        for path in names {
-            let mut options = File::options();
-            options.write(true).create_new(true).mode(0o600);
-            let file = match options.open(&path) {
-                Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => continue,
-                opened => opened,
+        let mut number = 1;
+        loop {
+            let suffix = if number == 1 { format!(".{what}") } else { format!(".{what}-{number}") };
+            let path = self.beside(&suffix);
+            let mut file = match self.disk.create(&path) {
+                Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {
+                    number += 1;
+                    continue;
+                }
+                opened => opened.map_err(self.io("keeping a copy beside"))?,
             };
-            let kept = file.and_then(|mut file| {
-                file.write_all(bytes)?;
-                file.sync_all()?;
-                File::open(self.folder())?.sync_all()
-            });
+            let kept = file.write(bytes).and_then(|()| file.sync());
+            let kept = kept.and_then(|()| self.disk.sync_folder(self.folder()));
             kept.map_err(self.io("keeping a copy beside"))?;
             return Ok(path.display().to_string());
         }
-        unreachable!("the numbers do not end")
     }
 
     fn read_journal(&self, _: u64) -> Result<Option<Vec<u8>>, StateError> {
-        read(&self.beside(".journal")).map_err(self.io("reading the journal of"))
+        self.disk.read(&self.beside(".journal")).map_err(self.io("reading the journal of"))
     }
 
     /// Nobody else can write while the lock is held.
@@ -136,24 +162,25 @@ impl Store for StateFile {
     fn begin_journal(&self, _: u64) -> Result<Box<dyn Lines>, StateError> {
         let path = self.beside(".journal");
         let folder = self.folder();
-        fs::create_dir_all(folder).map_err(self.io("making the folder of the state"))?;
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(&path).map_err(self.io("opening the journal of"))?;
-        // The name of a new file is durable only with its folder.
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(self.io("opening the journal of"))?;
+        self.disk.make_folder(folder).map_err(self.io("making the folder of the state"))?;
+        let begin = || {
+            self.disk.remove(&path)?;
+            let file = self.disk.create(&path)?;
+            // The name of a new file is durable only with its folder.
+            self.disk.sync_folder(folder)?;
+            Ok(file)
+        };
+        let file = begin().map_err(self.io("opening the journal of"))?;
         Ok(Box::new(JournalFile { file, path }))
     }
 
     fn remove_journal(&self, _: u64) -> Result<(), StateError> {
-        remove(&self.beside(".journal")).map_err(self.io("removing the journal of"))
+        self.disk.remove(&self.beside(".journal")).map_err(self.io("removing the journal of"))
     }
 
     fn lock(&self, purpose: &str, patience: Duration) -> Result<Box<dyn Lock>, StateError> {
         let path = self.beside(".lock");
-        fs::create_dir_all(self.folder()).map_err(self.io("making the folder of the state"))?;
+        self.disk.make_folder(self.folder()).map_err(self.io("making the folder of the state"))?;
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(self.io("opening the lock of"))?;
@@ -204,36 +231,14 @@ impl Store for StateFile {
     }
 }
 
-/// A file's content; `None` if it is not there.
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(cause) => Err(cause),
-    }
-}
-
-/// Removes a file, if it is there.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
-        _ => Ok(()),
-    }
-}
-
 impl Lines for JournalFile {
     fn append(&mut self, lines: &[u8], durability: Durability) -> Result<(), StateError> {
-        let mut written = self.file.write_all(lines);
+        let mut written = self.file.write(lines);
         if durability == Durability::Synced {
-            written = written.and_then(|()| self.file.sync_data());
+            written = written.and_then(|()| self.file.sync());
         }
         let path = self.path.display().to_string();
         written.map_err(|source| StateError::Io { doing: "writing the journal", path, source })
-    }
-
-    /// Nothing is held back: what is written survives this process, if not the machine.
-    fn flush(&mut self) -> Result<(), StateError> {
-        Ok(())
     }
 }
 

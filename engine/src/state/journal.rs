@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 pub use super::store::Durability;
 use super::store::{Lines, Store, load, save};
@@ -27,22 +26,37 @@ pub enum Moment {
 }
 
 /// An open journal and the state it has led to. Clones share both.
+///
+/// Records that wait to be durable at the same time are written together: whoever comes first writes for all.
 #[derive(Clone)]
 pub struct Journal {
     inner: Arc<Mutex<Inner>>,
+    /// Taken before `inner` where both are.
+    lines: Arc<Mutex<Written>>,
     store: Arc<dyn Store>,
 }
 
 struct Inner {
-    lines: Box<dyn Lines>,
     state: State,
     /// The serial that it continues.
     continues: u64,
-    written: u64,
+    /// Lines not handed to the store yet.
+    pending: Vec<u8>,
+    /// How many records were taken in.
+    records: u64,
     watch: Option<Watch>,
     /// A write failed: its line may be torn, and only a last line may be.
     broken: bool,
 }
+
+struct Written {
+    lines: Box<dyn Lines>,
+    /// The last record that is durable.
+    durable: u64,
+}
+
+/// Batched lines are handed to the store when they come to this many bytes.
+const MOST_PENDING: usize = 64 * 1024;
 
 /// Loads the state of `store`, with a journal that a crash left behind folded in, and checks it. Changes no file.
 ///
@@ -111,7 +125,7 @@ pub fn continued(
         None => State::new(&name, lineage),
     };
     for (number, record) in records.enumerate() {
-        let fold = state.fold(&record?);
+        let fold = state.fold(record?);
         fold.map_err(|cause| wrong(format!("line {}: {cause}", number + 2)))?;
     }
     Ok(Some(state))
@@ -162,26 +176,24 @@ impl Journal {
             name: state.name.clone(),
             at,
         };
-        let inner = Inner { lines, state, continues, written: 0, watch: None, broken: false };
-        let journal = Self { inner: Arc::new(Mutex::new(inner)), store };
+        let inner =
+            Inner { state, continues, pending: Vec::new(), records: 0, watch: None, broken: false };
+        let journal = Self {
+            inner: Arc::new(Mutex::new(inner)),
+            lines: Arc::new(Mutex::new(Written { lines, durable: 0 })),
+            store,
+        };
         journal.append(&begin, Durability::Synced)?;
+        journal.lines.lock().unwrap_or_else(PoisonError::into_inner).durable = 0;
         let mut inner = journal.lock();
-        inner.written = 0;
+        inner.records = 0;
         inner.watch = watch;
         drop(inner);
         Ok(journal)
     }
 
-    /// An append may take a while: other tasks go on meanwhile, where there are threads for them.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        if let Ok(inner) = self.inner.try_lock() {
-            return inner;
-        }
-        let wait = || self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
-            _ => wait(),
-        }
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a record in and returns when it is as durable as asked.
@@ -189,29 +201,62 @@ impl Journal {
     /// # Errors
     /// The disk refuses it, or it does not follow from what came before: stop before the effect.
     pub fn append(&self, record: &Record, durability: Durability) -> Result<(), StateError> {
-        let mut inner = self.lock();
-        let wrong = |why: String| StateError::Journal { path: self.store.name(), why };
-        if inner.broken {
-            return Err(wrong("an earlier line could not be written".to_owned()));
-        }
         // Without secrets from here on, so that what is replayed is what was lived through.
-        let record = record.redacted();
-        // Folded first: a record that does not follow must not reach the file.
-        inner.state.fold(&record).map_err(|cause| wrong(cause.to_string()))?;
-        let mut line = serde_json::to_string(&record).map_err(|cause| wrong(cause.to_string()))?;
-        line.push('\n');
-        let number = inner.written + 1;
+        let record = record.clone().redacted();
+        let wrong = |why: String| StateError::Journal { path: self.store.name(), why };
+        let line = serde_json::to_string(&record).map_err(|cause| wrong(cause.to_string()))?;
+        let mut inner = self.lock();
+        if inner.broken {
+            return Err(self.broken());
+        }
+        let number = inner.records + 1;
         if let Some(watch) = &inner.watch {
             watch(Moment::Before, number);
         }
-        let written = inner.lines.append(line.as_bytes(), durability);
-        inner.broken = written.is_err();
-        written?;
-        inner.written = number;
-        if let Some(watch) = &inner.watch {
+        // Folded first: a record that does not follow must not reach the store.
+        inner.state.fold(record).map_err(|cause| wrong(cause.to_string()))?;
+        inner.records = number;
+        inner.pending.extend_from_slice(line.as_bytes());
+        inner.pending.push(b'\n');
+        let full = inner.pending.len() > MOST_PENDING;
+        let watch = inner.watch.clone();
+        drop(inner);
+        if durability == Durability::Synced {
+            waiting(|| self.write(number, durability))?;
+        } else if full {
+            self.write(number, durability)?;
+        }
+        if let Some(watch) = watch {
             watch(Moment::After, number);
         }
         Ok(())
+    }
+
+    /// Hands what is pending to the store, unless record `number` is durable already.
+    fn write(&self, number: u64, durability: Durability) -> Result<(), StateError> {
+        let mut written = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.durable >= number {
+            return Ok(());
+        }
+        let mut inner = self.lock();
+        if inner.broken {
+            return Err(self.broken());
+        }
+        let (pending, last) = (std::mem::take(&mut inner.pending), inner.records);
+        drop(inner);
+        if let Err(cause) = written.lines.append(&pending, durability) {
+            self.lock().broken = true;
+            return Err(cause);
+        }
+        if durability == Durability::Synced {
+            written.durable = last;
+        }
+        Ok(())
+    }
+
+    fn broken(&self) -> StateError {
+        let why = "an earlier line could not be written".to_owned();
+        StateError::Journal { path: self.store.name(), why }
     }
 
     /// What the records so far have led to.
@@ -228,16 +273,28 @@ impl Journal {
     ///
     /// # Errors
     /// The state cannot be written; the journal stays and is folded by the next run.
-    pub fn finish(self) -> Result<State, StateError> {
+    pub fn finish(self) -> Result<(), StateError> {
         let mut inner = self.lock();
-        if inner.written > 0 {
-            // First, so that the journal is whole if the state cannot be written.
-            inner.lines.flush()?;
+        let records = inner.records;
+        if records > 0 {
             inner.state.serial += 1;
-            save(self.store.as_ref(), &inner.state)?;
+            if let Err(cause) = save(self.store.as_ref(), &inner.state) {
+                drop(inner);
+                // What was batched is worth keeping too; where even that fails, it is done again.
+                let _ = self.write(records, Durability::Synced);
+                return Err(cause);
+            }
         }
-        self.store.remove_journal(inner.continues)?;
-        Ok(inner.state.clone())
+        self.store.remove_journal(inner.continues)
+    }
+}
+
+/// Runs what blocks the thread; other tasks go on meanwhile, where the runtime has threads for it.
+fn waiting<T>(block: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(block),
+        _ => block(),
     }
 }
 

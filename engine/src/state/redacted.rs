@@ -13,20 +13,12 @@ use crate::secret::redact;
 
 impl Record {
     /// Itself, without any known secret.
-    pub(super) fn redacted(&self) -> Cow<'_, Self> {
-        let mut record = match self {
-            Self::Begin { .. }
-            | Self::Forgot { .. }
-            | Self::Depends { .. }
-            | Self::Renamed { .. }
-            | Self::Released { .. }
-            | Self::Held { .. } => return Cow::Borrowed(self),
-            other => other.clone(),
-        };
-        match &mut record {
+    pub(super) fn redacted(mut self) -> Self {
+        match &mut self {
             Self::Intent { operation, .. } => {
-                let Operation { intent, outcome, .. } = &mut **operation;
+                let Operation { intent, outcome, under, .. } = &mut **operation;
                 of_intent(intent);
+                under.replace_when.values_mut().for_each(value);
                 match outcome {
                     Outcome::Unknown { message } | Outcome::Failed { message } => text(message),
                     Outcome::Begun => {}
@@ -34,18 +26,25 @@ impl Record {
             }
             Self::Note { note, .. } => value(note),
             Self::Succeeded { entry, .. } => {
-                let Entry { remembered, expanded, .. } = &mut **entry;
+                let Entry { remembered, expanded, replace_when, done, .. } = &mut **entry;
                 of_remembered(remembered);
                 expanded.iter_mut().for_each(|e| e.fields.values_mut().for_each(value));
+                replace_when.values_mut().for_each(value);
+                done.iter_mut().for_each(|done| done.replace_when.values_mut().for_each(value));
             }
             Self::Failed { message, .. }
             | Self::Unknown { message, .. }
             | Self::NotOpened { message, .. }
             | Self::CloseFailed { message, .. } => text(message),
             Self::Opening { intent, .. } => of_intent(intent),
-            _ => {}
+            Self::Begin { .. }
+            | Self::Forgot { .. }
+            | Self::Depends { .. }
+            | Self::Renamed { .. }
+            | Self::Released { .. }
+            | Self::Held { .. } => {}
         }
-        Cow::Owned(record)
+        self
     }
 }
 

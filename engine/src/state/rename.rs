@@ -167,7 +167,7 @@ mod tests {
     fn renamed(pairs: &[(&str, &str)]) -> Result<State, IllegalEvent> {
         let moves = pairs.iter().map(|(a, b)| (Address::new(*a), Address::new(*b))).collect();
         let mut state = state();
-        state.fold(&Record::Renamed { moves })?;
+        state.fold(Record::Renamed { moves })?;
         Ok(state)
     }
 

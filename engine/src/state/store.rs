@@ -94,12 +94,6 @@ pub trait Lines: Send {
     /// # Errors
     /// They may be torn, or the lock was lost: nothing more may be added, and no effect may follow.
     fn append(&mut self, lines: &[u8], durability: Durability) -> Result<(), StateError>;
-
-    /// Hands on what a store holds back of batched lines, so that they survive the end of this process.
-    ///
-    /// # Errors
-    /// As [`Lines::append`].
-    fn flush(&mut self) -> Result<(), StateError>;
 }
 
 /// Whether a record must be durable before the caller goes on.

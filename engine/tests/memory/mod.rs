@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use pgferry_engine::address::Address;
@@ -13,10 +14,11 @@ use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::graph::Graph;
 use pgferry_engine::info::{Catalog, Kind, ProviderInfo, Traits};
 use pgferry_engine::plan::{Input, Options, Plan, check};
+use pgferry_engine::reference::Endpoint;
 use pgferry_engine::refresh::{Resources, refresh};
 use pgferry_engine::resource::{Change, Done, Intent, Live, Remembered, Resource, Settled, info};
 use pgferry_engine::secret::Secret;
-use pgferry_engine::spec::{Block, Lifecycle, OnExists, Spec};
+use pgferry_engine::spec::{Block, Lifecycle, OnExists, Spec, Timeouts};
 use pgferry_engine::state::State;
 use pgferry_engine::state::journal::{Journal, Watch, recover};
 use pgferry_engine::state::{StateError, file::StateFile};
@@ -27,6 +29,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
+mod light;
+mod scopes;
+
+use light::Light;
+use scopes::{Key, Window};
+
 /// What exists in the small cloud, and everything that was done to it.
 #[derive(Default)]
 pub(crate) struct Cloud {
@@ -35,6 +43,8 @@ pub(crate) struct Cloud {
     pub(crate) open: BTreeSet<String>,
     /// Addresses whose next act fails.
     pub(crate) failing: BTreeSet<String>,
+    /// Addresses whose next act does not end by itself; whether it stops when it is told to.
+    pub(crate) hanging: BTreeMap<String, bool>,
     /// Addresses whose act goes on elsewhere when told to stop.
     pub(crate) running: BTreeMap<String, bool>,
 }
@@ -56,8 +66,6 @@ pub(crate) fn cloud() -> Shared {
 pub(crate) struct Lookup(Shared);
 pub(crate) struct Thing(Shared);
 pub(crate) struct Job(Shared);
-pub(crate) struct Window(Shared);
-pub(crate) struct Key(Shared);
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct LookupSpec {
@@ -157,6 +165,7 @@ impl Resource for Thing {
     async fn act(&self, cx: &Cx, change: Change<ThingSpec>) -> Result<Done<ThingAttrs>, Fault> {
         let name = change.want.name;
         fails(&self.0, cx)?;
+        hangs(&self.0, cx, cx.address.as_str()).await?;
         let mut cloud = self.0.lock().unwrap();
         let made = json!({"size": change.want.size, "owner": change.want.owner});
         let before = cloud.things.entry("thing".into()).or_default().insert(name.clone(), made);
@@ -165,6 +174,7 @@ impl Resource for Thing {
         Ok(Done { id: format!("id-{name}"), attrs: Self::attrs(&name), memory: Json::Null })
     }
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
+        hangs(&self.0, cx, &format!("delete {}", cx.address)).await?;
         let name = remembered.attrs["name"].as_str().unwrap_or_default().to_owned();
         let mut cloud = self.0.lock().unwrap();
         cloud.log.push(format!("delete {}", cx.address));
@@ -181,6 +191,12 @@ pub(crate) struct JobSpec {
     #[serde(default)]
     #[allow(dead_code)]
     pub(crate) when: Option<String>,
+    #[serde(default)]
+    #[allow(dead_code, reason = "decoding it is what needs the secrets")]
+    pub(crate) from: Option<Endpoint>,
+    #[serde(default)]
+    #[allow(dead_code, reason = "decoding it is what needs the secrets")]
+    pub(crate) into: Option<Endpoint>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -201,6 +217,7 @@ impl Resource for Job {
             fails(&self.0, cx)?;
             cx.note(json!({"started": true}))?;
             self.0.lock().unwrap().log.push(format!("run {address}"));
+            hangs(&self.0, cx, &address).await?;
         }
         let finished = self.0.lock().unwrap().running.get(&address).copied();
         if finished == Some(false) {
@@ -228,78 +245,13 @@ impl Resource for Job {
     }
 }
 
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct WindowSpec {
-    pub(crate) name: String,
-    #[serde(default)]
-    #[allow(dead_code)]
-    pub(crate) on_success: Option<String>,
-    #[serde(default)]
-    #[allow(dead_code)]
-    pub(crate) on_failure: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct ScopeAttrs {
-    token: Secret,
-}
-
-fn open(cloud: &Shared, cx: &Cx, name: &str) -> Result<Done<ScopeAttrs>, Fault> {
-    cx.note(json!({"name": name}))?;
-    fails(cloud, cx)?;
-    let mut cloud = cloud.lock().unwrap();
-    cloud.open.insert(name.to_owned());
-    cloud.log.push(format!("open {}", cx.address));
-    let attrs = ScopeAttrs { token: Secret::new(format!("token-of-{name}")) };
-    Ok(Done { id: name.to_owned(), attrs, memory: Json::Null })
-}
-
-fn close(cloud: &Shared, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
-    let mut cloud = cloud.lock().unwrap();
-    if cloud.failing.remove(&format!("close {}", cx.address)) {
-        return Err(Fault::failed(format!("closing `{}` was made to fail", cx.address)));
-    }
-    if let Some(name) = intent.notes["name"].as_str() {
-        cloud.open.remove(name);
-    }
-    cloud.log.push(format!("close {}", cx.address));
-    Ok(())
-}
-
-impl Resource for Window {
-    const TYPE: &'static str = "mem.window";
-    const KIND: Kind = Kind::Scoped;
-    const TRAITS: Traits = Traits { epoch: true, ..Traits::DEFAULT };
-    type Spec = WindowSpec;
-    type Attrs = ScopeAttrs;
-    async fn open(
-        &self,
-        cx: &Cx,
-        want: WindowSpec,
-        _: Option<&Intent>,
-    ) -> Result<Done<ScopeAttrs>, Fault> {
-        open(&self.0, cx, &want.name)
-    }
-    async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
-        close(&self.0, cx, intent)
-    }
-}
-
-impl Resource for Key {
-    const TYPE: &'static str = "mem.key";
-    const KIND: Kind = Kind::Scoped;
-    type Spec = WindowSpec;
-    type Attrs = ScopeAttrs;
-    async fn open(
-        &self,
-        cx: &Cx,
-        want: WindowSpec,
-        _: Option<&Intent>,
-    ) -> Result<Done<ScopeAttrs>, Fault> {
-        open(&self.0, cx, &want.name)
-    }
-    async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
-        close(&self.0, cx, intent)
+/// An act that takes for ever: it stops when it is told to, or not even then.
+async fn hangs(cloud: &Shared, cx: &Cx, what: &str) -> Result<(), Fault> {
+    let hanging = cloud.lock().unwrap().hanging.remove(what);
+    match hanging {
+        None => Ok(()),
+        Some(true) => cx.sleep(Duration::from_secs(1_000_000)).await,
+        Some(false) => std::future::pending().await,
     }
 }
 
@@ -332,6 +284,7 @@ pub(crate) fn block(name: &str, type_name: &str, fields: &[(&str, &str)], after:
         lifecycle: Lifecycle::default(),
         on_exists: OnExists::default(),
         renamed_from: None,
+        timeouts: Timeouts::default(),
         span: Span::default(),
     }
 }
@@ -400,6 +353,7 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
                 types: vec![
                     info::<Lookup>(),
                     info::<Thing>(),
+                    info::<Light>(),
                     info::<Job>(),
                     info::<Window>(),
                     info::<Key>(),
@@ -463,6 +417,7 @@ impl Project {
         let mut resources = Resources::new();
         resources.insert(Lookup::TYPE.into(), Arc::new(Lookup(cloud())));
         resources.insert(Thing::TYPE.into(), Arc::new(Thing(cloud())));
+        resources.insert(Light::TYPE.into(), Arc::new(Light(cloud())));
         resources.insert(Job::TYPE.into(), Arc::new(Job(cloud())));
         resources.insert(Window::TYPE.into(), Arc::new(Window(cloud())));
         resources.insert(Key::TYPE.into(), Arc::new(Key(cloud())));
@@ -490,7 +445,7 @@ impl Project {
         self.planned(options, &self.state()).await.0.plan
     }
 
-    async fn planned(
+    pub(crate) async fn planned(
         &self,
         options: &Options,
         state: &State,
@@ -505,7 +460,7 @@ impl Project {
         };
         let world = self.world(CancellationToken::new());
         let (draft, reality) = refresh(&input, &self.resources(), &world).await.unwrap();
-        assert_eq!(check::violations(&draft.plan, &self.graph), Vec::<String>::new());
+        assert_eq!(check::violations(&draft.plan, &input), Vec::<String>::new());
         (draft, reality)
     }
 

@@ -87,8 +87,10 @@ pub(crate) struct Attrs {
     app: String,
     plan: String,
     /// `provisioned` once it can be used.
+    #[schemars(extend("x-change" = "volatile"))]
     state: String,
     /// `$9/month`, as the service tells it.
+    #[schemars(extend("x-change" = "volatile"))]
     price: Option<String>,
     /// Of Postgres, such as `16.4`.
     version: Option<String>,

@@ -73,6 +73,7 @@ pub(crate) struct Attrs {
     #[serde(rename = "type")]
     kind: Option<String>,
     /// How far back its backups reach, RFC 3339.
+    #[schemars(extend("x-change" = "volatile"))]
     oldest_restore_time: Option<String>,
     /// PEM of the authority that vouches for it.
     ca_certificate: Option<String>,

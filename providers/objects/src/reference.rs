@@ -103,7 +103,7 @@ mod tests {
 
     fn resource(attrs: serde_json::Value) -> Tree {
         let Tree::Map(attrs) = Tree::from_json(&attrs) else { panic!("an object") };
-        Tree::Resource(Box::new(Handle {
+        Tree::Resource(std::sync::Arc::new(Handle {
             address: Address::new("it"),
             id: Some("7".to_owned()),
             attrs,

@@ -135,6 +135,10 @@ fn forgot(name: &str) -> Record {
     Record::Forgot { address: Address::new(name) }
 }
 
+fn serial(store: &Arc<dyn Store>) -> u64 {
+    recover(store.as_ref()).expect("loads").expect("a state").serial
+}
+
 fn take(store: &Arc<dyn Store>) -> Box<dyn Lock> {
     store.lock("apply", Duration::ZERO).expect("it is free")
 }
@@ -223,9 +227,9 @@ fn a_holder_that_was_frozen_is_told_and_does_nothing_more() {
     assert!(matches!(frozen.write(b"{}"), Err(StateError::Fenced { .. })));
     assert!(matches!(frozen.remove_journal(9), Err(StateError::Fenced { .. })));
     drop(lock);
-    let state = goes_on.finish().expect("finishes");
+    goes_on.finish().expect("finishes");
     drop(taken);
-    assert_eq!(recover(other.as_ref()).expect("loads"), Some(state));
+    assert_eq!(serial(&other), 2);
 }
 
 /// The worst of clocks: it has not moved, so its owner has no idea.
@@ -246,9 +250,9 @@ fn a_frozen_holder_whose_clock_stood_still_wins_nothing() {
     assert!(matches!(refused, StateError::Overtaken { .. }), "{refused}");
     frozen.remove_journal(0).expect("its own, which is gone");
     goes_on.append(&forgot("d"), Durability::Synced).expect("nothing of it was touched");
-    let state = goes_on.finish().expect("finishes");
+    goes_on.finish().expect("finishes");
     drop((lock, taken));
-    assert_eq!(recover(other.as_ref()).expect("loads"), Some(state));
+    assert_eq!(serial(&other), 2);
 }
 
 /// It wakes up just after the other has read its journal, and before that one goes on from it.
@@ -286,7 +290,8 @@ fn a_late_write_cannot_come_between_a_takeover_and_its_end() {
     state.serial = 1;
     assert!(matches!(save(frozen.as_ref(), &state), Err(StateError::Overtaken { .. })));
     journal.append(&forgot("a"), Durability::Synced).expect("appends");
-    assert_eq!(journal.finish().expect("finishes").serial, 2);
+    journal.finish().expect("finishes");
+    assert_eq!(serial(&other), 2);
     drop(taken);
 }
 
@@ -380,9 +385,9 @@ fn lost_answers_are_found_out_about() {
     for name in ["a", "b", "c"] {
         journal.append(&forgot(name), Durability::Synced).expect("appends");
     }
-    let state = journal.finish().expect("finishes");
+    journal.finish().expect("finishes");
     drop(lock);
-    assert_eq!(recover(other.as_ref()).expect("loads"), Some(state));
+    assert_eq!(serial(&other), 1);
     take(&other);
 }
 
@@ -412,7 +417,8 @@ fn an_outage_that_lasts_ends_the_run_and_leaves_the_lock_uneasy() {
     is_out.store(false, Ordering::Relaxed);
     // What was sent may still arrive: whoever comes next writes the state anew before anything else.
     let _lock = take(&other);
-    assert_eq!(begun(&other).finish().expect("finishes").serial, 1);
+    begun(&other).finish().expect("finishes");
+    assert_eq!(serial(&other), 1);
 }
 
 #[test]

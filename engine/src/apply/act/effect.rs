@@ -57,7 +57,10 @@ impl Acting {
         let operation = Box::new(operation);
         self.append(&Record::Intent { address: self.address.clone(), operation })?;
         self.started(&cx, before.as_ref().map(|b| b.id.as_str()));
-        let result = self.try_act(&cx, change, verb, &want, before, prior).await;
+        let limit = self.limit(if verb == Verb::Update { "update" } else { "create" });
+        let cx = limit.stoppable(&cx);
+        let act = self.try_act(&cx, change, verb, &want, before, prior);
+        let result = limit.hold(&cx, act).await;
         match result {
             Ok(done) => {
                 let entry = self.entry(change, &want, &done, expanded, Some(under));
@@ -179,7 +182,7 @@ impl Acting {
     /// What is there now: as remembered, or as it was found when planning.
     pub(super) fn before(&self, change: &Change) -> Option<Remembered> {
         let found = self.around.own.as_ref().and_then(|handle| {
-            let info = self.info.as_ref()?;
+            let info = self.info()?;
             let id = handle.id.clone()?;
             let attrs = without_secrets(info, &Tree::Map(handle.attrs.clone()));
             Some(Remembered { id, attrs, inputs: Json::Null, memory: Json::Null })
@@ -200,7 +203,7 @@ impl Acting {
         else {
             return Ok(Ended::Done { handle: None, action: None });
         };
-        let Entry { remembered, type_name, .. } = entry;
+        let Entry { remembered, type_name, kind, .. } = entry;
         let inputs = remembered.inputs.clone();
         let intent = Intent {
             verb: Verb::Delete,
@@ -215,7 +218,9 @@ impl Acting {
         let operation = Box::new(operation);
         self.append(&Record::Intent { address: self.address.clone(), operation })?;
         self.started(&cx, Some(&remembered.id));
-        match self.resource.delete(&cx, &remembered).await {
+        let limit = self.limit("delete");
+        let cx = limit.stoppable(&cx);
+        match limit.hold(&cx, self.resource.delete(&cx, &remembered)).await {
             Ok(()) => {
                 self.append(&Record::Forgot { address: self.address.clone() })?;
                 self.succeeded(&cx, None);
@@ -223,7 +228,12 @@ impl Acting {
             }
             Err(fault) => {
                 let (address, message) = (self.address.clone(), fault.chain());
-                self.append(&Record::Failed { address, message })?;
+                // Of what a run left, another deletion is all that can follow.
+                let record = match fault.class {
+                    Class::Unknown if kind == Kind::Managed => Record::Unknown { address, message },
+                    _ => Record::Failed { address, message },
+                };
+                self.append(&record)?;
                 Err(self.reported(&cx, fault).into())
             }
         }

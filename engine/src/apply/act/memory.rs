@@ -1,5 +1,7 @@
 //! What is written down of an act: entries, circumstances, and whether the plan was kept.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
@@ -26,7 +28,15 @@ impl Acting {
             };
             self.around.windows.iter().filter_map(epoch).collect()
         });
-        DoneUnder { run: self.applying.spec.run.clone(), at: cx.now(), epochs }
+        let replace_when = self.replace_when();
+        DoneUnder { run: self.applying.spec.run.clone(), at: cx.now(), epochs, replace_when }
+    }
+
+    /// What the references in `replace_when` are now.
+    fn replace_when(&self) -> BTreeMap<String, Json> {
+        let resolve = |address: &Address| self.around.handles.get(address);
+        let block = self.applying.spec.resources.get(&self.address);
+        block.map(|block| block.lifecycle.known(&resolve)).unwrap_or_default()
     }
 
     pub(super) fn entry(
@@ -38,16 +48,20 @@ impl Acting {
         under: Option<DoneUnder>,
     ) -> Entry {
         let block = self.applying.spec.resources.get(&self.address);
-        let traits = self.info.as_ref().map(|info| info.traits);
+        let traits = self.info().map(|info| info.traits);
         let on_remove = block.and_then(|block| block.on_remove);
         let run = self.applying.spec.run.clone();
+        let replace_when = match change.kind {
+            Kind::Managed => self.replace_when(),
+            _ => BTreeMap::new(),
+        };
         Entry {
             type_name: change.type_name.clone(),
             kind: change.kind,
             remembered: Remembered {
                 id: done.id.clone(),
                 inputs: want.storable(),
-                attrs: self.info.as_ref().map_or(Json::Null, |i| without_secrets(i, &done.attrs)),
+                attrs: self.info().map_or(Json::Null, |i| without_secrets(i, &done.attrs)),
                 memory: done.memory.clone(),
             },
             dependencies: dependencies(&self.applying, &self.address),
@@ -55,6 +69,7 @@ impl Acting {
                 .or(traits.map(|t| t.on_remove))
                 .unwrap_or(crate::info::OnRemove::Keep),
             prevent_destroy: block.is_some_and(|block| block.lifecycle.prevent_destroy),
+            replace_when,
             expanded: expanded.map(|fields| Expanded { run, fields }),
             done: under.filter(|_| change.kind == Kind::Run),
         }
@@ -70,7 +85,7 @@ impl Acting {
 
     /// What was shown must be what came about, wherever an attribute repeats a field.
     pub(super) fn broken_promise(&self, change: &Change, done: &Done<Tree>) -> Option<Fault> {
-        let info = self.info.as_ref().filter(|info| info.kind == Kind::Managed)?;
+        let info = self.info().filter(|info| info.kind == Kind::Managed)?;
         for field in &change.fields {
             let plain = !matches!(
                 info.role(&field.name),
@@ -102,7 +117,7 @@ impl Acting {
         done: &Done<Tree>,
         under: Option<DoneUnder>,
     ) -> Result<(), StateError> {
-        let Some(change) = self.applying.plan.changes.get(&self.address) else { return Ok(()) };
+        let Some(change) = &self.around.change else { return Ok(()) };
         let key = (self.address.clone(), Ask::Expand);
         let expanded = match self.applying.reality.get(&key) {
             Some(Answer::Expanded(expanded)) => expanded.clone(),

@@ -38,7 +38,9 @@ impl Acting {
             intent: Box::new(intent),
         })?;
         self.started(&cx, None);
-        match self.try_open(&cx, &want, prior).await {
+        let limit = self.limit("create");
+        let cx = limit.stoppable(&cx);
+        match limit.hold(&cx, self.try_open(&cx, &want, prior)).await {
             Ok(done) => {
                 self.succeeded(&cx, Some(&done.id));
                 Ok(Ended::Done { handle: Some(self.handle(&done)), action: None })

@@ -1,12 +1,15 @@
 //! What happens to a managed resource: nothing, create, import, update; never a replacement by itself.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::super::compare::difference;
+use super::super::drift::ABSENT;
 use super::super::question::{Answer, Ask};
 use super::super::{Action, FieldChange, steps};
-use super::{Drafting, Wanted};
+use super::{Drafting, Refresh, Wanted, recalled};
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::{FieldRole, Kind, TypeInfo};
@@ -22,7 +25,7 @@ impl Drafting<'_> {
         info: &TypeInfo,
         mut wanted: Wanted,
     ) {
-        if !self.expand(address, info, &mut wanted) {
+        if !self.expand(address, info, &mut wanted) || !self.triggers_read(block) {
             self.pending.insert(address.clone());
             self.set_unknown(address, info, &wanted.tree);
             return;
@@ -30,16 +33,18 @@ impl Drafting<'_> {
         let entry = self.input.state.resources.get(address);
         let entry = entry.filter(|entry| entry.type_name == info.name);
         let remembered_live;
+        let never = self.input.options.refresh == Refresh::Never;
+        let asked = self.reality.contains_key(&(address.clone(), Ask::Read));
         // What has no effect outside is as it was remembered, but for secrets, which are not: those it tells anew.
-        let by_heart = info.traits.internal && !wanted.tree.has_secret();
+        let by_heart = (info.traits.internal && !wanted.tree.has_secret()) || (never && !asked);
         let live: Option<&Live<Tree>> = if let (true, Some(entry)) = (by_heart, entry) {
             remembered_live = Live {
                 id: entry.remembered.id.clone(),
-                attrs: Tree::recalled(&entry.remembered.attrs),
+                attrs: Tree::Map(recalled(info, &entry.remembered)),
                 fields: IndexMap::new(),
             };
             Some(&remembered_live)
-        } else if (info.traits.internal && entry.is_none()) || wanted.in_something_new {
+        } else if ((info.traits.internal || never) && entry.is_none()) || wanted.in_something_new {
             None
         } else {
             let identity_known = wanted_fields(&wanted.tree)
@@ -71,10 +76,16 @@ impl Drafting<'_> {
         let (fields, forced, notes) =
             self.differences(address, block, info, &wanted.tree, live, &inputs);
         let asked = self.input.options.replace.contains(address);
-        if (!forced.is_empty() || asked) && entry.is_some() {
-            self.forced(address, info, &wanted.tree, fields, &forced);
+        let triggers = entry.map(|entry| self.triggers(block, entry.replace_when()));
+        let triggers = triggers.unwrap_or_default();
+        if (!forced.is_empty() || !triggers.is_empty() || asked) && entry.is_some() {
+            self.forced(address, info, &wanted.tree, fields, &forced, triggers);
             return;
         }
+        let unchanged = match entry {
+            Some(_) => wanted_fields(&wanted.tree).count().saturating_sub(fields.len()),
+            None => 0,
+        };
         let begun = self.intent(address).is_some() && entry.is_none();
         let (action, reasons) = match (entry, fields.is_empty()) {
             // An act of ours was cut short: finish it, whatever it got done.
@@ -94,6 +105,8 @@ impl Drafting<'_> {
         }
         let change = self.change(address, info, action, reasons);
         change.fields = fields;
+        change.unchanged = unchanged;
+        change.id = (action == Action::Import).then(|| live.id.clone());
         change.notes = notes;
         if action != Action::NoOp || self.input.options.preflight {
             self.preflight(address, info, &wanted.tree);
@@ -156,7 +169,7 @@ impl Drafting<'_> {
             return;
         }
         self.set_unknown(address, info, &wanted.tree);
-        let reasons = if remembered { vec!["absent in reality".to_owned()] } else { Vec::new() };
+        let reasons = if remembered { vec![ABSENT.to_owned()] } else { Vec::new() };
         let fields = inputs(info, &wanted.tree);
         self.change(address, info, Action::Create, reasons).fields = fields;
         self.preflight(address, info, &wanted.tree);
@@ -222,12 +235,15 @@ impl Drafting<'_> {
     fn not_comparable(&self, block: &Block, name: &str, tree: &Tree) -> bool {
         let references = block.fields.get(name).map(|field| field.references()).unwrap_or_default();
         let of = |kind| references.iter().any(|r| self.kind(&r.address) == Some(kind));
+        let unseen = self.input.options.refresh == Refresh::Never && of(Kind::Managed);
         of(Kind::Scoped)
+            || (unseen && tree.has_unknown())
             || (of(Kind::Lookup) && !matches!(tree, Tree::Resource(_)) && tree.has_unknown())
     }
 
-    /// A field that would need another thing changed, or another thing is asked for. Light resources are made anew beside the old one; what holds
-    /// data, or is guarded, never is without being asked for.
+    /// A field that would need another thing changed, or another thing is asked for, by a person or by `replace_when`.
+    /// Light resources are made anew: beside the old one where that is another, else in its place. What holds data, or
+    /// is guarded, never is without being asked for.
     fn forced(
         &mut self,
         address: &Address,
@@ -235,6 +251,7 @@ impl Drafting<'_> {
         want: &Tree,
         fields: Vec<FieldChange>,
         forced: &[String],
+        triggers: Vec<String>,
     ) {
         let mut reasons: Vec<String> =
             forced.iter().map(|name| format!("forced by `{name}`")).collect();
@@ -242,7 +259,23 @@ impl Drafting<'_> {
         if asked {
             reasons.push("requested by --replace".to_owned());
         }
-        if (info.traits.guarded || info.traits.staging) && !asked {
+        let replaces = asked || forced.is_empty();
+        let holds_data = info.traits.guarded || info.traits.staging;
+        if holds_data && !asked && forced.is_empty() {
+            let finding = Finding::error(
+                "PGF0203",
+                format!(
+                    "`{address}` would be made anew ({}), which is never done by itself",
+                    triggers.join("; ")
+                ),
+            )
+            .help(format!(
+                "replace it on purpose with `--replace {address}`; or take the reference out of `replace_when`"
+            ));
+            self.find(address, finding);
+        }
+        reasons.extend(triggers);
+        if holds_data && !asked && !forced.is_empty() {
             let names = forced.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" and ");
             let finding = Finding::error(
                 "PGF0203",
@@ -253,11 +286,12 @@ impl Drafting<'_> {
             ));
             self.find(address, finding);
         }
-        if asked {
+        if replaces {
             // Replacing deletes: what it holds goes only when it is named on the day.
             if let Some(located) = steps::protected(self.input, address) {
                 self.findings.push(located);
-            } else if info.traits.guarded
+            } else if asked
+                && info.traits.guarded
                 && let Some(finding) = steps::unconfirmed_delete(self.input, address)
             {
                 self.find(address, finding);
@@ -267,7 +301,7 @@ impl Drafting<'_> {
         let change = self.change(
             address,
             info,
-            if asked { Action::Replace } else { Action::Create },
+            if replaces { Action::Replace } else { Action::Create },
             reasons,
         );
         change.fields = fields;
@@ -282,7 +316,7 @@ impl Drafting<'_> {
         want: &Tree,
         fields: &[FieldChange],
     ) {
-        let Some(handle) = self.handles.get_mut(address) else { return };
+        let Some(handle) = self.handles.get_mut(address).map(Arc::make_mut) else { return };
         if info.traits.internal && !fields.is_empty() {
             // It follows from its fields alone, so all of it may change with them.
             handle.attrs.values_mut().for_each(|value| *value = Tree::Unknown);

@@ -7,7 +7,7 @@ use super::{Drafting, mentions};
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::{Kind, OnRemove};
-use crate::state::{Entry, Scope, ScopeStatus};
+use crate::state::{Scope, ScopeStatus};
 
 impl Drafting<'_> {
     /// Resources of the state whose block is no longer in the spec.
@@ -31,6 +31,8 @@ impl Drafting<'_> {
                 action,
                 reasons: vec![reason.to_owned()],
                 fields: Vec::new(),
+                unchanged: 0,
+                id: None,
                 notes: Vec::new(),
                 takes_up: false,
             };
@@ -81,7 +83,8 @@ impl Drafting<'_> {
     pub(super) fn keeping(&self) -> BTreeMap<Address, Keeping> {
         let mut keeping = BTreeMap::new();
         for (address, change) in &self.changes {
-            let idle = change.kind == Kind::Managed && change.action == Action::NoOp;
+            let idle =
+                matches!(change.kind, Kind::Managed | Kind::Run) && change.action == Action::NoOp;
             let (Some(entry), Some(block), Some(info)) = (
                 self.input.state.resources.get(address).filter(|_| idle),
                 self.input.spec.resources.get(address),
@@ -92,9 +95,9 @@ impl Drafting<'_> {
             let said = Keeping {
                 on_remove: block.on_remove.unwrap_or(info.traits.on_remove),
                 prevent_destroy: block.lifecycle.prevent_destroy,
+                replace_when: self.triggers_now(block, entry.replace_when()),
             };
-            let Entry { on_remove, prevent_destroy, .. } = *entry;
-            if said != (Keeping { on_remove, prevent_destroy }) {
+            if said != Keeping::of(entry) {
                 keeping.insert(address.clone(), said);
             }
         }

@@ -18,6 +18,10 @@ impl Drafting<'_> {
         info: &TypeInfo,
         wanted: Wanted,
     ) {
+        if !self.triggers_read(block) {
+            self.wait(address, info, &wanted.tree);
+            return;
+        }
         let entry = self.input.state.resources.get(address).filter(|e| e.type_name == info.name);
         let mut reasons = Vec::new();
         let mut settled = None;
@@ -41,6 +45,7 @@ impl Drafting<'_> {
                         Some(Answer::Settled(Settled::Running(what))) => {
                             // Begun on what is no longer good, it must not be the end of anything.
                             let stale = !self.outdated(address, &operation.under).is_empty()
+                                || !self.triggers(block, &operation.under.replace_when).is_empty()
                                 || self.redone.contains_key(address)
                                 || self.input.options.replace.contains(address);
                             if stale {
@@ -65,6 +70,7 @@ impl Drafting<'_> {
         }
         if let Some(under) = under {
             reasons.extend(self.outdated(address, under));
+            reasons.extend(self.triggers(block, &under.replace_when));
         }
         let before = entry.is_some() || settled.is_some();
         if let Some(run) = self.redone.get(address).filter(|_| before) {
@@ -98,7 +104,6 @@ impl Drafting<'_> {
         let Some(entry) = entry else { return };
         self.set_remembered(address, info, &entry.remembered);
         let change = self.change(address, info, Action::NoOp, Vec::new());
-        let _ = block;
         if wanted_differs(&wanted.tree, &entry.remembered.inputs) {
             change.notes.push(
                 "its fields have changed since it was done; a new `run:` does it again".to_owned(),
@@ -165,7 +170,9 @@ impl Drafting<'_> {
         let under = state.resources.get(address).and_then(|entry| entry.done.as_ref());
         !state.operations.contains_key(address)
             && !self.input.options.replace.contains(address)
-            && under.is_some_and(|under| self.outdated(address, under).is_empty())
+            && under.is_some_and(|under| {
+                self.outdated(address, under).is_empty() && !self.triggered(address, under)
+            })
     }
 }
 

@@ -1,11 +1,14 @@
 //! What a good spec becomes.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::{inputs, read};
 use crate::address::Address;
 use crate::info::OnRemove;
 use crate::secret::Secret;
 use crate::template::Template;
-use crate::tree::Tree;
+use crate::tree::{Handle, Tree};
 
 const SPEC: &str = r#"
 # a comment
@@ -118,15 +121,20 @@ fn fields_are_folded_where_nothing_is_referred_to() {
 #[test]
 fn values_keep_their_kind_and_their_secrecy() {
     let spec = loaded().spec;
-    let resolve = |address: &Address| {
-        let attrs = match address.as_str() {
-            "app" => vec![("name", Tree::text("only-said-here")), ("id", Tree::text("7"))],
-            "done" => vec![("output", Tree::Number(5.into()))],
-            "source" => vec![("url", Tree::Secret(Secret::new("postgres://x")))],
-            _ => vec![],
-        };
-        Tree::Map(attrs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
-    };
+    let known = [
+        ("app", vec![("name", Tree::text("only-said-here")), ("id", Tree::text("7"))]),
+        ("done", vec![("output", Tree::Number(5.into()))]),
+        ("source", vec![("url", Tree::Secret(Secret::new("postgres://x")))]),
+    ];
+    let handles: BTreeMap<Address, Arc<Handle>> = known
+        .into_iter()
+        .map(|(name, attrs)| {
+            let attrs = attrs.into_iter().map(|(key, tree)| (key.to_owned(), tree)).collect();
+            let address = Address::new(name);
+            (address.clone(), Arc::new(Handle { address, id: Some(name.to_owned()), attrs }))
+        })
+        .collect();
+    let resolve = |address: &Address| handles.get(address);
     let value = |name: &str, field: &str| {
         let tree = spec.resources[&Address::new(name)].fields[field].evaluate(&resolve);
         (tree.storable().to_string(), tree)

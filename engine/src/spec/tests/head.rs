@@ -41,24 +41,6 @@ help: write `a_b:`
 }
 
 #[test]
-fn later_fields() {
-    broken(
-        r#"resources:
-  app:
-    type: heroku.app
-    name: acme-app
-    timeouts: { create: 1 h }
-"#,
-        r#"error[PGF0128]: `timeouts` is not in this version yet
- --> spec.yaml:7:5
-7 |     timeouts: { create: 1 h }
-  |     ^^^^^^^^ refused rather than ignored
-help: leave it out
-"#,
-    );
-}
-
-#[test]
 fn on_remove() {
     broken(
         r#"resources:
@@ -165,12 +147,6 @@ error[PGF0116]: variable `b` is declared by a map
 5 |   b: essential-1
   |      ^^^^^^^^^^^ this is text
 help: write `b: { default: essential-1 }`
-
-error[PGF0106]: `default` of variable `c` wants text or a number or `true` or `false`, not a list
- --> spec.yaml:6:17
-6 |   c: { default: [x] }
-  |                 ^^^ this is a list
-help: write `x`
 
 error[PGF0116]: the default of variable `d` is not a `string`
  --> spec.yaml:7:17

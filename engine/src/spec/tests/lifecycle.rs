@@ -1,8 +1,10 @@
 //! How a thing is kept: `lifecycle`, `on_exists`, `renamed_from`.
 
+use std::time::Duration;
+
 use super::{broken, inputs, read};
 use crate::address::Address;
-use crate::spec::{Lifecycle, OnExists};
+use crate::spec::{OnExists, Timeouts};
 
 #[test]
 fn what_is_kept() {
@@ -14,22 +16,35 @@ resources:
   app:
     type: heroku.app
     name: acme-app
-    lifecycle: { prevent_destroy: "${var.protect}", ignore_changes: [region] }
+    lifecycle:
+      prevent_destroy: "${var.protect}"
+      ignore_changes: [region]
+      replace_when: ["${other.output}", "v${var.protect}"]
+    timeouts: { create: 30m, delete: 1h30m }
     on_exists: fail
     renamed_from: 'old["eu"]'
   plain: { type: heroku.app, name: acme-two, lifecycle: { ignore_changes: [] }, on_exists: adopt }
+  other: { type: core.value, input: 1 }
 "#;
-    let spec = read(text, &inputs()).unwrap_or_else(|said| panic!("{said}")).spec;
+    let loaded = read(text, &inputs()).unwrap_or_else(|said| panic!("{said}"));
+    let spec = &loaded.spec;
     let app = &spec.resources[&Address::new("app")];
-    let ignore_changes = vec!["region".to_owned()];
-    assert_eq!(app.lifecycle, Lifecycle { prevent_destroy: true, ignore_changes });
+    assert!(app.lifecycle.prevent_destroy);
+    assert_eq!(app.lifecycle.ignore_changes, ["region"]);
+    let watched: Vec<&String> = app.lifecycle.replace_when.keys().collect();
+    assert_eq!(watched, ["${other.output}", "v${var.protect}"]);
+    let waits: Vec<&str> =
+        loaded.graph.direct_dependencies(&Address::new("app")).map(Address::as_str).collect();
+    assert_eq!(waits, ["other"]);
+    let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+    let timeouts = Timeouts { create: minutes(30), update: None, delete: minutes(90) };
+    assert_eq!(app.timeouts, timeouts);
     assert_eq!(app.on_exists, OnExists::Fail);
     assert_eq!(app.renamed_from, Some(Address::new("old[\"eu\"]")));
     let plain = &spec.resources[&Address::new("plain")];
-    assert_eq!(
-        (&plain.lifecycle, plain.on_exists, &plain.renamed_from),
-        (&Lifecycle::default(), OnExists::Adopt, &None)
-    );
+    assert!(!plain.lifecycle.prevent_destroy && plain.lifecycle.ignore_changes.is_empty());
+    assert_eq!((plain.on_exists, &plain.renamed_from), (OnExists::Adopt, &None));
+    assert_eq!(plain.timeouts, Timeouts::default());
 }
 
 #[test]
@@ -77,10 +92,10 @@ error[PGF0106]: `lifecycle` of `b` (core.value) wants a map, not a list
 10 |   b: { type: core.value, input: 1, lifecycle: [prevent_destroy] }
    |                                               ^^^^^^^^^^^^^^^^^ this is a list
 
-error[PGF0129]: `lifecycle` has no meaning for `c` (core.command)
-  --> spec.yaml:11:42
+error[PGF0129]: `prevent_destroy` has no meaning for `c` (core.command)
+  --> spec.yaml:11:55
 11 |   c: { type: core.command, command: [x], lifecycle: { prevent_destroy: yes } }
-   |                                          ^^^^^^^^^ a `core.command` is something done, which can only be forgotten
+   |                                                       ^^^^^^^^^^^^^^^ a `core.command` is something done, which can only be forgotten
 help: leave it out
 
 error[PGF0106]: `lifecycle.prevent_destroy` of `c` (core.command) wants `true` or `false`, not text
@@ -165,6 +180,131 @@ error[PGF0106]: `renamed_from` of `f` (heroku.app) wants text, not a list
 9 |   f: { type: heroku.app, name: acme-f, renamed_from: [g] }
   |                                        ^^^^^^^^^^^^ its value is a list
 help: write the former name: `renamed_from: name`
+"#,
+    );
+}
+
+#[test]
+fn what_is_watched() {
+    broken(
+        r#"resources:
+  a:
+    type: core.command
+    command: [x]
+    lifecycle: { replace_when: ["${b.outputt}", v1, "${b}", 5, "${db.url}", "${c.exit_code}"] }
+  b: { type: core.value, input: 1, lifecycle: { replace_when: "${var.x}" } }
+  c: { type: core.command, command: [x], lifecycle: { replace_when: ["${a.exit_code}"] } }
+  db: { type: linode.database, label: x, lifecycle: { replace_when: [] } }
+"#,
+        r#"error[PGF0113]: `b` (core.value) has no attribute `outputt`
+ --> spec.yaml:7:34
+7 |     lifecycle: { replace_when: ["${b.outputt}", v1, "${b}", 5, "${db.url}", "${c.exit_code}"] }
+  |                                  ^^^^^^^^^^^^ no such attribute
+help: did you mean `${b.output}`?
+
+error[PGF0106]: `lifecycle.replace_when` of `a` (core.command) lists references
+ --> spec.yaml:7:49
+7 |     lifecycle: { replace_when: ["${b.outputt}", v1, "${b}", 5, "${db.url}", "${c.exit_code}"] }
+  |                                                 ^^ this is text, which never changes
+help: write `"${name.attribute}"`, or `"${var.name}"`
+
+error[PGF0120]: `lifecycle.replace_when[2]` of `a` (core.command) wants a value, not a whole resource
+ --> spec.yaml:7:54
+7 |     lifecycle: { replace_when: ["${b.outputt}", v1, "${b}", 5, "${db.url}", "${c.exit_code}"] }
+  |                                                      ^^^^ all of `b`
+help: refer to one of its attributes: `output`
+
+error[PGF0106]: `lifecycle.replace_when` of `a` (core.command) lists references
+ --> spec.yaml:7:61
+7 |     lifecycle: { replace_when: ["${b.outputt}", v1, "${b}", 5, "${db.url}", "${c.exit_code}"] }
+  |                                                             ^ this is a number, which never changes
+help: write `"${name.attribute}"`, or `"${var.name}"`
+
+error[PGF0122]: a secret in `lifecycle.replace_when[4]` of `a` (core.command), which is shown and stored
+ --> spec.yaml:7:65
+7 |     lifecycle: { replace_when: ["${b.outputt}", v1, "${b}", 5, "${db.url}", "${c.exit_code}"] }
+  |                                                                 ^^^^^^^^^ this is secret
+help: refer to something that is no secret, or use a field that takes one
+
+error[PGF0125]: these resources wait for each other: `a` → `c` → `a`
+ --> spec.yaml:7:78
+7 |     lifecycle: { replace_when: ["${b.outputt}", v1, "${b}", 5, "${db.url}", "${c.exit_code}"] }
+  |                                                                              ^^^^^^^^^^^^^^ `a` refers to `c` here
+...
+9 |   c: { type: core.command, command: [x], lifecycle: { replace_when: ["${a.exit_code}"] } }
+  |                                                                       -------------- `c` refers to `a` here
+help: take one of these references away
+
+error[PGF0106]: `lifecycle.replace_when` of `b` (core.value) wants a list, not text
+ --> spec.yaml:8:63
+8 |   b: { type: core.value, input: 1, lifecycle: { replace_when: "${var.x}" } }
+  |                                                               ^^^^^^^^^^ this is text
+help: write `["${var.x}"]`
+
+error[PGF0129]: `lifecycle` has no meaning for `db` (linode.database)
+  --> spec.yaml:10:42
+10 |   db: { type: linode.database, label: x, lifecycle: { replace_when: [] } }
+   |                                          ^^^^^^^^^ a `linode.database` is looked up, never changed
+help: leave it out
+"#,
+    );
+}
+
+#[test]
+fn timeouts() {
+    broken(
+        r#"resources:
+  a: { type: heroku.app, name: acme-app, timeouts: { create: 1 h, read: 5m } }
+  b: { type: core.command, command: [x], timeouts: { create: 0s, update: 5m } }
+  c: { type: core.value, input: 1, timeouts: 30m }
+  db: { type: linode.database, label: x, timeouts: { create: 5m } }
+  d: { type: core.value, input: 1, timeouts: { create: 30, delete: "${c.output}" } }
+"#,
+        r#"error[PGF0108]: `timeouts.create` of `a` (heroku.app) cannot be `1 h`
+ --> spec.yaml:4:62
+4 |   a: { type: heroku.app, name: acme-app, timeouts: { create: 1 h, read: 5m } }
+  |                                                              ^^^ hours, minutes and seconds, such as `30m` or `1h30m`
+
+error[PGF0104]: unknown field `read` in `timeouts` of `a` (heroku.app)
+ --> spec.yaml:4:67
+4 |   a: { type: heroku.app, name: acme-app, timeouts: { create: 1 h, read: 5m } }
+  |                                                                   ^^^^ no such field
+  |   - resource declared here
+help: the fields are: `create`, `update`, `delete`
+
+error[PGF0109]: `timeouts.create` of `b` (core.command) cannot be `0s`
+ --> spec.yaml:5:62
+5 |   b: { type: core.command, command: [x], timeouts: { create: 0s, update: 5m } }
+  |                                                              ^^ at least one second
+
+error[PGF0129]: `timeouts.update` has no meaning for `b` (core.command)
+ --> spec.yaml:5:66
+5 |   b: { type: core.command, command: [x], timeouts: { create: 0s, update: 5m } }
+  |                                                                  ^^^^^^ there is no such act
+help: it has `create`
+
+error[PGF0106]: `timeouts` of `c` (core.value) wants a map, not text
+ --> spec.yaml:6:46
+6 |   c: { type: core.value, input: 1, timeouts: 30m }
+  |                                              ^^^ this is text
+
+error[PGF0129]: `timeouts` has no meaning for `db` (linode.database)
+ --> spec.yaml:7:42
+7 |   db: { type: linode.database, label: x, timeouts: { create: 5m } }
+  |                                          ^^^^^^^^ what is looked up is only read
+help: leave it out
+
+error[PGF0106]: `timeouts.create` of `d` (core.value) wants text, not a number
+ --> spec.yaml:8:56
+8 |   d: { type: core.value, input: 1, timeouts: { create: 30, delete: "${c.output}" } }
+  |                                                        ^^ this is a number
+help: write `"30"`
+
+error[PGF0127]: a resource cannot be referred to here
+ --> spec.yaml:8:69
+8 |   d: { type: core.value, input: 1, timeouts: { create: 30, delete: "${c.output}" } }
+  |                                                                     ^^^^^^^^^^^ needed before any resource is looked at
+help: use `${var.name}` or `${env.NAME}`
 "#,
     );
 }

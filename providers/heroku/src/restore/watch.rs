@@ -67,6 +67,7 @@ pub(super) async fn until_over(
 ) -> Result<(), Fault> {
     let mut pace = Pace::new(POLL.0, POLL.1);
     let mut heard = cx.now();
+    let mut name = "the restore".to_owned();
     loop {
         let silence = match api.transfer(cx, app, uuid, Logs::None).await {
             Ok(Some(transfer)) => {
@@ -74,6 +75,7 @@ pub(super) async fn until_over(
                     return Ok(());
                 }
                 heard = cx.now();
+                name = format!("restore {}", transfer.display());
                 cx.progress(progress(&transfer, total));
                 None
             }
@@ -91,7 +93,8 @@ pub(super) async fn until_over(
         }
         cx.sleep(pace.wait()).await.map_err(|stopped| Fault {
             class: Class::StillRunning,
-            ..stopped.help("the restore goes on at Heroku; the next apply takes it up")
+            message: format!("{name} still running"),
+            ..stopped.help("it goes on at Heroku; the next apply takes it up")
         })?;
     }
 }

@@ -199,7 +199,7 @@ pub fn with(mut want: Tree, field: &str, value: Tree) -> Tree {
 
 pub fn whole(address: &str, id: &str, attrs: &Tree) -> Tree {
     let Tree::Map(attrs) = attrs.clone() else { panic!("attributes") };
-    Tree::Resource(Box::new(Handle {
+    Tree::Resource(std::sync::Arc::new(Handle {
         address: Address::new(address),
         id: Some(id.to_owned()),
         attrs,

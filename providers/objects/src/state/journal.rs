@@ -131,6 +131,10 @@ pub(super) struct Pieces {
 impl Pieces {
     fn put(&mut self) -> Result<(), StateError> {
         let bytes = Bytes::from(std::mem::take(&mut self.held_back));
+        if bytes.is_empty() {
+            // An empty piece would be a seal.
+            return Ok(());
+        }
         let (shelf, lease) = (self.shelf.clone(), Arc::clone(&self.lease));
         let path = self.shelf.piece(self.serial, self.next);
         let put = self.worker.wait(async move {
@@ -174,9 +178,5 @@ impl Lines for Pieces {
             self.put()?;
         }
         Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), StateError> {
-        if self.held_back.is_empty() { Ok(()) } else { self.put() }
     }
 }

@@ -108,7 +108,7 @@ impl Stage {
             ("url".to_owned(), Tree::Secret(Secret::new(self.url(database)))),
             ("ca_certificate".to_owned(), Tree::text(self.authority())),
         ];
-        Tree::Resource(Box::new(Handle {
+        Tree::Resource(std::sync::Arc::new(Handle {
             address: Address::new(address),
             id: Some(format!("id-of-{database}")),
             attrs: attrs.into(),
@@ -149,7 +149,7 @@ impl Stage {
     pub(crate) fn bucket_handle(&self) -> Tree {
         let attrs = json!({ "label": BUCKET, "endpoint": self.origin, "region": "us-ord" });
         let Tree::Map(attrs) = Tree::from_json(&attrs) else { unreachable!() };
-        Tree::Resource(Box::new(Handle {
+        Tree::Resource(std::sync::Arc::new(Handle {
             address: Address::new("bucket"),
             id: Some("b".into()),
             attrs,

@@ -1,0 +1,265 @@
+//! One field of a change: its values before and after, on one line, broken over several, or as a line diff.
+
+use std::fmt::Write;
+
+use pgferry_engine::plan::{FieldChange, OutputChange};
+use pgferry_engine::secret::MASK;
+use pgferry_engine::tree::KNOWN_AFTER_APPLY;
+use serde_json::Value as Json;
+use similar::{ChangeTag, TextDiff};
+
+/// What stands for a secret.
+const SENSITIVE: &str = "(sensitive value)";
+
+/// Lines are broken where they can be if they get longer.
+const COLUMNS: usize = 80;
+
+/// Unchanged lines shown around a changed one of a text.
+const CONTEXT: usize = 3;
+
+/// Values of more lines are not searched for what they share; that can take the square of their number.
+const MOST_LINES: usize = 4000;
+
+/// A field or output with both sides.
+pub(super) struct Field<'a> {
+    name: &'a str,
+    before: Option<&'a Json>,
+    after: Option<&'a Json>,
+    unknown: bool,
+    sensitive: bool,
+    forces: bool,
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn of(field: &'a FieldChange) -> Self {
+        Self {
+            name: &field.name,
+            before: field.before.as_ref(),
+            after: field.after.as_ref(),
+            unknown: field.unknown,
+            sensitive: field.sensitive,
+            forces: field.forces,
+        }
+    }
+
+    pub(super) fn of_output(name: &'a str, change: &'a OutputChange) -> Self {
+        Self {
+            name,
+            before: change.before.as_ref(),
+            after: change.after.as_ref(),
+            unknown: change.unknown,
+            sensitive: change.sensitive,
+            forces: false,
+        }
+    }
+
+    /// The value afterwards on one line.
+    fn after(&self) -> String {
+        // Of a map with secrets in it the rest can be shown: they are masked where they stand.
+        if self.sensitive && self.after.is_none_or(|after| !after.is_object()) {
+            return SENSITIVE.to_owned();
+        }
+        match (self.unknown, self.after) {
+            (true, Some(after)) if identity(after).is_some() => {
+                format!("{} {KNOWN_AFTER_APPLY}", value(after))
+            }
+            (true, None) => KNOWN_AFTER_APPLY.to_owned(),
+            (_, Some(after)) => value(after),
+            (false, None) => "null".to_owned(),
+        }
+    }
+}
+
+/// All fields of a change, their names in a column.
+pub(super) fn fields<'a>(out: &mut String, all: impl Iterator<Item = Field<'a>> + Clone) {
+    let width = all.clone().map(|field| field.name.len()).max().unwrap_or(0);
+    for field in all {
+        one(out, &field, width);
+    }
+}
+
+fn one(out: &mut String, field: &Field<'_>, width: usize) {
+    let Field { name, before, after, .. } = field;
+    let forces = if field.forces { " # forces replacement" } else { "" };
+    let after_text = field.after();
+    let hidden = field.sensitive && after_text == SENSITIVE;
+    match before {
+        None => {
+            let head = format!("      + {name:width$} =");
+            match after.filter(|after| !hidden && is_broken(after, head.len())) {
+                Some(after) => broken(out, &head, after),
+                None => {
+                    let _ = writeln!(out, "{head} {after_text}");
+                }
+            }
+        }
+        Some(before) if !hidden && (is_long(before) || after.is_some_and(is_long)) => {
+            let _ = writeln!(out, "      ~ {name:width$} ={forces}");
+            diff(out, before, after.unwrap_or(&Json::Null));
+        }
+        Some(before) => {
+            let before = if field.sensitive { SENSITIVE.to_owned() } else { value(before) };
+            let sign = if after.is_none() && !field.unknown { '-' } else { '~' };
+            let _ = writeln!(out, "      {sign} {name:width$} = {before} -> {after_text}{forces}");
+        }
+    }
+}
+
+/// The address of a whole resource, for `source = ${source}`.
+fn identity(json: &Json) -> Option<String> {
+    json.get("$address").and_then(Json::as_str).map(|address| format!("${{{address}}}"))
+}
+
+/// A value on one line, whole resources as references.
+fn value(json: &Json) -> String {
+    let list = |items: Vec<String>, open, close| format!("{open}{}{close}", items.join(", "));
+    match json {
+        Json::String(text) if text == KNOWN_AFTER_APPLY => text.clone(),
+        Json::String(text) if text == MASK => SENSITIVE.to_owned(),
+        Json::Array(items) => list(items.iter().map(value).collect(), "[", "]"),
+        Json::Object(map) => identity(json).unwrap_or_else(|| {
+            list(map.iter().map(|(k, v)| format!("{k} = {}", value(v))).collect(), "{ ", " }")
+        }),
+        other => other.to_string(),
+    }
+}
+
+fn is_text_of_lines(json: &Json) -> bool {
+    json.as_str().is_some_and(|text| text.trim_end().contains('\n'))
+}
+
+/// Whether a new value is shown over several lines: a text that has them, or what is too long for one.
+fn is_broken(json: &Json, head: usize) -> bool {
+    let can = match json {
+        Json::Array(items) => !items.is_empty(),
+        Json::Object(map) => !map.is_empty() && identity(json).is_none(),
+        _ => false,
+    };
+    is_text_of_lines(json) || (can && head + 1 + value(json).chars().count() > COLUMNS)
+}
+
+fn broken(out: &mut String, head: &str, json: &Json) {
+    match json {
+        Json::Object(map) => {
+            let _ = writeln!(out, "{head} {{");
+            let width = map.keys().map(String::len).max().unwrap_or(0);
+            for (key, item) in map {
+                let _ = writeln!(out, "          + {key:width$} = {}", value(item));
+            }
+            out.push_str("        }\n");
+        }
+        Json::Array(items) => {
+            let _ = writeln!(out, "{head} [");
+            for item in items {
+                let _ = writeln!(out, "          + {},", value(item));
+            }
+            out.push_str("        ]\n");
+        }
+        Json::String(text) => {
+            let _ = writeln!(out, "{head}");
+            for line in text.lines() {
+                let _ = writeln!(out, "          + {line}");
+            }
+        }
+        other => {
+            let _ = writeln!(out, "{head} {other}");
+        }
+    }
+}
+
+fn is_long(json: &Json) -> bool {
+    identity(json).is_none()
+        && (json.is_object() || json.is_array() || json.as_str().is_some_and(|t| t.contains('\n')))
+}
+
+/// A line diff of two values with more than one line. What is the same is counted, not shown, but for a few lines
+/// around what differs in a text.
+fn diff(out: &mut String, before: &Json, after: &Json) {
+    let text = before.is_string() || after.is_string();
+    let (context, of) = if text { (CONTEXT, "line") } else { (0, "element") };
+    let (before, after) = (lines(before), lines(after));
+    let mut hidden = before.lines().count();
+    let mut show = |sign: char, said: &str| {
+        let _ = writeln!(out, "          {}", format!("{sign} {}", said.trim_end()).trim_end());
+    };
+    if hidden + after.lines().count() > MOST_LINES {
+        before.lines().for_each(|said| show('-', said));
+        after.lines().for_each(|said| show('+', said));
+        return;
+    }
+    let diff = TextDiff::from_lines(&before, &after);
+    for group in diff.grouped_ops(context) {
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let sign = match change.tag() {
+                ChangeTag::Delete => '-',
+                ChangeTag::Insert => '+',
+                ChangeTag::Equal => ' ',
+            };
+            hidden -= usize::from(sign != '+');
+            show(sign, change.value());
+        }
+    }
+    if hidden > 0 {
+        let plural = if hidden == 1 { "" } else { "s" };
+        let _ = writeln!(out, "            # ({hidden} unchanged {of}{plural} hidden)");
+    }
+}
+
+fn lines(json: &Json) -> String {
+    match json {
+        Json::String(text) => format!("{text}\n"),
+        Json::Object(map) => map.iter().map(|(k, v)| format!("{k} = {}\n", value(v))).collect(),
+        Json::Array(items) => items.iter().map(|v| format!("{}\n", value(v))).collect(),
+        other => format!("{other}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(before: Option<Json>, after: Option<Json>, want: &str) {
+        let (name, unknown, sensitive, forces) = ("f".to_owned(), false, false, false);
+        let field = FieldChange { name, before, after, unknown, sensitive, forces };
+        let mut out = String::new();
+        fields(&mut out, std::slice::from_ref(&field).iter().map(Field::of));
+        assert_eq!(out, want);
+    }
+
+    #[test]
+    fn values_on_one_line_and_on_many() {
+        check(None, Some(json!("a")), "      + f = \"a\"\n");
+        check(Some(json!("a")), Some(json!("b")), "      ~ f = \"a\" -> \"b\"\n");
+        check(Some(json!("a")), None, "      - f = \"a\" -> null\n");
+        check(None, Some(json!({"k": [1, 2]})), "      + f = { k = [1, 2] }\n");
+        let long = "x".repeat(60);
+        check(
+            None,
+            Some(json!({"key": long, "k": 1})),
+            &format!(
+                "      + f = {{\n          + key = \"{long}\"\n          + k   = 1\n        }}\n"
+            ),
+        );
+        check(None, Some(json!("one\ntwo")), "      + f =\n          + one\n          + two\n");
+    }
+
+    #[test]
+    fn differences_hide_what_is_the_same() {
+        check(
+            Some(json!({"a": 1, "b": 2, "c": 3})),
+            Some(json!({"a": 1, "b": 4, "c": 3})),
+            "      ~ f =\n          - b = 2\n          + b = 4\n            # (2 unchanged elements hidden)\n",
+        );
+        let text = |middle: &str| {
+            let mut lines: Vec<String> = (1..=9).map(|n| n.to_string()).collect();
+            lines[4] = middle.to_owned();
+            Some(json!(lines.join("\n")))
+        };
+        check(
+            text("five"),
+            text("5"),
+            "      ~ f =\n            2\n            3\n            4\n          - five\n          + 5\n            6\n            7\n            8\n            # (2 unchanged lines hidden)\n",
+        );
+    }
+}

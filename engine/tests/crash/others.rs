@@ -1,0 +1,102 @@
+//! Crashes within the other operations: a release, a destroy, and an apply under a new `run:`.
+
+use super::*;
+
+/// The rehearsal of the first night leaves out the cutover; the second night moves the data again.
+#[test]
+fn at_every_effect_of_a_second_night() {
+    run(async {
+        let mut world = world(JOURNEY);
+        let rehearsal =
+            Options { excludes: ["cutover".parse().unwrap()].into(), ..Options::default() };
+        assert!(world.apply(&rehearsal).await.unwrap().is_success());
+        world.says(JOURNEY, "night-2");
+        let options = Options::default();
+        let points = points(&world, Operation::Apply, &options).await;
+        assert_eq!(world.cloud(|cloud| cloud.transfers.len()), 2);
+        let crashes = everywhere(&world, &points, Operation::Apply, &options, end).await;
+        println!("{crashes} crashes at {} points of a second night", points.len());
+    });
+}
+
+/// Everything that may go goes; what was named today too.
+#[test]
+fn at_every_effect_of_a_destroy() {
+    run(async {
+        let world = world(JOURNEY);
+        points(&world, Operation::Apply, &Options::default()).await;
+        let named = ["app acme", "target db", "extensions ext", "settings set", "config conf"];
+        let named = named.map(|pair| pair.split_once(' ').unwrap());
+        let confirmed = named.map(|(address, name)| (address.to_owned(), name.to_owned())).into();
+        let options = Options { confirmed, ..Options::default() };
+        let points = points(&world, Operation::Destroy, &options).await;
+        let left = |world: &World| {
+            world.cloud(|cloud| {
+                cloud.things.values().map(|thing| thing.name.clone()).collect::<Vec<_>>()
+            })
+        };
+        // The cutover is kept: nobody named it, and its `on_remove` is `keep`.
+        assert_eq!(left(&world), ["cut"]);
+        let crashes = everywhere(&world, &points, Operation::Destroy, &options, end).await;
+        assert!(world.state().resources.is_empty());
+        println!("{crashes} crashes at {} points of a destroy", points.len());
+    });
+}
+
+/// A restore goes on elsewhere and a verification is to fail: windows and key are held, and released by hand.
+#[test]
+fn at_every_effect_of_a_release() {
+    run(async {
+        let options = Options::default();
+        let plain = world(JOURNEY);
+        let applied = points(&plain, Operation::Apply, &options).await;
+        let reached = end(&plain);
+        let asked = applied.iter().position(|point| point.next.starts_with("ask for")).unwrap();
+        let world = world(JOURNEY);
+        // Stopped as soon as the restore is asked for: it goes on, so the scopes that it needs are held.
+        world.mishaps([(asked as u64 + 1, Mishap::Stop)]);
+        let ran = world.apply(&options).await.unwrap();
+        assert!(matches!(&ran, Ran::Ended(outcome) if outcome.held.len() == 3), "{ran:?}");
+        world.mishaps([]);
+        let points = points(&world, Operation::Release, &options).await;
+        let released = |world: &World| {
+            let open = world.state().open_scopes().count();
+            let summary = world.cloud(|cloud| cloud.summary());
+            json!({ "remembered": open, "open": summary["open"], "keys": summary["keys"] })
+        };
+        let crashes = everywhere(&world, &points, Operation::Release, &options, released).await;
+        let mut finished = 0;
+        for point in &points {
+            for loss in Loss::ALL {
+                // Whether it is released again or not, the next apply comes to the end. The data are moved anew.
+                let again = world.again(point, loss, gap(loss));
+                let when = format!("released up to ({}), lost {loss:?}", point.next);
+                let ran = again.apply(&options).await;
+                assert!(matches!(&ran, Ok(ran) if ran.is_success()), "{when}: {ran:?}");
+                let mut is = end(&again);
+                is["restores"] = json!(1);
+                restored(&mut is);
+                let mut should = reached.clone();
+                restored(&mut should);
+                assert_same(&is, &should, &when);
+                assert_settled(&again, &options, &when).await;
+                finished += 1;
+            }
+        }
+        println!(
+            "{crashes} crashes at {} points of a release, {finished} times applied instead",
+            points.len()
+        );
+    });
+}
+
+/// Without which restore, and which epoch of a window, was the good one.
+fn restored(end: &mut Json) {
+    end["state"]["restore"]["id"] = Json::Null;
+    end["state"]["restore"]["attrs"] = Json::Null;
+    for entry in end["state"].as_object_mut().unwrap().values_mut() {
+        if let Some(done) = entry.get_mut("done") {
+            *done = Json::Null;
+        }
+    }
+}

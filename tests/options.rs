@@ -1,0 +1,260 @@
+//! Variables, selections, plans to destroy, `init` and `completions`, on specs that need no service.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::process::Command;
+
+const SPEC: &str = r#"
+pgferry: 1
+name: small
+variables:
+  word: { default: hello, validation: { pattern: "^[a-z]+$", message: only small letters } }
+  regions: { type: list, default: [us, eu], validation: { one_of: [us, eu, asia] } }
+resources:
+  first:
+    type: core.value
+    input: { word: "${var.word}" }
+  second:
+    type: core.value
+    for_each: ${var.regions}
+    input: "${first.output.word} ${each.value}"
+  told:
+    type: core.command
+    command: [sh, -c, "echo told"]
+    depends_on: [second]
+    lifecycle: { replace_when: ["${first.output.word}"] }
+outputs:
+  word: ${first.output.word}
+"#;
+
+struct Room {
+    folder: tempfile::TempDir,
+}
+
+impl Room {
+    fn new(spec: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pgferry.yaml"), spec).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn run_with(&self, arguments: &[&str], env: &[(&str, &str)]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgferry"));
+        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(env.iter().copied()).stdin(std::process::Stdio::null());
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        self.run_with(arguments, &[])
+    }
+
+    fn applied(&self, more: &[&str]) {
+        let (code, out, err) = self.run(&[&["apply", "--auto-approve"], more].concat());
+        assert_eq!(code, 0, "{out}{err}");
+    }
+}
+
+fn last_line(text: &str) -> &str {
+    text.trim_end().lines().last().unwrap_or_default()
+}
+
+#[test]
+fn files_of_variables_beside_the_spec_are_read_in_order() {
+    let room = Room::new(SPEC);
+    let word = |arguments: &[&str]| {
+        let env = [("PGFERRY_VAR_word", "environment")];
+        let state = format!("{}.json", arguments.len());
+        std::fs::remove_file(room.path(&state)).ok();
+        let all = [&["apply", "--auto-approve", "--state", &state], arguments].concat();
+        let (code, out, err) = room.run_with(&all, &env);
+        assert_eq!(code, 0, "{out}{err}");
+        last_line(&out).to_owned()
+    };
+    assert_eq!(word(&[]), "word = \"environment\"");
+    room.write("pgferry.vars.yaml", "word: file\nregions: null\n");
+    assert_eq!(word(&[]), "word = \"file\"");
+    room.write("b.auto.vars.yaml", "word: second");
+    room.write("a.auto.vars.yaml", "word: first\nregions: [asia]\n");
+    room.write("c.vars.yaml", "word: other\n");
+    assert_eq!(word(&[]), "word = \"second\"");
+    assert_eq!(word(&["--var-file", "c.vars.yaml"]), "word = \"other\"");
+    assert_eq!(word(&["--var-file", "c.vars.yaml", "--var", "word=line"]), "word = \"line\"");
+    assert_eq!(
+        room.run(&["state", "list", "--state", "0.json"]).1,
+        "first\nsecond[\"asia\"]\ntold\n"
+    );
+    // They lie beside the spec, wherever pgferry is run.
+    let (spec, state) = (room.path("pgferry.yaml"), room.path("there.json"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgferry"));
+    command.args(["apply", "--auto-approve", "-f"]).arg(&spec).arg("--state").arg(&state);
+    let output = command.current_dir(std::env::temp_dir()).output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with("word = \"second\"\n"));
+    room.write("a.auto.vars.yaml", "- word");
+    let (code, _, err) = room.run(&["validate"]);
+    assert_eq!(code, 1);
+    assert!(err.starts_with("Error: reading the variables in `./a.auto.vars.yaml`"), "{err}");
+}
+
+#[test]
+fn a_list_makes_the_instances_and_a_bad_value_is_told() {
+    let room = Room::new(SPEC);
+    let regions = "regions=[asia, us]";
+    room.applied(&["--var", regions]);
+    let list = "first\nsecond[\"asia\"]\nsecond[\"us\"]\ntold\n";
+    assert_eq!(room.run(&["state", "list"]).1, list);
+    let (code, _, err) = room.run(&["plan", "--var", "regions=[mars]", "--var", "word=Bye"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("error[PGF0135]: variable `regions` cannot hold `mars`"), "{err}");
+    assert!(err.contains("help: only small letters"), "{err}");
+    // A value that is watched has changed: the run is done again.
+    let (code, out, _) = room.run(&["plan", "--var", regions, "--var", "word=bye"]);
+    assert_eq!((code, last_line(&out)), (0, "Plan: 1 to add, 3 to change, 0 to destroy."));
+    assert!(
+        out.contains("  # told will be run\n  # (`${first.output.word}` of `replace_when`"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_partial_plan_says_so() {
+    let room = Room::new(SPEC);
+    let (code, out, err) = room.run(&["plan", "--target", "first"]);
+    assert_eq!((code, last_line(&out)), (0, "Plan: 1 to add, 0 to change, 0 to destroy."));
+    let left_out = "`second[\"eu\"]`, `second[\"us\"]`, `told`";
+    let want =
+        format!("Warning: the plan is partial: `--target` or `--exclude` leaves out {left_out}\n");
+    assert!(err.starts_with(&want), "{err}");
+    assert_eq!(room.run(&["plan", "--exclude", "told", "--out", "p"]).0, 0);
+    let (_, out, _) = room.run(&["show", "p", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["complete"], false);
+    let (_, out, _) = room.run(&["plan", "--target", "first", "--json"]);
+    assert!(out.contains(r#""summary":"the plan is partial: "#), "{out}");
+    let (_, out, _) = room.run(&["plan", "--target", "told", "--json"]);
+    assert!(!out.contains("partial"), "all of it is there: {out}");
+}
+
+#[test]
+fn a_former_name_selects_nothing() {
+    let room = Room::new(SPEC);
+    room.applied(&[]);
+    let spec = SPEC.replace(
+        "  first:\n    type: core.value\n",
+        "  one:\n    type: core.value\n    renamed_from: first\n",
+    );
+    room.write("pgferry.yaml", &spec.replace("${first.", "${one."));
+    for flag in ["--target", "--exclude", "--replace"] {
+        let (code, _, err) = room.run(&["plan", flag, "first"]);
+        let want = format!(
+            "Error: `{flag} first`: the spec has renamed `first` to `one`\n  help: `{flag} 'one'`\n"
+        );
+        assert_eq!((code, err), (1, want));
+    }
+    assert_eq!(room.run(&["plan", "--target", "one"]).0, 0);
+}
+
+#[test]
+fn a_plan_to_destroy_can_be_reviewed_and_applied() {
+    let room = Room::new(SPEC);
+    room.applied(&[]);
+    let (code, out, _) = room.run(&["plan", "--destroy", "--detailed-exitcode", "--out", "p"]);
+    assert_eq!(code, 2);
+    assert!(out.contains("To forget, and keep in reality: 4.\n"), "{out}");
+    assert_eq!(room.run(&["state", "list"]).1.lines().count(), 4, "nothing was done yet");
+    let (code, out, err) = room.run(&["apply", "p"]);
+    assert_eq!((code, last_line(&out)), (0, "Destroy complete! Resources: 0 destroyed."), "{err}");
+    assert_eq!(room.run(&["state", "list"]).1, "");
+    let (code, _, err) = room.run(&["apply", "p"]);
+    assert_eq!(code, 1);
+    assert!(err.starts_with("Error: the saved plan is stale"), "{err}");
+    // A part of it.
+    room.applied(&[]);
+    let (code, ..) = room.run(&["destroy", "--auto-approve", "--target", "second"]);
+    assert_eq!((code, room.run(&["state", "list"]).1.as_str()), (0, "first\n"));
+    room.applied(&[]);
+    let (code, ..) = room.run(&["apply", "--destroy", "--auto-approve", "--exclude", "first"]);
+    assert_eq!((code, room.run(&["state", "list"]).1.as_str()), (0, "first\n"));
+    for senseless in [
+        &["plan", "--destroy", "--refresh-only"][..],
+        &["plan", "--destroy", "--replace", "told"],
+        &["plan", "--refresh-only", "--refresh=false"],
+        &["plan", "--refresh-only", "--replace", "told"],
+        &["apply", "p", "--refresh-only"],
+        &["apply", "p", "--destroy"],
+    ] {
+        let (code, out, err) = room.run(senseless);
+        assert_eq!((code, out.as_str()), (1, ""), "{senseless:?}");
+        assert!(err.contains("cannot be used with"), "{err}");
+    }
+}
+
+#[test]
+fn a_spec_to_start_from() {
+    let room = Room::new(SPEC);
+    let (code, _, err) =
+        room.run(&["init", "--from", "linode", "--to", "heroku", "--name", "acme"]);
+    let want = "Error: `pgferry.yaml` is there already, and is not overwritten\n  \
+                help: write the new one elsewhere: `pgferry init --file other.yaml`\n";
+    assert_eq!((code, err.as_str()), (1, want));
+    assert_eq!(std::fs::read_to_string(room.path("pgferry.yaml")).unwrap(), SPEC);
+    for (from, needs) in [
+        ("linode", &[][..]),
+        ("postgres", &[("SOURCE_DATABASE_URL", "postgres://u:secret-of-nobody@db.example/acme")]),
+    ] {
+        let file = format!("{from}.yaml");
+        let arguments =
+            ["init", "--from", from, "--to", "heroku", "--name", "big-corp", "-f", &file];
+        let (code, out, err) = room.run(&arguments);
+        assert_eq!(code, 0, "{err}");
+        // What is to be filled in is listed with its line.
+        let spec = std::fs::read_to_string(room.path(&file)).unwrap();
+        assert!(!spec.contains("acme"), "{spec}");
+        let marked = spec.lines().filter(|line| line.contains("# fill in: ")).count();
+        let listed = out.lines().filter(|line| line.starts_with(&format!("  {file}:"))).count();
+        assert!(marked > 5 && marked == listed, "{marked} marked, {listed} listed: {out}");
+        let (code, out, err) = room.run_with(&["validate", "-f", &file], needs);
+        let want = format!("Success! `{file}` is valid: 12 resources.\n");
+        assert_eq!((code, out, err), (0, want, String::new()));
+    }
+    let (code, _, err) = room.run(&["init", "-f", "new.yaml", "--from", "linode"]);
+    assert_eq!(code, 1);
+    assert!(
+        err.starts_with("Error: `--to` is missing, and nobody is at a terminal to ask\n"),
+        "{err}"
+    );
+    assert!(!room.path("new.yaml").exists());
+    let (code, _, err) = room.run(&["init", "--name", "Acme Corp"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("2 to 20 of `a-z`, `0-9` and `-`"), "{err}");
+    let (code, _, err) = room.run(&["init", "--from", "linode", "--to", "postgres"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("[possible values: heroku]"), "{err}");
+}
+
+#[test]
+fn shells_are_told_what_can_be_typed() {
+    let room = Room::new(SPEC);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, out, _) = room.run(&["completions", shell]);
+        assert!(code == 0 && out.contains("refresh-only"), "{shell}");
+    }
+    let (_, script, _) = room.run(&["completions", "bash"]);
+    room.write("completions", &script);
+    let ask = "source ./completions && COMP_WORDS=(pgferry plan --refresh-o) COMP_CWORD=2 \
+               && _pgferry pgferry --refresh-o plan && echo ${COMPREPLY[*]}";
+    let said = Command::new("bash").args(["-c", ask]).current_dir(room.folder.path()).output();
+    assert_eq!(String::from_utf8(said.unwrap().stdout).unwrap(), "--refresh-only\n");
+}
