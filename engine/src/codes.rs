@@ -284,7 +284,8 @@ pub const CODES: &[Code] = &[
         "Something that data was moved into (an add-on, its app) is no longer there, though a restore into it is \
          remembered as done. A new one would be empty, and the runs that filled the former one would not run again by \
          themselves. To move the data again, change `run:` in a reviewed commit. If the former one can be had back, \
-         bring it back and plan again.",
+         bring it back and plan again. It is the same where the spec names another target than the one that a restore \
+         was done to, and what comes after it would go on with that one.",
     ),
     (
         "PGF0205",

@@ -123,7 +123,7 @@ async fn drift_is_told_apart_from_the_change_that_follows() {
     assert!(project.applied().await.is_success());
     set(&project, "t", "size", 7.into());
     let (plan, values, drifted) = planned(&project, "t").await;
-    let want = json!({ "t": { "type": "mem.thing", "gone": false, "fields": [{
+    let want = json!({ "t": { "type": "mem.thing", "kind": "managed", "gone": false, "fields": [{
         "name": "size", "before": 1, "after": 7, "unknown": false, "sensitive": false, "forces": false,
     }] } });
     assert_eq!(json(&plan.drift), want);

@@ -322,8 +322,12 @@ fn uses(applying: &Applying) -> BTreeMap<Address, usize> {
     uses
 }
 
-/// What goes on elsewhere from before: what this plan takes up, and what it leaves out without having asked.
+/// What goes on elsewhere from before: what this plan takes up, and what it leaves out without having asked. Whoever
+/// destroys has no use for its end.
 fn elsewhere(applying: &Applying) -> BTreeSet<Address> {
+    if applying.plan.destroy {
+        return BTreeSet::new();
+    }
     let changes = &applying.plan.changes;
     applying.journal.with_state(|state| {
         let running = state.operations.keys().filter(|address| state.may_be_running(address));

@@ -5,7 +5,7 @@
 //! killing real processes in the root package.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +65,7 @@ impl StateFile {
     /// Who took the lock last, as it wrote.
     fn holder(&self, lock: &mut File) -> Result<String, StateError> {
         let mut holder = String::new();
+        lock.rewind().map_err(self.io("reading the lock of"))?;
         lock.read_to_string(&mut holder).map_err(self.io("reading the lock of"))?;
         let holder = holder.trim();
         Ok(if holder.is_empty() { "another process" } else { holder }.to_owned())
@@ -184,17 +185,19 @@ impl Store for StateFile {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(self.io("opening the lock of"))?;
-        let step = Duration::from_millis(100);
+        let step = Duration::from_millis(50);
         let mut waited = Duration::ZERO;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(fs::TryLockError::WouldBlock) if waited < patience => {
+                Err(fs::TryLockError::WouldBlock) => {
+                    let holder = self.holder(&mut file)?;
+                    let patience = if is_gone(&holder) { patience.max(GRACE) } else { patience };
+                    if waited >= patience {
+                        return Err(StateError::Locked { holder, id: None });
+                    }
                     std::thread::sleep(step);
                     waited += step;
-                }
-                Err(fs::TryLockError::WouldBlock) => {
-                    return Err(StateError::Locked { holder: self.holder(&mut file)?, id: None });
                 }
                 Err(fs::TryLockError::Error(cause)) => {
                     return Err(self.io("locking")(cause));
@@ -202,6 +205,7 @@ impl Store for StateFile {
             }
         }
         file.set_len(0).map_err(self.io("writing the lock of"))?;
+        file.rewind().map_err(self.io("writing the lock of"))?;
         let holder = format!("process {} ({purpose})\n", std::process::id());
         file.write_all(holder.as_bytes()).map_err(self.io("writing the lock of"))?;
         Ok(Box::new(FileLock { _file: file }))
@@ -223,12 +227,26 @@ impl Store for StateFile {
                 Ok(format!("it is not locked: the lock of {last} went with that process"))
             }
             Err(fs::TryLockError::WouldBlock) => {
-                let holder = format!("{}, which is alive", self.holder(&mut file)?);
+                let holder = self.holder(&mut file)?;
+                let lives = if is_gone(&holder) { "gone, but left it to another" } else { "alive" };
+                let holder = format!("{holder}, which is {lives}");
                 Err(StateError::Locked { holder, id: None })
             }
             Err(fs::TryLockError::Error(cause)) => Err(self.io("locking")(cause)),
         }
     }
+}
+
+/// A process that was killed while it started another leaves the lock to that one, until it has become what it is to be.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Whether the process that wrote down that it holds the lock is no more.
+fn is_gone(holder: &str) -> bool {
+    let id = holder.strip_prefix("process ").and_then(|rest| rest.split(' ').next());
+    let id = id.and_then(|id| rustix::process::Pid::from_raw(id.parse().ok()?));
+    id.is_some_and(|id| {
+        rustix::process::test_kill_process(id).is_err_and(|cause| cause == rustix::io::Errno::SRCH)
+    })
 }
 
 impl Lines for JournalFile {
@@ -282,5 +300,23 @@ mod tests {
         let want =
             format!("it is not locked: the lock of process {me} (apply) went with that process");
         assert_eq!(said, want);
+    }
+
+    /// As a process that was started by one that was killed at that moment, which has the lock with all open files.
+    #[test]
+    fn a_lock_whose_holder_is_gone_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = StateFile::new(folder.path().join("s.json"));
+        let held = file.lock("apply", Duration::ZERO).expect("free");
+        // More than there can be, so nobody's.
+        fs::write(file.beside(".lock"), "process 2147483647 (apply)\n").expect("writes");
+        let waiting = std::thread::spawn({
+            let file = file.clone();
+            move || file.lock("apply", Duration::ZERO).is_ok()
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!waiting.is_finished(), "it neither waits nor is refused");
+        drop(held);
+        assert!(waiting.join().expect("no panic"), "the lock is free");
     }
 }

@@ -274,18 +274,18 @@ impl Journal {
     /// # Errors
     /// The state cannot be written; the journal stays and is folded by the next run.
     pub fn finish(self) -> Result<(), StateError> {
-        let mut inner = self.lock();
-        let records = inner.records;
+        let (records, continues) = {
+            let inner = self.lock();
+            (inner.records, inner.continues)
+        };
         if records > 0 {
+            // The journal says all that the state will, should that not be written. Some stores hold batched lines back.
+            self.write(records, Durability::Synced)?;
+            let mut inner = self.lock();
             inner.state.serial += 1;
-            if let Err(cause) = save(self.store.as_ref(), &inner.state) {
-                drop(inner);
-                // What was batched is worth keeping too; where even that fails, it is done again.
-                let _ = self.write(records, Durability::Synced);
-                return Err(cause);
-            }
+            save(self.store.as_ref(), &inner.state)?;
         }
-        self.store.remove_journal(inner.continues)
+        self.store.remove_journal(continues)
     }
 }
 

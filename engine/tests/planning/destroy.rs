@@ -4,7 +4,7 @@ use pgferry_engine::plan::destroy::destroy;
 use pgferry_engine::plan::{Input, Options, Plan};
 
 use super::memory::Project;
-use super::{at, with};
+use super::{at, violations, with};
 
 const SPEC: &str = r#"
   app: { type: mem.thing, name: app }
@@ -18,6 +18,7 @@ fn torn_down(project: &Project, options: Options) -> (Vec<String>, Vec<String>) 
     let Project { spec, graph, catalog, .. } = project;
     let plan: Plan =
         destroy(&Input { spec, graph, catalog, state: &state, options: &options, now });
+    assert_eq!(violations(project, &plan, &options), Vec::<String>::new());
     let names = |all: Vec<&pgferry_engine::address::Address>| {
         all.into_iter().map(|address| address.to_string()).collect()
     };

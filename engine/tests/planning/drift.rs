@@ -3,7 +3,7 @@
 use pgferry_engine::plan::{Options, Plan, Refresh};
 
 use super::memory::work;
-use super::{applied, at, findings, planned, refresh, says, tamper, with};
+use super::{applied, at, findings, planned, refresh, says, tamper, violations, with};
 
 const SPEC: &str = r#"
   source: { type: mem.lookup, name: prod }
@@ -50,6 +50,11 @@ async fn what_moved_is_shown_and_taken_down_and_nothing_done() {
     let plan = project.plan(&refresh(Refresh::Only)).await;
     assert_eq!(drift(&plan), ["a size 1->7", "b gone", "source size 1->9"]);
     assert!(plan.has_changes() && plan.changes.is_empty() && plan.steps.is_empty());
+    let mut acting = planned(&project).await;
+    acting.refresh_only = true;
+    let found = violations(&project, &acting, &refresh(Refresh::Only));
+    assert!(found.contains(&"a plan that only looks would act".to_owned()), "{found:?}");
+    project.log();
     let outcome = applied(&project, &refresh(Refresh::Only)).await;
     assert!(outcome.is_success() && outcome.done.is_empty());
     let log = project.log();

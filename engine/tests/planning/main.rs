@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 use memory::{Project, project};
 use pgferry_engine::address::Address;
 use pgferry_engine::apply::Outcome;
-use pgferry_engine::plan::{Options, Plan, Refresh};
+use pgferry_engine::plan::check::violations as violations_of;
+use pgferry_engine::plan::{Input, Options, Plan, Refresh};
 use pgferry_engine::source::Source;
 use pgferry_engine::spec::{Inputs, load};
 use serde_json::Value as Json;
@@ -58,6 +59,13 @@ fn at(address: &str) -> Address {
 
 fn refresh(refresh: Refresh) -> Options {
     Options { refresh, ..Options::default() }
+}
+
+/// What the checker says of a plan.
+fn violations(project: &Project, plan: &Plan, options: &Options) -> Vec<String> {
+    let Project { spec, graph, catalog, .. } = project;
+    let (state, now) = (project.state(), jiff::Timestamp::UNIX_EPOCH);
+    violations_of(plan, &Input { spec, graph, catalog, state: &state, options, now })
 }
 
 async fn planned(project: &Project) -> Plan {

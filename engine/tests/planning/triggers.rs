@@ -4,7 +4,7 @@ use pgferry_engine::info::Kind;
 use pgferry_engine::plan::{Options, Refresh};
 
 use super::memory::{Project, work};
-use super::{applied, at, findings, planned, refresh, said, says_with, tamper, with};
+use super::{applied, at, findings, planned, refresh, said, says_with, tamper, violations, with};
 
 const SPEC: &str = r#"
   source: { type: mem.lookup, name: prod }
@@ -122,6 +122,11 @@ async fn what_holds_data_is_replaced_on_purpose_only() {
             "PGF0203 a: `a` would be made anew (`${var.version}` of `replace_when` was `1`, is `2`), which is never done by itself"
         ]
     );
+    // The checker would stop it, even if nothing were said.
+    let mut silent = plan;
+    silent.findings.clear();
+    let found = violations(&project, &silent, &Options::default());
+    assert!(found.contains(&"`a` holds data and is replaced by itself".to_owned()), "{found:?}");
     let options = Options {
         replace: [at("a")].into(),
         confirmed: vec![("a".to_owned(), "a".to_owned())],

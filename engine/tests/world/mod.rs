@@ -60,6 +60,8 @@ pub(crate) struct Outside {
     /// Effects so far.
     pub(crate) count: u64,
     pub(crate) mishaps: BTreeMap<u64, Mishap>,
+    /// Whose effects there were in the cloud.
+    pub(crate) touched: Vec<String>,
     points: Option<Vec<Point>>,
     cancel: CancellationToken,
 }
@@ -67,8 +69,9 @@ pub(crate) struct Outside {
 /// The world as it is just before an effect.
 #[derive(Clone)]
 pub(crate) struct Point {
+    /// The effect that did not happen any more.
     pub(crate) next: String,
-    files: Files,
+    pub(crate) files: Files,
     cloud: Cloud,
     now: Timestamp,
 }
@@ -128,6 +131,7 @@ impl Shared {
             Some(Mishap::Vanished) => return Err(fault(Class::Unknown)),
             _ => {}
         }
+        outside.touched.push(cx.address.to_string());
         let now = outside.now;
         outside.cloud.passes(now);
         let done = does(&mut outside.cloud, now);
@@ -195,6 +199,7 @@ impl World {
             now,
             count: 0,
             mishaps: BTreeMap::new(),
+            touched: Vec::new(),
             points: None,
             cancel: CancellationToken::new(),
         };
@@ -228,6 +233,7 @@ impl World {
             now,
             count: 0,
             mishaps: BTreeMap::new(),
+            touched: Vec::new(),
             points: None,
             cancel: CancellationToken::new(),
         };
@@ -389,7 +395,16 @@ impl World {
             parallelism: 4,
             confirmed: options.confirmed.clone(),
         };
+        self.shared.lock().touched.clear();
         let outcome = apply(applying).await?;
+        for touched in self.shared.look(|outside| outside.touched.clone()) {
+            let address = touched.parse().unwrap();
+            let acts = plan.changes.get(&address).is_some_and(|change| change.action.is_work());
+            assert!(
+                acts || plan.scopes.contains_key(&address),
+                "`{address}` was not to be touched"
+            );
+        }
         for (address, action) in &outcome.done {
             let shown = plan.changes.get(address).map(|change| change.action);
             assert_eq!(shown, Some(*action), "`{address}` was not planned so");

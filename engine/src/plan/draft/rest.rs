@@ -8,6 +8,7 @@ use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::{Kind, OnRemove};
 use crate::state::{Scope, ScopeStatus};
+use crate::template::Template;
 
 impl Drafting<'_> {
     /// Resources of the state whose block is no longer in the spec.
@@ -225,6 +226,50 @@ impl Drafting<'_> {
                 self.input.spec.run
             ));
             self.find(&target, finding);
+        }
+        self.done_to_another();
+    }
+
+    /// Runs that count as done, but to another resource than the spec has in that place now: what has work and depends
+    /// on them would be built on data that are elsewhere.
+    fn done_to_another(&mut self) {
+        let mut found = Vec::new();
+        for (address, change) in &self.changes {
+            let (Some(entry), Some(block)) =
+                (self.input.state.resources.get(address), self.input.spec.resources.get(address))
+            else {
+                continue;
+            };
+            if change.kind != Kind::Run || change.action != Action::NoOp {
+                continue;
+            }
+            for (name, field) in &block.fields {
+                let Template::Reference(reference) = field else { continue };
+                let now = &reference.address;
+                let then = entry.remembered.inputs.get(name).and_then(|was| was.get("$address"));
+                let Some(then) = then.and_then(serde_json::Value::as_str) else { continue };
+                let info = self.changes.get(now).and_then(|c| self.input.catalog.get(&c.type_name));
+                let holds_data = info.is_some_and(|info| {
+                    info.kind == Kind::Managed && !info.traits.internal && !info.traits.staging
+                });
+                if !reference.path.is_empty() || then == now.as_str() || !holds_data {
+                    continue;
+                }
+                let below = self.input.graph.descendants(address);
+                if let Some(next) = below.iter().find(|below| self.has_work(below)) {
+                    let message = format!(
+                        "`{address}` was done to `{then}`, not to `{now}`, and `{next}` would go on from there"
+                    );
+                    found.push((address.clone(), message));
+                }
+            }
+        }
+        for (address, message) in found {
+            let finding = Finding::error("PGF0204", message).help(format!(
+                "to move the data there, change `run:` (now `{}`) in a reviewed commit; if it is the same under another name, give its block `renamed_from`",
+                self.input.spec.run
+            ));
+            self.find(&address, finding);
         }
     }
 }

@@ -181,7 +181,13 @@ impl Drafting<'_> {
 fn wanted_differs(want: &Tree, inputs: &serde_json::Value) -> bool {
     super::managed::wanted_fields(want).any(|(name, tree)| {
         let plain = identified(tree) && !tree.has_secret();
-        plain && inputs.get(name).is_some_and(|before| *before != tree.storable())
+        // One that does not exist yet is another one if it is called otherwise.
+        let another = |before: &serde_json::Value| match (tree, before.get("$address")) {
+            (Tree::Resource(now), Some(then)) => *then != now.address.as_str(),
+            _ => false,
+        };
+        let before = inputs.get(name);
+        before.is_some_and(|before| another(before) || (plain && *before != tree.storable()))
     })
 }
 
