@@ -378,7 +378,7 @@ impl World {
             return Ok(Ran::Refused(refused));
         }
         if !draft.plan.has_changes() {
-            if self.place.read_journal()?.is_some() {
+            if self.place.read_journal(state.serial)?.is_some() {
                 self.begin(state)?.finish()?;
             }
             return Ok(Ran::Ended(Box::default()));
