@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memory::{Project, block, journey, project, work};
 use pgferry_engine::address::Address;
+use pgferry_engine::plan::check::violations;
 use pgferry_engine::plan::destroy::destroy;
-use pgferry_engine::plan::{Action, Input, Options, Plan};
+use pgferry_engine::plan::{Action, Input, Options, Plan, StepKind};
 use pgferry_engine::spec::Block;
 use pgferry_engine::state::journal::{Moment, Watch};
 use tokio_util::sync::CancellationToken;
@@ -269,4 +270,62 @@ async fn without_anything_that_uses_it_it_stays() {
     assert!(project.applied().await.is_success());
     assert_eq!(there(&project), (0, 1));
     assert!(!plan(&project).await.has_changes());
+}
+
+/// A sound plan, spoiled in every way that concerns what goes after use: each is caught.
+#[tokio::test]
+async fn the_checker_knows_what_may_go_and_when() {
+    let project = going();
+    let sound = plan(&project).await;
+    let (state, options) = (project.state(), Options::default());
+    let Project { spec, graph, catalog, .. } = &project;
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let input = Input { spec, graph, catalog, state: &state, options: &options, now };
+    let caught = |what: &str, spoil: &dyn Fn(&mut Plan)| {
+        let mut spoiled = sound.clone();
+        spoil(&mut spoiled);
+        assert_ne!(violations(&spoiled, &input), Vec::<String>::new(), "{what}");
+    };
+    assert_eq!(violations(&sound, &input), Vec::<String>::new());
+    let at = Address::new;
+    let step = |plan: &Plan, address: &str, what: StepKind| {
+        plan.steps.iter().position(|s| s.address.as_str() == address && s.what == what).unwrap()
+    };
+    for address in ["bucket", "dump"] {
+        caught("a step that nobody shows", &|plan| drop(plan.removals.remove(&at(address))));
+        caught("a run less", &|plan| drop(plan.removals.get_mut(&at(address)).unwrap().pop()));
+        caught("left out", &|plan| plan.left_out.extend([at(address)]));
+        caught("forgotten", &|plan| {
+            plan.changes.get_mut(&at(address)).unwrap().action = Action::Forget;
+        });
+        caught("no step", &|plan| {
+            let remove = step(plan, address, StepKind::Remove);
+            plan.steps[remove].what = StepKind::Pass;
+        });
+        let remove = step(&sound, address, StepKind::Remove);
+        caught("waits for nothing", &|plan| plan.steps[remove].after.clear());
+    }
+    caught("an app goes too", &|plan| {
+        plan.removals.insert(at("app"), plan.removals[&at("bucket")].clone());
+    });
+    caught("the key closes before", &|plan| {
+        let remove = step(plan, "dump", StepKind::Remove);
+        let close = step(plan, "key", StepKind::Close);
+        plan.steps[close].after.retain(|first| *first != remove);
+    });
+    caught("the bucket goes before the key closes", &|plan| {
+        let remove = step(plan, "bucket", StepKind::Remove);
+        let close = step(plan, "key", StepKind::Close);
+        plan.steps[remove].after.retain(|first| *first != close);
+    });
+    caught("the last run is not waited for", &|plan| {
+        let smoke = step(plan, "smoke", StepKind::Act);
+        for address in ["dump", "bucket"] {
+            let remove = step(plan, address, StepKind::Remove);
+            plan.steps[remove].after.retain(|first| *first != smoke);
+        }
+        let close = step(plan, "window", StepKind::Close);
+        let remove = step(plan, "bucket", StepKind::Remove);
+        plan.steps[remove].after.retain(|first| *first != close);
+    });
 }

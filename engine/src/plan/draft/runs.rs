@@ -184,9 +184,7 @@ impl Drafting<'_> {
 /// it is counts.
 fn wanted_differs(info: &TypeInfo, want: &Tree, inputs: &serde_json::Value) -> bool {
     super::managed::wanted_fields(want).any(|(name, tree)| {
-        if matches!(info.role(name), FieldRole::Volatile | FieldRole::Guard) {
-            return false;
-        }
+        let compared = !matches!(info.role(name), FieldRole::Volatile | FieldRole::Guard);
         let plain = identified(tree) && !tree.has_secret();
         // One that does not exist yet is another one if it is called otherwise.
         let another = |before: &serde_json::Value| match (tree, before.get("$address")) {
@@ -194,7 +192,8 @@ fn wanted_differs(info: &TypeInfo, want: &Tree, inputs: &serde_json::Value) -> b
             _ => false,
         };
         let before = inputs.get(name);
-        before.is_some_and(|before| another(before) || (plain && *before != tree.storable()))
+        compared
+            && before.is_some_and(|before| another(before) || (plain && *before != tree.storable()))
     })
 }
 
