@@ -299,7 +299,6 @@ impl World {
             migration: self.spec.name.clone(),
             run: self.spec.run.clone(),
             remembered: Arc::new(move |address, kind| known.recall(&graph, address, kind)),
-            reread: pgferry_engine::cx::no_rereading(),
             intent: Arc::new(move |address| intents.begun(address).cloned()),
             reread: pgferry_engine::cx::no_rereading(),
         }
