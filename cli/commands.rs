@@ -6,6 +6,7 @@ use crate::outcome::{Exit, Stop};
 mod apply;
 mod completions;
 mod explain;
+mod force_unlock;
 mod graph;
 mod import;
 mod init;
@@ -61,6 +62,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
         Command::Output { name, reveal } => output::run(&common, name.as_deref(), reveal).await,
         Command::Import { address, id } => import::run(&common, &address, &id).await,
         Command::State(command) => state::run(&common, &command),
+        Command::ForceUnlock { id } => force_unlock::run(&common, id.as_deref()),
         Command::Graph => graph::run(&common),
         Command::Explain { code } => explain::run(&code),
         Command::Schema { of } => schema::run(of),

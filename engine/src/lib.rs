@@ -28,4 +28,6 @@ pub mod source;
 pub mod spec;
 pub mod state;
 pub mod template;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tree;

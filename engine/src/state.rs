@@ -16,6 +16,7 @@ use crate::graph::Graph;
 use crate::info::{Kind, OnRemove};
 use crate::resource::{Intent, Remembered, Verb};
 
+pub mod check;
 pub mod disk;
 mod error;
 pub mod file;
@@ -215,6 +216,8 @@ pub enum Record {
     Forgot { address: Address },
     /// Before and after staging is removed that has served, and a source that was left.
     Removal { address: Address, removal: Removal },
+    /// Depends on these from here on, as the spec has it now.
+    Depends { address: Address, dependencies: Vec<Address> },
     /// Known by other addresses from here on; from the former to the present one.
     Renamed { moves: BTreeMap<Address, Address> },
     /// Before a scope is opened.
@@ -303,6 +306,10 @@ impl State {
             Record::Removal { address, removal } => {
                 let entry = self.resources.get_mut(&address);
                 entry.ok_or_else(|| illegal("removal", &address))?.removal = Some(removal);
+            }
+            Record::Depends { address, dependencies } => {
+                let entry = self.resources.get_mut(&address);
+                entry.ok_or_else(|| illegal("depends", &address))?.dependencies = dependencies;
             }
             Record::Renamed { moves } => self.rename(&moves)?,
             Record::Opening { address, type_name, epoch, intent } => {

@@ -49,7 +49,13 @@ impl Walk {
         let scope = self.applying.journal.with_state(|state| state.scopes.get(&address).cloned());
         let Some(scope) = scope.filter(Scope::is_open) else { return Ok(false) };
         let planned = self.applying.plan.scopes.get(&address).map(|change| change.what);
-        let below = self.applying.graph.descendants(&address);
+        // A key is of use only to those that it is handed to.
+        let epochs = self.applying.catalog.get(&scope.type_name).is_none_or(|i| i.traits.epoch);
+        let below = if epochs {
+            self.applying.graph.descendants(&address)
+        } else {
+            self.applying.graph.direct_dependents(&address).cloned().collect()
+        };
         if let Some(running) = self.elsewhere.iter().find(|running| below.contains(*running)) {
             let why = format!("`{running}` may still be running elsewhere and needs it");
             let what = self.applying.journal.with_state(|state| {

@@ -61,6 +61,7 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
     rename(&applying)?;
     take_down(&applying)?;
     keep(&applying)?;
+    depend(&applying)?;
     seen(&applying)?;
     let journal = applying.journal.clone();
     applying.world.notes = Arc::new(journal.clone());
@@ -375,6 +376,27 @@ fn keep(applying: &Applying) -> Result<(), StateError> {
         let Some(known) = known else { continue };
         let entry = Box::new(keeping.put_into(known));
         let record = Record::Succeeded { address: address.clone(), entry };
+        applying.journal.append(&record, Durability::Batched)?;
+    }
+    Ok(())
+}
+
+/// Writes down what each resource depends on by now, also where nothing else of it changes: what is remembered of
+/// before could lead in circles with what is done today.
+fn depend(applying: &Applying) -> Result<(), StateError> {
+    let moved: Vec<Record> = applying.journal.with_state(|state| {
+        let known = applying.spec.resources.keys();
+        let known = known.filter_map(|address| Some((address, state.resources.get(address)?)));
+        known
+            .map(|(address, entry)| (address, entry, dependencies(applying, address)))
+            .filter(|(_, entry, now)| entry.dependencies != *now)
+            .map(|(address, _, dependencies)| Record::Depends {
+                address: address.clone(),
+                dependencies,
+            })
+            .collect()
+    });
+    for record in moved {
         applying.journal.append(&record, Durability::Batched)?;
     }
     Ok(())

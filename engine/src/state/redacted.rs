@@ -40,6 +40,7 @@ impl Record {
             Self::Begin { .. }
             | Self::Forgot { .. }
             | Self::Removal { .. }
+            | Self::Depends { .. }
             | Self::Renamed { .. }
             | Self::Released { .. }
             | Self::Held { .. } => {}

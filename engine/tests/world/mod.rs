@@ -263,6 +263,7 @@ impl World {
     pub(crate) fn mishaps(&self, at: impl IntoIterator<Item = (u64, Mishap)>) {
         let mut outside = self.shared.lock();
         outside.count = 0;
+        outside.touched.clear();
         outside.mishaps = at.into_iter().collect();
         outside.cancel = CancellationToken::new();
     }
@@ -298,8 +299,8 @@ impl World {
             migration: self.spec.name.clone(),
             run: self.spec.run.clone(),
             remembered: Arc::new(move |address, kind| known.recall(&graph, address, kind)),
-            reread: pgferry_engine::cx::no_rereading(),
             intent: Arc::new(move |address| intents.begun(address).cloned()),
+            reread: pgferry_engine::cx::no_rereading(),
         }
     }
 
@@ -377,7 +378,7 @@ impl World {
             return Ok(Ran::Refused(refused));
         }
         if !draft.plan.has_changes() {
-            if self.place.read_journal()?.is_some() {
+            if self.place.read_journal(state.serial)?.is_some() {
                 self.begin(state)?.finish()?;
             }
             return Ok(Ran::Ended(Box::default()));

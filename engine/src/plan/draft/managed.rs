@@ -250,7 +250,17 @@ impl Drafting<'_> {
     fn not_comparable(&self, block: &Block, name: &str, tree: &Tree) -> bool {
         let references = block.fields.get(name).map(|field| field.references()).unwrap_or_default();
         let of = |kind| references.iter().any(|r| self.kind(&r.address) == Some(kind));
-        let unseen = self.input.options.refresh == Refresh::Never && of(Kind::Managed);
+        // What nobody looked at is unknown only because of that; what is made anew by this plan is another matter.
+        let anew = |reference: &&crate::template::Reference| {
+            self.changes.get(&reference.address).is_some_and(|change| {
+                let info = self.input.catalog.get(&change.type_name);
+                let internal = info.is_some_and(|info| info.traits.internal);
+                change.action.makes_new() || (internal && change.action.is_work())
+            })
+        };
+        let unseen = self.input.options.refresh == Refresh::Never
+            && of(Kind::Managed)
+            && !references.iter().any(anew);
         of(Kind::Scoped)
             || (unseen && tree.has_unknown())
             || (of(Kind::Lookup) && !matches!(tree, Tree::Resource(_)) && tree.has_unknown())
