@@ -84,6 +84,8 @@ fn goes_on(command: &Command) -> bool {
             | Command::Apply { .. }
             | Command::Destroy { .. }
             | Command::Release
+            | Command::Retire { .. }
+            | Command::Verify
             | Command::Preflight { .. }
     )
 }

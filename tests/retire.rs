@@ -39,6 +39,13 @@ fn the_source_goes_a_week_after_its_cutover_by_its_name_and_not_before() {
     for line in ["verified:\n", "public.accounts", "  equal", "Verified: verified."] {
         assert!(equal.stdout.contains(line), "{line} in {}", equal.stdout);
     }
+    let lines = project.run(&["verify", "--json"]);
+    lines.assert_code(0);
+    let all = lines.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let kinds: Vec<String> = all.map(|line| line["type"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds.first().map(String::as_str), Some("version"), "{kinds:?}");
+    assert!(kinds.iter().any(|kind| kind == "apply_complete"), "{kinds:?}");
+
     stage.target("update public.accounts set balance = balance + 1 where id = 1");
     let differs = project.run(&["verify"]);
     differs.assert_code(1);

@@ -64,6 +64,6 @@ pub(super) async fn run(
     let retired = retire(resource.as_ref(), &cx, &remembered, name, &journal).await?;
     journal.finish()?;
     retired?;
-    view::print(&format!("Retired: {address}. It was cut over from at {since}."));
+    view::conclude(&format!("Retired: {address}. It was cut over from at {since}."));
     Ok(Exit::Done)
 }

@@ -67,8 +67,6 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
         return Ok(Exit::Error);
     }
     let names: Vec<String> = all.iter().map(ToString::to_string).collect();
-    if !common.json {
-        view::print(&format!("Verified: {}.", names.join(", ")));
-    }
+    view::conclude(&format!("Verified: {}.", names.join(", ")));
     Ok(Exit::Done)
 }

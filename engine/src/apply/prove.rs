@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::TRIES;
 use crate::address::Address;
 use crate::cx::Cx;
+use crate::event::Event;
 use crate::fault::{Class, Fault};
 use crate::handles::Handles;
 use crate::info::TypeInfo;
@@ -27,10 +28,25 @@ pub async fn prove(handles: &Handles, address: &Address) -> Result<(), Fault> {
     let Some(resource) = resource else {
         return Err(Fault::failed(format!("no provider is connected for `{address}`")));
     };
+    let (sink, verb) = (&cx.world.sink, cx.verb);
+    sink.event(Event::Started { address: address.clone(), verb, id: None });
+    let ended = tried(handles, &cx, resource.as_ref()).await;
+    let (address, elapsed) = (address.clone(), cx.elapsed());
+    sink.event(match &ended {
+        Ok(()) => Event::Succeeded { address, verb, elapsed, id: None },
+        Err(fault) => {
+            let (message, help) = (fault.chain(), fault.help.clone());
+            Event::Failed { address, verb, elapsed, message, help }
+        }
+    });
+    ended
+}
+
+async fn tried(handles: &Handles, cx: &Cx, resource: &dyn AnyResource) -> Result<(), Fault> {
     let mut tried = 0;
     loop {
         tried += 1;
-        match once(handles, &cx, resource.as_ref()).await {
+        match once(handles, cx, resource).await {
             Err(Fault { class: Class::Retry { after }, .. }) if tried < TRIES => {
                 cx.sleep(after.unwrap_or(Duration::from_secs(1) * tried)).await?;
             }
