@@ -20,6 +20,7 @@ use crate::tree::Handle;
 
 mod act;
 mod closing;
+mod found;
 mod prove;
 mod retire;
 mod walk;
