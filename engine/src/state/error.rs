@@ -39,7 +39,14 @@ impl StateError {
             Self::Journal { path, .. } => {
                 Some(format!("keep `{path}` and its journal, and report this; nothing was changed"))
             }
-            Self::Io { .. } => None,
+            Self::Io { source, .. } => {
+                use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+                let full = matches!(source.kind(), FileTooLarge | QuotaExceeded | StorageFull);
+                full.then(|| {
+                    "make room there, then run the same again; what was done until then is recorded"
+                        .to_owned()
+                })
+            }
         }
     }
 }

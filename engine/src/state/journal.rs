@@ -3,6 +3,7 @@
 //! The state is the journal's fold. A torn last line, which only a crash leaves, was followed by no effect and is
 //! dropped. Cost per line does not depend on the size of the state.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -43,8 +44,8 @@ struct Inner {
     /// How many records were taken in.
     records: u64,
     watch: Option<Watch>,
-    /// A write failed: its line may be torn, and only a last line may be.
-    broken: bool,
+    /// A write failed, and why: its line may be torn, and only a last line may be.
+    broken: Option<(io::ErrorKind, String)>,
 }
 
 struct Written {
@@ -123,7 +124,7 @@ impl Journal {
             name: state.name.clone(),
             at,
         };
-        let inner = Inner { state, pending: Vec::new(), records: 0, watch: None, broken: false };
+        let inner = Inner { state, pending: Vec::new(), records: 0, watch: None, broken: None };
         let journal = Self {
             inner: Arc::new(Mutex::new(inner)),
             lines: Arc::new(Mutex::new(Written { lines, durable: 0 })),
@@ -152,8 +153,8 @@ impl Journal {
         let wrong = |why: String| StateError::Journal { path: self.store.name(), why };
         let line = serde_json::to_string(&record).map_err(|cause| wrong(cause.to_string()))?;
         let mut inner = self.lock();
-        if inner.broken {
-            return Err(self.broken());
+        if let Some(cause) = &inner.broken {
+            return Err(self.broken(cause));
         }
         let number = inner.records + 1;
         if let Some(watch) = &inner.watch {
@@ -185,13 +186,16 @@ impl Journal {
             return Ok(());
         }
         let mut inner = self.lock();
-        if inner.broken {
-            return Err(self.broken());
+        if let Some(cause) = &inner.broken {
+            return Err(self.broken(cause));
         }
         let (pending, last) = (std::mem::take(&mut inner.pending), inner.records);
         drop(inner);
         if let Err(cause) = written.lines.append(&pending, durability) {
-            self.lock().broken = true;
+            self.lock().broken = Some(match &cause {
+                StateError::Io { source, .. } => (source.kind(), source.to_string()),
+                other => (io::ErrorKind::Other, other.to_string()),
+            });
             return Err(cause);
         }
         if durability == Durability::Synced {
@@ -200,9 +204,10 @@ impl Journal {
         Ok(())
     }
 
-    fn broken(&self) -> StateError {
-        let why = "an earlier line could not be written".to_owned();
-        StateError::Journal { path: self.store.name(), why }
+    /// The first failure again: what came after it failed for the same reason.
+    fn broken(&self, (kind, cause): &(io::ErrorKind, String)) -> StateError {
+        let source = io::Error::new(*kind, cause.clone());
+        StateError::Io { doing: "writing the journal of", path: self.store.name(), source }
     }
 
     /// What the records so far have led to.
