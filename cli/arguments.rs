@@ -21,8 +21,8 @@ pub(crate) struct Common {
     /// The spec.
     #[arg(short, long, global = true, default_value = "pgferry.yaml", value_name = "PATH")]
     pub(crate) file: PathBuf,
-    /// Where the state is, instead of where the spec says.
-    #[arg(long, global = true, value_name = "PATH")]
+    /// Where the state is, instead of where the spec says: a path, or `s3://BUCKET/KEY`, `gs://…`, `az://…`.
+    #[arg(long, global = true, value_name = "PLACE")]
     pub(crate) state: Option<PathBuf>,
     /// A variable of the spec; wins over files and PGFERRY_VAR_name.
     #[arg(long, global = true, value_name = "NAME=VALUE")]
@@ -143,6 +143,16 @@ pub(crate) enum Command {
     },
     /// Closes every window and key that is still open, without a plan.
     Release,
+    /// Deletes a database that was cut over from, with its backups: not within 7 days, and only by its name.
+    Retire {
+        /// The lookup in the spec.
+        address: String,
+        /// Its name at the provider, typed by a person who means it.
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
+    /// Runs the verifications of the spec again, reading only; exits with 0 only if all is equal.
+    Verify,
     /// Checks both ends for everything that could go wrong; changes nothing.
     Preflight {
         #[command(flatten)]
@@ -172,6 +182,11 @@ pub(crate) enum Command {
     /// Looks into the state.
     #[command(subcommand)]
     State(StateCommand),
+    /// Frees the state of a lock whose holder is gone, if it does not go by itself.
+    ForceUnlock {
+        /// Names the lock, as the refusal does; needed while it may be held by somebody alive.
+        id: Option<String>,
+    },
     /// Prints who waits for whom, in the DOT language.
     Graph,
     /// Says what a code such as PGF0104 means and what to do about it.
@@ -242,6 +257,8 @@ pub(crate) enum StateCommand {
         #[arg(required = true)]
         address: Vec<String>,
     },
+    /// Gives a resource another address, with all that is known of it.
+    Mv { from: String, to: String },
     /// Prints the whole state.
     Pull,
     /// Replaces the state by a file, if it continues it: same lineage, no older serial.
@@ -251,6 +268,21 @@ pub(crate) enum StateCommand {
         /// Also where it does not.
         #[arg(long)]
         force: bool,
+    },
+    /// Says what is wrong with the state and its journal, and puts right what needs no guess.
+    Repair {
+        /// Puts the backup in the place of a state that cannot be read; that one is kept.
+        #[arg(long)]
+        use_backup: bool,
+        /// Takes a journal that cannot be read whole up to where it can; all of it is kept.
+        #[arg(long)]
+        cut_journal: bool,
+    },
+    /// Moves the state to another place, and leaves word of it at the former one.
+    Migrate {
+        /// A path, or `s3://BUCKET/KEY`, `gs://…`, `az://…`.
+        #[arg(long, value_name = "PLACE")]
+        to: String,
     },
 }
 

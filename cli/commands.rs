@@ -6,18 +6,21 @@ use crate::outcome::{Exit, Stop};
 mod apply;
 mod completions;
 mod explain;
+mod force_unlock;
 mod graph;
 mod import;
 mod init;
 mod output;
 mod plan;
 mod release;
+mod retire;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod schema;
 mod show;
 mod state;
 mod validate;
+mod verify;
 
 /// Runs the command that was typed.
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
@@ -49,12 +52,17 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
             apply::run(&common, &planning, &mode, auto_approve).await
         }
         Command::Release => release::run(&common).await,
+        Command::Retire { address, confirm } => {
+            retire::run(&common, &address, confirm.as_deref()).await
+        }
+        Command::Verify => verify::run(&common).await,
         Command::Preflight { planning } => plan::preflight(&common, &planning).await,
         Command::Show { plan: Some(plan) } => show::saved(&common, &plan),
         Command::Show { plan: None } => show::run(&common),
         Command::Output { name, reveal } => output::run(&common, name.as_deref(), reveal).await,
         Command::Import { address, id } => import::run(&common, &address, &id).await,
         Command::State(command) => state::run(&common, &command),
+        Command::ForceUnlock { id } => force_unlock::run(&common, id.as_deref()),
         Command::Graph => graph::run(&common),
         Command::Explain { code } => explain::run(&code),
         Command::Schema { of } => schema::run(of),

@@ -12,6 +12,19 @@ pub(crate) fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// What this process is called in a lock that others see: `user@host, process 7`.
+pub(crate) fn holder(env: &BTreeMap<String, String>) -> String {
+    let set = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(path).ok()?.trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    let user = set("USER").or_else(|| set("LOGNAME")).unwrap_or_else(|| "somebody".to_owned());
+    let host = set("HOSTNAME").or_else(|| read("/proc/sys/kernel/hostname"));
+    let host = host.or_else(|| read("/etc/hostname")).unwrap_or_else(|| "a machine".to_owned());
+    format!("{user}@{host}, process {}", std::process::id())
+}
+
 /// Variables: `PGFERRY_VAR_name`, then `pgferry.vars.yaml` and every `*.auto.vars.yaml` beside the spec, in the order
 /// of their names, then `--var-file` in the order given, then `--var`; later ones win, as in Terraform. A null counts as
 /// not given.

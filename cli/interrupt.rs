@@ -2,14 +2,38 @@
 //!
 //! Tested by `tests/interrupt.rs` on the built program.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pgferry_engine::state::store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::view;
 
+/// Something may be changed from now on.
+static CHANGING: AtomicBool = AtomicBool::new(false);
+
+/// Until something is changed, SIGINT and SIGTERM simply end, having given a lock back that would outlive the process.
+pub(crate) fn give_back(store: Arc<dyn Store>) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    tokio::spawn(async move {
+        next(&mut interrupt, &mut terminate).await;
+        if !CHANGING.load(Ordering::SeqCst) {
+            store.give_back();
+            std::process::exit(130);
+        }
+    });
+}
+
 /// From now on the first SIGINT or SIGTERM cancels `cancel`. Before, while nothing is changed, it simply ends.
 pub(crate) fn watch(cancel: CancellationToken) {
+    CHANGING.store(true, Ordering::SeqCst);
     // Listening begins here, not when the task first runs, and never pauses: no signal is missed in between.
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

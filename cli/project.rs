@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use pgferry_engine::address::Address;
-use pgferry_engine::cx::{Clock, NoNotes, SystemClock, World};
+use pgferry_engine::cx::{Clock, NoNotes, SystemClock, World, no_rereading};
 use pgferry_engine::diag::Diagnostic;
 use pgferry_engine::event::Sink;
 use pgferry_engine::graph::Graph;
@@ -86,12 +86,13 @@ impl Project {
             mistakes,
             json: common.json,
         })?;
-        let store = place::store(common, loaded.spec.state.as_deref(), &base)?;
+        let env = Arc::new(env);
+        let store = place::store(common, loaded.spec.state.as_deref(), &base, &env)?;
         Ok(Self {
             spec: Arc::new(loaded.spec),
             graph: Arc::new(loaded.graph),
             catalog: Arc::new(catalog),
-            env: Arc::new(env),
+            env,
             source,
             variables,
             warnings: loaded.warnings,
@@ -111,7 +112,7 @@ impl Project {
 
     /// Takes the lock for `purpose`.
     pub(crate) fn lock(&self, purpose: &str, patience: Duration) -> Result<Box<dyn Lock>, Stop> {
-        Ok(self.store.lock(purpose, patience)?)
+        place::take(&self.store, purpose, patience)
     }
 
     /// Connects every provider that the spec or the state uses. Makes no request.
@@ -155,6 +156,7 @@ impl Project {
             migration: self.spec.name.clone(),
             run: self.spec.run.clone(),
             intent: Arc::new(|_| None),
+            reread: no_rereading(),
             remembered: Arc::new(|_, _| Vec::new()),
         };
         world.recalling(state, &self.graph)

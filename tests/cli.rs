@@ -164,7 +164,7 @@ fn a_damaged_state_is_refused_with_the_way_out() {
         let (code, _, err) = room.run(command);
         assert_eq!(code, 1, "{command:?}");
         assert!(err.contains("is empty or cut short"), "{err}");
-        assert!(err.contains("put the last good copy back: `cp "), "{err}");
+        assert!(err.contains("help: nothing was changed; `pgferry state repair` tells"), "{err}");
     }
 }
 

@@ -105,7 +105,7 @@ async fn finish(
             false => told(project, &outcome, common),
         });
     }
-    if project.store.read_journal()?.is_some() {
+    if project.store.read_journal(state.serial)?.is_some() {
         // A run that was cut short at its very end left it; its records belong into the state.
         drop(world);
         let state = Arc::unwrap_or_clone(state);

@@ -8,24 +8,37 @@ use pgferry_engine::cx::{Clock, SystemClock};
 use pgferry_engine::state::file::StateFile;
 use pgferry_engine::state::journal::{self, Durability, Journal};
 use pgferry_engine::state::store::{load, save};
-use pgferry_engine::state::{Record, State};
+use pgferry_engine::state::{Record, State, check};
 
 use crate::arguments::{Common, StateCommand};
 use crate::outcome::{Exit, Stop};
 use crate::place::Place;
 use crate::view;
 
+mod migrate;
+mod repair;
+
 pub(super) fn run(common: &Common, command: &StateCommand) -> Result<Exit, Stop> {
     let place = Place::find(common)?;
     match command {
         StateCommand::Rm { address } => return remove(&place, common, address),
+        StateCommand::Mv { from, to } => return rename(&place, common, from, to),
         StateCommand::Push { pushed, force } => return push(&place, common, pushed, *force),
-        _ => {}
+        StateCommand::Repair { use_backup, cut_journal } => {
+            return repair::run(&place, common, *use_backup, *cut_journal);
+        }
+        StateCommand::Migrate { to } => return migrate::run(&place, common, to),
+        StateCommand::Pull => {
+            // Also one that contradicts itself: it can be put right only by hand.
+            let state = journal::unchecked(place.store.as_ref())?;
+            let state = state.map_or_else(|| place.state(), Ok)?;
+            view::print(&json(&state)?);
+            return Ok(Exit::Done);
+        }
+        StateCommand::List | StateCommand::Show { .. } => {}
     }
     let state = place.state()?;
     match command {
-        StateCommand::Pull => view::print(&json(&state)?),
-        StateCommand::Rm { .. } | StateCommand::Push { .. } => {}
         StateCommand::List if common.json => {
             view::print_json(&serde_json::json!(state.resources.keys().collect::<Vec<_>>()));
         }
@@ -48,6 +61,7 @@ pub(super) fn run(common: &Common, command: &StateCommand) -> Result<Exit, Stop>
                 view::print(super::show::block(address, entry).trim_end());
             }
         }
+        _ => {}
     }
     Ok(Exit::Done)
 }
@@ -81,10 +95,39 @@ fn remove(place: &Place, common: &Common, addresses: &[String]) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
+/// Under another address from now on; the spec has to follow.
+fn rename(place: &Place, common: &Common, from: &str, to: &str) -> Result<Exit, Stop> {
+    let address = |text: &str| {
+        text.parse::<Address>().map_err(|cause| {
+            Stop::because(cause.to_string()).help("in a shell: 'dump[\"eu\"]', in single quotes")
+        })
+    };
+    let (from, to) = (address(from)?, address(to)?);
+    let _lock = place.lock("state mv", common.lock_timeout)?;
+    let state = place.state()?;
+    if !state.knows(&from) {
+        return Err(Stop::because(format!("nothing is remembered of `{from}`"))
+            .help("`pgferry state list` shows the addresses; nothing was changed"));
+    }
+    if state.knows(&to) {
+        return Err(Stop::because(format!("`{to}` is remembered already, as something else"))
+            .help(format!(
+                "forget that first, with `pgferry state rm {to}`; nothing was changed"
+            )));
+    }
+    let journal = Journal::begin(Arc::clone(&place.store), state, SystemClock.now(), None)?;
+    let moves = [(from.clone(), to.clone())].into();
+    journal.append(&Record::Renamed { moves }, Durability::Synced)?;
+    journal.finish()?;
+    view::print(&format!("`{from}` is known as `{to}` now. The spec has to call it so, too."));
+    Ok(Exit::Done)
+}
+
 fn push(place: &Place, common: &Common, file: &Path, force: bool) -> Result<Exit, Stop> {
     let _lock = place.lock("state push", common.lock_timeout)?;
     let pushed = load(&StateFile::new(file))?
         .ok_or_else(|| Stop::because(format!("there is no file `{}`", file.display())))?;
+    check::refuse(&pushed, &file.display().to_string())?;
     let known = if force { None } else { journal::recover(place.store.as_ref())? };
     if let Some(known) = known {
         let refused = |why: String| {
@@ -99,12 +142,12 @@ fn push(place: &Place, common: &Common, file: &Path, force: bool) -> Result<Exit
             return refused(format!("it has serial {its}, the state has {mine}"));
         }
     }
-    if place.store.read_journal()?.is_some() && !force {
+    if !force && place.store.read_journal(0)?.is_some() {
         return Err(Stop::because("an apply was cut short, and its journal is not folded yet")
             .help("run `pgferry apply` first, or push with `--force`, which drops the journal"));
     }
+    place.store.remove_journal(u64::MAX)?;
     save(place.store.as_ref(), &pushed)?;
-    place.store.remove_journal()?;
     view::print(&format!("Pushed serial {} of lineage {}.", pushed.serial, pushed.lineage));
     Ok(Exit::Done)
 }

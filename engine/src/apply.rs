@@ -20,10 +20,14 @@ use crate::tree::Handle;
 
 mod act;
 mod closing;
+mod prove;
+mod retire;
 mod walk;
 
 pub(crate) use act::without_secrets;
 pub use closing::release;
+pub use prove::{proofs, prove};
+pub use retire::retire;
 
 /// Everything an apply works with.
 pub struct Applying {

@@ -16,6 +16,7 @@ pub mod expr;
 pub mod fault;
 pub mod finding;
 pub mod graph;
+pub mod handles;
 pub mod info;
 pub mod plan;
 pub mod reference;
@@ -27,4 +28,6 @@ pub mod source;
 pub mod spec;
 pub mod state;
 pub mod template;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tree;

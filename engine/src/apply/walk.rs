@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::act::{Ended, Surroundings, act};
 use super::{Applying, Failure, Outcome};
 use crate::address::Address;
+use crate::handles::{Handles, rereading};
 use crate::info::Kind;
 use crate::plan::{Action, Answer, Ask, Change, StepKind};
 use crate::resource::{Remembered, Verb};
@@ -44,6 +45,8 @@ pub(super) struct Walk {
     /// Operations that go on elsewhere or whose outcome is not known.
     pub(super) elsewhere: BTreeSet<Address>,
     pub(super) outcome: Outcome,
+    /// Done, and still there against the plan.
+    pub(super) unremoved: BTreeSet<Address>,
     /// Every window and freeze of the spec, with all that is under it.
     windows: Vec<(Address, BTreeSet<Address>)>,
     /// How many of its `after` are not over yet, per step.
@@ -58,6 +61,7 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
     rename(&applying)?;
     take_down(&applying)?;
     keep(&applying)?;
+    depend(&applying)?;
     seen(&applying)?;
     let journal = applying.journal.clone();
     applying.world.notes = Arc::new(journal.clone());
@@ -65,6 +69,7 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
     let intents = journal.clone();
     applying.world.intent =
         Arc::new(move |address| intents.with_state(|state| state.begun(address).cloned()));
+    applying.world = rereading(handles_of(&applying));
     let steps = &applying.plan.steps;
     let mut next = vec![Vec::new(); steps.len()];
     for (index, step) in steps.iter().enumerate() {
@@ -84,6 +89,7 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
         status: vec![Status::Waiting; steps.len()],
         elsewhere,
         outcome: Outcome::default(),
+        unremoved: BTreeSet::new(),
         ready: BTreeSet::new(),
         lingering: BTreeSet::new(),
         next,
@@ -144,8 +150,12 @@ impl Walk {
         let closing = matches!(step.what, StepKind::Close);
         let blocked = step.after.iter().any(|first| self.status[*first] != Status::Succeeded);
         if !closing && (blocked || self.applying.world.cancel.is_cancelled()) {
-            if own {
+            // Where what it served has failed, nobody expects staging to go.
+            if own || (step.what == StepKind::Remove && !blocked) {
                 self.outcome.skipped.push(step.address.clone());
+            }
+            if step.what == StepKind::Remove {
+                self.unremoved.insert(step.address.clone());
             }
             self.over(index, Status::Skipped);
             return Ok(());
@@ -206,7 +216,9 @@ impl Walk {
             Ended::Failed { failure, elsewhere, handle } => {
                 self.remember(handle);
                 let journal = &self.applying.journal;
-                if elsewhere {
+                if what == StepKind::Remove {
+                    self.unremoved.insert(address);
+                } else if elsewhere {
                     self.elsewhere.insert(address);
                 } else if what == StepKind::Act
                     && !journal.with_state(|state| state.may_be_running(&address))
@@ -368,6 +380,27 @@ fn keep(applying: &Applying) -> Result<(), StateError> {
     Ok(())
 }
 
+/// Writes down what each resource depends on by now, also where nothing else of it changes: what is remembered of
+/// before could lead in circles with what is done today.
+fn depend(applying: &Applying) -> Result<(), StateError> {
+    let moved: Vec<Record> = applying.journal.with_state(|state| {
+        let known = applying.spec.resources.keys();
+        let known = known.filter_map(|address| Some((address, state.resources.get(address)?)));
+        known
+            .map(|(address, entry)| (address, entry, dependencies(applying, address)))
+            .filter(|(_, entry, now)| entry.dependencies != *now)
+            .map(|(address, _, dependencies)| Record::Depends {
+                address: address.clone(),
+                dependencies,
+            })
+            .collect()
+    });
+    for record in moved {
+        applying.journal.append(&record, Durability::Batched)?;
+    }
+    Ok(())
+}
+
 /// Writes down what planning has found out and what no step brings: lookups, and expansions of what is unchanged.
 fn take_down(applying: &Applying) -> Result<(), StateError> {
     for ((address, ask), answer) in &applying.reality {
@@ -388,6 +421,8 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
                 prevent_destroy: false,
                 replace_when: BTreeMap::new(),
                 expanded: None,
+                removal: None,
+                cut_over: None,
                 done: None,
             },
             (Ask::Expand, Answer::Expanded(fields), Kind::Managed) => {
@@ -458,6 +493,21 @@ fn looked_at(applying: &Applying) -> Result<(), StateError> {
 
 pub(super) fn dependencies(applying: &Applying, address: &Address) -> Vec<Address> {
     applying.graph.dependencies.get(address).into_iter().flatten().cloned().collect()
+}
+
+/// How resources are read anew while this apply goes on.
+fn handles_of(applying: &Applying) -> Handles {
+    let journal = applying.journal.clone();
+    Handles {
+        spec: Arc::clone(&applying.spec),
+        graph: Arc::clone(&applying.graph),
+        catalog: Arc::clone(&applying.catalog),
+        resources: applying.resources.clone(),
+        known: Arc::new(move |address| {
+            journal.with_state(|state| state.resources.get(address).cloned())
+        }),
+        world: applying.world.clone(),
+    }
 }
 
 /// What the state remembers of an address's dependencies of one type.

@@ -62,6 +62,15 @@ impl StateFile {
         move |source| StateError::Io { doing, path: self.path.display().to_string(), source }
     }
 
+    /// Who took the lock last, as it wrote.
+    fn holder(&self, lock: &mut File) -> Result<String, StateError> {
+        let mut holder = String::new();
+        lock.rewind().map_err(self.io("reading the lock of"))?;
+        lock.read_to_string(&mut holder).map_err(self.io("reading the lock of"))?;
+        let holder = holder.trim();
+        Ok(if holder.is_empty() { "another process" } else { holder }.to_owned())
+    }
+
     /// The folder that it is in.
     fn folder(&self) -> &Path {
         above(&self.path)
@@ -119,11 +128,39 @@ impl Store for StateFile {
         written.and_then(|()| self.disk.sync_folder(folder)).map_err(self.io("writing the state"))
     }
 
-    fn read_journal(&self) -> Result<Option<Vec<u8>>, StateError> {
+    fn read_backup(&self) -> Result<Option<Vec<u8>>, StateError> {
+        self.disk.read(&self.beside(".backup")).map_err(self.io("reading the backup of"))
+    }
+
+    fn set_aside(&self, what: &str, bytes: &[u8]) -> Result<String, StateError> {
+        let mut number = 1;
+        loop {
+            let suffix = if number == 1 { format!(".{what}") } else { format!(".{what}-{number}") };
+            let path = self.beside(&suffix);
+            let mut file = match self.disk.create(&path) {
+                Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {
+                    number += 1;
+                    continue;
+                }
+                opened => opened.map_err(self.io("keeping a copy beside"))?,
+            };
+            let kept = file.write(bytes).and_then(|()| file.sync());
+            let kept = kept.and_then(|()| self.disk.sync_folder(self.folder()));
+            kept.map_err(self.io("keeping a copy beside"))?;
+            return Ok(path.display().to_string());
+        }
+    }
+
+    fn read_journal(&self, _: u64) -> Result<Option<Vec<u8>>, StateError> {
         self.disk.read(&self.beside(".journal")).map_err(self.io("reading the journal of"))
     }
 
-    fn begin_journal(&self) -> Result<Box<dyn Lines>, StateError> {
+    /// Nobody else can write while the lock is held.
+    fn seal_journal(&self, serial: u64) -> Result<bool, StateError> {
+        Ok(self.read_journal(serial)?.is_some())
+    }
+
+    fn begin_journal(&self, _: u64) -> Result<Box<dyn Lines>, StateError> {
         let path = self.beside(".journal");
         let folder = self.folder();
         self.disk.make_folder(folder).map_err(self.io("making the folder of the state"))?;
@@ -138,7 +175,7 @@ impl Store for StateFile {
         Ok(Box::new(JournalFile { file, path }))
     }
 
-    fn remove_journal(&self) -> Result<(), StateError> {
+    fn remove_journal(&self, _: u64) -> Result<(), StateError> {
         self.disk.remove(&self.beside(".journal")).map_err(self.io("removing the journal of"))
     }
 
@@ -154,14 +191,10 @@ impl Store for StateFile {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(fs::TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    file.rewind().map_err(self.io("reading the lock of"))?;
-                    file.read_to_string(&mut holder).map_err(self.io("reading the lock of"))?;
-                    let holder = holder.trim();
-                    let patience = if is_gone(holder) { patience.max(GRACE) } else { patience };
+                    let holder = self.holder(&mut file)?;
+                    let patience = if is_gone(&holder) { patience.max(GRACE) } else { patience };
                     if waited >= patience {
-                        let holder = if holder.is_empty() { "another process" } else { holder };
-                        return Err(StateError::Locked { holder: holder.to_owned() });
+                        return Err(StateError::Locked { holder, id: None });
                     }
                     std::thread::sleep(step);
                     waited += step;
@@ -176,6 +209,31 @@ impl Store for StateFile {
         let holder = format!("process {} ({purpose})\n", std::process::id());
         file.write_all(holder.as_bytes()).map_err(self.io("writing the lock of"))?;
         Ok(Box::new(FileLock { _file: file }))
+    }
+
+    /// A lock on a file goes with the process that holds it, so there is nothing to free: this only tells.
+    fn force_unlock(&self, _: Option<&str>) -> Result<String, StateError> {
+        let mut options = File::options();
+        let mut file = match options.read(true).write(true).open(self.beside(".lock")) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                return Ok("nobody has ever locked it".to_owned());
+            }
+            Err(cause) => return Err(self.io("opening the lock of")(cause)),
+        };
+        match file.try_lock() {
+            Ok(()) => {
+                let last = self.holder(&mut file)?;
+                Ok(format!("it is not locked: the lock of {last} went with that process"))
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                let holder = self.holder(&mut file)?;
+                let lives = if is_gone(&holder) { "gone, but left it to another" } else { "alive" };
+                let holder = format!("{holder}, which is {lives}");
+                Err(StateError::Locked { holder, id: None })
+            }
+            Err(fs::TryLockError::Error(cause)) => Err(self.io("locking")(cause)),
+        }
     }
 }
 
@@ -204,58 +262,51 @@ impl Lines for JournalFile {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::state::State;
-    use crate::state::store::{load, save};
+    use crate::testing::stores::{Room, keeps_its_promises};
 
-    fn scratch() -> (tempfile::TempDir, StateFile) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = StateFile::new(folder.path().join("s.json"));
-        (folder, file)
-    }
+    struct Folder(tempfile::TempDir);
 
-    #[test]
-    fn what_is_saved_is_loaded_and_the_former_one_kept() {
-        let (_folder, file) = scratch();
-        assert_eq!(load(&file).expect("loads"), None);
-        let mut state = State::new("m", "abc".into());
-        save(&file, &state).expect("saves");
-        state.serial = 1;
-        save(&file, &state).expect("saves");
-        assert_eq!(load(&file).expect("loads"), Some(state));
-        let backup = load(&StateFile::new(file.beside(".backup"))).expect("loads");
-        assert_eq!(backup.map(|s| s.serial), Some(0));
-    }
-
-    #[test]
-    fn a_damaged_state_is_never_read_as_nothing() {
-        let (_folder, file) = scratch();
-        for (text, want) in
-            [("", "holds nothing"), ("{\"format\": 1, ", "EOF"), ("{\"format\": 99}", "format 99")]
-        {
-            fs::write(file.path(), text).expect("writes");
-            let refused = load(&file).expect_err("refused").to_string();
-            assert!(refused.contains(want), "{refused}");
+    impl Room for Folder {
+        fn open(&self) -> Arc<dyn Store> {
+            Arc::new(StateFile::new(self.0.path().join("s.json")))
+        }
+        /// The lock on a file goes with its process.
+        fn die(&self, lock: Box<dyn Lock>) {
+            drop(lock);
         }
     }
 
     #[test]
-    fn a_second_writer_is_told_who_holds_the_lock() {
-        let (_folder, file) = scratch();
+    fn it_keeps_the_promises_of_all_stores() {
+        keeps_its_promises(|| Box::new(Folder(tempfile::tempdir().expect("a folder"))));
+    }
+
+    #[test]
+    fn whoever_holds_the_lock_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = StateFile::new(folder.path().join("s.json"));
         let held = file.lock("apply", Duration::ZERO).expect("free");
+        let me = std::process::id();
         let refused = file.lock("apply", Duration::ZERO).err().expect("held").to_string();
-        assert_eq!(
-            refused,
-            format!("the state is locked by process {} (apply)", std::process::id())
-        );
+        assert_eq!(refused, format!("the state is locked by process {me} (apply)"));
+        let refused = file.force_unlock(Some("any")).expect_err("held").to_string();
+        let want = format!("the state is locked by process {me} (apply), which is alive");
+        assert_eq!(refused, want);
         drop(held);
-        file.lock("apply", Duration::ZERO).expect("free again");
+        let said = file.force_unlock(None).expect("nothing to do");
+        let want =
+            format!("it is not locked: the lock of process {me} (apply) went with that process");
+        assert_eq!(said, want);
     }
 
     /// As a process that was started by one that was killed at that moment, which has the lock with all open files.
     #[test]
     fn a_lock_whose_holder_is_gone_is_waited_for() {
-        let (_folder, file) = scratch();
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = StateFile::new(folder.path().join("s.json"));
         let held = file.lock("apply", Duration::ZERO).expect("free");
         // More than there can be, so nobody's.
         fs::write(file.beside(".lock"), "process 2147483647 (apply)\n").expect("writes");

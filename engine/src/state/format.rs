@@ -7,7 +7,8 @@ use super::{FORMAT, State, StateError};
 /// What `bytes`, found at `place`, say.
 ///
 /// # Errors
-/// [`StateError::Damaged`] and [`StateError::Newer`]: never guessed at, never read as nothing.
+/// [`StateError::Damaged`], [`StateError::Newer`] and [`StateError::MovedAway`]: never guessed at, never read as
+/// nothing.
 pub fn decode(bytes: &[u8], place: &str) -> Result<State, StateError> {
     let damaged = |why: String| StateError::Damaged { path: place.to_owned(), why };
     if bytes.trim_ascii().is_empty() {
@@ -17,12 +18,24 @@ pub fn decode(bytes: &[u8], place: &str) -> Result<State, StateError> {
     struct Head {
         #[serde(default)]
         format: u64,
+        #[serde(default)]
+        moved_to: Option<String>,
     }
     let head: Head = serde_json::from_slice(bytes).map_err(|cause| damaged(cause.to_string()))?;
     if head.format > u64::from(FORMAT) {
         return Err(StateError::Newer { path: place.to_owned(), found: head.format });
     }
+    if let Some(to) = head.moved_to {
+        return Err(StateError::MovedAway { path: place.to_owned(), to });
+    }
     serde_json::from_slice(bytes).map_err(|cause| damaged(cause.to_string()))
+}
+
+/// What stands where a state was that has moved to `to`: no state, so that nobody goes on with it by mistake or takes
+/// it for none.
+pub fn moved(to: &str) -> Vec<u8> {
+    let marker = serde_json::json!({ "format": FORMAT, "moved_to": to });
+    format!("{marker:#}\n").into_bytes()
 }
 
 /// The bytes of `state`, which is to be kept at `place`.

@@ -3,14 +3,13 @@
 //! The state is the journal's fold. A torn last line, which only a crash leaves, was followed by no effect and is
 //! dropped. Cost per line does not depend on the size of the state.
 
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
 pub use super::store::Durability;
 use super::store::{Lines, Store, load, save};
-use super::{Record, State, StateError};
+use super::{Record, State, StateError, check};
 use crate::address::Address;
 use crate::cx::Notes;
 use crate::fault::Fault;
@@ -39,13 +38,15 @@ pub struct Journal {
 
 struct Inner {
     state: State,
+    /// The serial that it continues.
+    continues: u64,
     /// Lines not handed to the store yet.
     pending: Vec<u8>,
     /// How many records were taken in.
     records: u64,
     watch: Option<Watch>,
     /// A write failed, and why: its line may be torn, and only a last line may be.
-    broken: Option<(io::ErrorKind, String)>,
+    broken: Option<StateError>,
 }
 
 struct Written {
@@ -57,15 +58,42 @@ struct Written {
 /// Batched lines are handed to the store when they come to this many bytes.
 const MOST_PENDING: usize = 64 * 1024;
 
-/// Loads the state at `place`, with a journal that a crash left behind folded in. Changes no file.
+/// Loads the state of `store`, with a journal that a crash left behind folded in, and checks it. Changes no file.
+///
+/// # Errors
+/// Either file is damaged, they do not belong together, or what they say cannot be.
+pub fn recover(store: &dyn Store) -> Result<Option<State>, StateError> {
+    let state = unchecked(store)?;
+    if let Some(state) = &state {
+        check::refuse(state, &store.name())?;
+    }
+    Ok(state)
+}
+
+/// As [`recover`], without the check: for those who look at what is wrong, or save it.
 ///
 /// # Errors
 /// Either file is damaged, or they do not belong together.
-pub fn recover(store: &dyn Store) -> Result<Option<State>, StateError> {
+pub fn unchecked(store: &dyn Store) -> Result<Option<State>, StateError> {
     let saved = load(store)?;
-    let Some(bytes) = store.read_journal()? else { return Ok(saved) };
-    let text = String::from_utf8_lossy(&bytes);
-    let wrong = |why: String| StateError::Journal { path: store.name(), why };
+    let serial = saved.as_ref().map_or(0, |state| state.serial);
+    match store.read_journal(serial)? {
+        Some(bytes) => continued(saved, &bytes, &store.name()),
+        None => Ok(saved),
+    }
+}
+
+/// What a journal's `bytes` make of the `saved` state; `place` is where both were found.
+///
+/// # Errors
+/// [`StateError::Journal`]: a line before the last cannot be read, or they do not belong together.
+pub fn continued(
+    saved: Option<State>,
+    bytes: &[u8],
+    place: &str,
+) -> Result<Option<State>, StateError> {
+    let text = String::from_utf8_lossy(bytes);
+    let wrong = |why: String| StateError::Journal { path: place.to_owned(), why };
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let mut records = whole.lines().enumerate().map(|(number, line)| {
         serde_json::from_str::<Record>(line)
@@ -96,10 +124,33 @@ pub fn recover(store: &dyn Store) -> Result<Option<State>, StateError> {
         }
         None => State::new(&name, lineage),
     };
-    for record in records {
-        state.fold(record?).map_err(|cause| wrong(cause.to_string()))?;
+    for (number, record) in records.enumerate() {
+        let fold = state.fold(record?);
+        fold.map_err(|cause| wrong(format!("line {}: {cause}", number + 2)))?;
     }
     Ok(Some(state))
+}
+
+/// As [`continued`], but as far as it can be read: what is remembered then, of how many lines, and why no further.
+pub fn cut(
+    saved: Option<State>,
+    bytes: &[u8],
+    place: &str,
+) -> (Option<State>, usize, Option<StateError>) {
+    let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let ends: Vec<usize> = ends.collect();
+    let upto = |lines: usize| {
+        let end = lines.checked_sub(1).map_or(0, |last| ends[last]);
+        continued(saved.clone(), &bytes[..end], place)
+    };
+    // Lines that can be read are followed by none that can once one cannot.
+    let (mut good, mut bad) = (0, ends.len() + 1);
+    while bad - good > 1 {
+        let middle = usize::midpoint(good, bad);
+        if upto(middle).is_ok() { good = middle } else { bad = middle }
+    }
+    let why = (good < ends.len()).then(|| upto(good + 1).err()).flatten();
+    (upto(good).ok().flatten(), good, why)
 }
 
 impl Journal {
@@ -113,18 +164,20 @@ impl Journal {
         at: Timestamp,
         watch: Option<Watch>,
     ) -> Result<Self, StateError> {
-        if store.read_journal()?.is_some() {
+        if store.seal_journal(state.serial)? {
             state.serial += 1;
             save(store.as_ref(), &state)?;
         }
-        let lines = store.begin_journal()?;
+        let continues = state.serial;
+        let lines = store.begin_journal(continues)?;
         let begin = Record::Begin {
             lineage: state.lineage.clone(),
             serial: state.serial,
             name: state.name.clone(),
             at,
         };
-        let inner = Inner { state, pending: Vec::new(), records: 0, watch: None, broken: None };
+        let inner =
+            Inner { state, continues, pending: Vec::new(), records: 0, watch: None, broken: None };
         let journal = Self {
             inner: Arc::new(Mutex::new(inner)),
             lines: Arc::new(Mutex::new(Written { lines, durable: 0 })),
@@ -154,7 +207,7 @@ impl Journal {
         let line = serde_json::to_string(&record).map_err(|cause| wrong(cause.to_string()))?;
         let mut inner = self.lock();
         if let Some(cause) = &inner.broken {
-            return Err(self.broken(cause));
+            return Err(cause.again());
         }
         let number = inner.records + 1;
         if let Some(watch) = &inner.watch {
@@ -187,27 +240,18 @@ impl Journal {
         }
         let mut inner = self.lock();
         if let Some(cause) = &inner.broken {
-            return Err(self.broken(cause));
+            return Err(cause.again());
         }
         let (pending, last) = (std::mem::take(&mut inner.pending), inner.records);
         drop(inner);
         if let Err(cause) = written.lines.append(&pending, durability) {
-            self.lock().broken = Some(match &cause {
-                StateError::Io { source, .. } => (source.kind(), source.to_string()),
-                other => (io::ErrorKind::Other, other.to_string()),
-            });
+            self.lock().broken = Some(cause.again());
             return Err(cause);
         }
         if durability == Durability::Synced {
             written.durable = last;
         }
         Ok(())
-    }
-
-    /// The first failure again: what came after it failed for the same reason.
-    fn broken(&self, (kind, cause): &(io::ErrorKind, String)) -> StateError {
-        let source = io::Error::new(*kind, cause.clone());
-        StateError::Io { doing: "writing the journal of", path: self.store.name(), source }
     }
 
     /// What the records so far have led to.
@@ -225,15 +269,18 @@ impl Journal {
     /// # Errors
     /// The state cannot be written; the journal stays and is folded by the next run.
     pub fn finish(self) -> Result<(), StateError> {
-        let records = self.lock().records;
+        let (records, continues) = {
+            let inner = self.lock();
+            (inner.records, inner.continues)
+        };
         if records > 0 {
-            // The journal says all that the state will, should that not be written.
-            self.write(records, Durability::Batched)?;
+            // The journal says all that the state will, should that not be written. Some stores hold batched lines back.
+            self.write(records, Durability::Synced)?;
             let mut inner = self.lock();
             inner.state.serial += 1;
             save(self.store.as_ref(), &inner.state)?;
         }
-        self.store.remove_journal()
+        self.store.remove_journal(continues)
     }
 }
 

@@ -1,7 +1,11 @@
 //! Where a state is kept: the state itself, the journal of an apply, and the lock.
 //!
 //! A store moves bytes and knows nothing of what they say. [`super::file`] keeps them in local files; other crates
-//! may keep them elsewhere. Calls block until what they say is true: the journal is appended to from within acts.
+//! may keep them elsewhere, and all keep the promises in `crate::testing::stores`. Calls block until what they say is
+//! true: the journal is appended to from within acts.
+//!
+//! A journal belongs to the serial of the state that it continues, so that one that is left over from before, or is
+//! still written by somebody who lost the lock, is never taken for the present one.
 
 use std::time::Duration;
 
@@ -25,23 +29,44 @@ pub trait Store: Send + Sync {
     /// Disk full and the like, or somebody else has written since it was read: the former state is then untouched.
     fn write(&self, state: &[u8]) -> Result<(), StateError>;
 
-    /// The lines of a journal that an apply left behind; `None` if there is none. The last line may be torn.
+    /// The state before the last write; `None` if there is none.
     ///
     /// # Errors
     /// It cannot be read.
-    fn read_journal(&self) -> Result<Option<Vec<u8>>, StateError>;
+    fn read_backup(&self) -> Result<Option<Vec<u8>>, StateError>;
 
-    /// Begins a journal; a former one is dropped.
+    /// Keeps `bytes` beside the state under a name with `what` in it that was not taken, and gives that name.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn set_aside(&self, what: &str, bytes: &[u8]) -> Result<String, StateError>;
+
+    /// The lines of a journal that an apply left behind and that continues serial `serial` or a later one; `None` if
+    /// there is none. The last line may be torn. A store that cannot tell gives any that is there.
+    ///
+    /// # Errors
+    /// It cannot be read, or lines before others are gone.
+    fn read_journal(&self, serial: u64) -> Result<Option<Vec<u8>>, StateError>;
+
+    /// Makes sure that nobody else can add to the journal that was read last, and tells whether the state has to be
+    /// written anew before the next journal is begun: because there was one, or because a former holder of the lock
+    /// may still have a write on its way.
+    ///
+    /// # Errors
+    /// Somebody has added to it since it was read: what was read of the state is out of date.
+    fn seal_journal(&self, serial: u64) -> Result<bool, StateError>;
+
+    /// Begins the journal that continues `serial`; former ones are dropped.
     ///
     /// # Errors
     /// It cannot be written; nothing was done yet.
-    fn begin_journal(&self) -> Result<Box<dyn Lines>, StateError>;
+    fn begin_journal(&self, serial: u64) -> Result<Box<dyn Lines>, StateError>;
 
-    /// Removes the journal. There being none is success.
+    /// Removes the journal that continues `serial`, and older ones. There being none is success.
     ///
     /// # Errors
     /// It is still there.
-    fn remove_journal(&self) -> Result<(), StateError>;
+    fn remove_journal(&self, serial: u64) -> Result<(), StateError>;
 
     /// Takes the lock for `purpose`, waiting up to `patience` for whoever holds it. It goes when the value is dropped,
     /// and by itself when its holder dies.
@@ -49,6 +74,17 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StateError::Locked`] names the holder and its purpose.
     fn lock(&self, purpose: &str, patience: Duration) -> Result<Box<dyn Lock>, StateError>;
+
+    /// Gives back at once what [`Store::lock`] took, because this process is about to end before it changes anything.
+    /// Locks that go with their process need none of it.
+    fn give_back(&self) {}
+
+    /// Frees a lock whose holder is gone, and says what was found. A lock that may be held by somebody alive is freed
+    /// only if `id` names it, and where the store can make sure that its holder notices.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`]: it may be held, and `id` does not name it.
+    fn force_unlock(&self, id: Option<&str>) -> Result<String, StateError>;
 }
 
 /// A journal being written.
@@ -56,7 +92,7 @@ pub trait Lines: Send {
     /// Adds `lines`, each ending in a line break, and returns when they are as durable as asked.
     ///
     /// # Errors
-    /// They may be torn: nothing more may be added.
+    /// They may be torn, or the lock was lost: nothing more may be added, and no effect may follow.
     fn append(&mut self, lines: &[u8], durability: Durability) -> Result<(), StateError>;
 }
 

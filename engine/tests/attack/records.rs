@@ -9,11 +9,11 @@ fn a_secret_reaches_neither_the_journal_nor_the_state_whatever_its_letters() {
     // One that JSON and URLs write otherwise, and one that is also an ordinary word of ours.
     let odd = pgferry_engine::secret::Secret::new("q\"uo\\te/sl@sh");
     let _word = pgferry_engine::secret::Secret::new("succeeded");
-    let _type = pgferry_engine::secret::Secret::new("mem.job/x");
+    let _type = pgferry_engine::secret::Secret::new("mem.job_x");
     let state = State::new("m", "lineage".into());
     let journal = Journal::begin(Arc::new(place.clone()), state, SystemClock.now(), None).unwrap();
     let entry = serde_json::json!({
-        "type": "mem.job/x", "kind": "run", "id": "1", "inputs": { "a": odd.expose() },
+        "type": "mem.job_x", "kind": "run", "id": "1", "inputs": { "a": odd.expose() },
         "attrs": { "list": [format!("at {}", odd.expose())] }, "memory": "q%22uo%5Cte%2Fsl%40sh",
         "on_remove": "keep",
     });
@@ -26,7 +26,7 @@ fn a_secret_reaches_neither_the_journal_nor_the_state_whatever_its_letters() {
     assert!(!text.contains("sl@sh") && !text.contains("sl%40sh"), "{text}");
     let replayed = recover(&place).unwrap().unwrap();
     assert_eq!(replayed.resources, lived.resources);
-    assert_eq!(replayed.resources[&at("succeeded")].type_name, "mem.job/x");
+    assert_eq!(replayed.resources[&at("succeeded")].type_name, "mem.job_x");
     journal.finish().unwrap();
     let text = std::fs::read_to_string(place.path()).unwrap();
     assert!(!text.contains("sl@sh") && !text.contains("sl%40sh"), "{text}");
@@ -185,16 +185,7 @@ async fn a_release_cut_short_is_finished_by_the_next() {
         let watch: Watch = Arc::new(move |now, number| {
             assert!(!(now == Moment::Before && number == record), "crash");
         });
-        let journal = Journal::begin(
-            Arc::new(project.place.clone()),
-            project.state(),
-            SystemClock.now(),
-            Some(watch),
-        )
-        .unwrap();
-        let (resources, world) = (project.resources(), project.world(CancellationToken::new()));
-        let (spec, graph, catalog) = (&project.spec, &project.graph, &project.catalog);
-        let closing = release(spec, graph, catalog, &resources, &world, journal);
+        let closing = released_under(&project, Some(watch));
         let died = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(closing))
             .await
             .is_err();
@@ -231,4 +222,20 @@ async fn a_thousand_resources_side_by_side_are_done_in_seconds() {
     let planned = begun.elapsed() - applied;
     assert!(begun.elapsed().as_secs() < 60, "applied in {applied:?}, planned in {planned:?}");
     println!("applied in {applied:?}, planned in {planned:?}");
+}
+
+/// What nothing else changes of would keep its former dependencies, and what changes depend on it: a circle.
+#[tokio::test]
+async fn what_is_remembered_of_dependencies_follows_the_spec() {
+    let one = |name: &str, size: &str, after: &[&str]| {
+        block(name, "mem.thing", &[("name", name), ("size", size)], after)
+    };
+    let mut first = project(vec![one("a", "1", &["b"]), one("b", "1", &[])]);
+    assert!(first.applied().await.is_success());
+    let turned = project(vec![one("a", "1", &[]), one("b", "2", &["a"])]);
+    (first.spec, first.graph) = (turned.spec, turned.graph);
+    assert!(first.applied().await.is_success());
+    let state = recover(&first.place).unwrap().unwrap();
+    let after = |name: &str| state.resources[&at(name)].dependencies.clone();
+    assert_eq!((after("a"), after("b")), (vec![], vec![at("a")]));
 }

@@ -300,6 +300,7 @@ impl World {
             run: self.spec.run.clone(),
             remembered: Arc::new(move |address, kind| known.recall(&graph, address, kind)),
             intent: Arc::new(move |address| intents.begun(address).cloned()),
+            reread: pgferry_engine::cx::no_rereading(),
         }
     }
 
@@ -377,7 +378,7 @@ impl World {
             return Ok(Ran::Refused(refused));
         }
         if !draft.plan.has_changes() {
-            if self.place.read_journal()?.is_some() {
+            if self.place.read_journal(state.serial)?.is_some() {
                 self.begin(state)?.finish()?;
             }
             return Ok(Ran::Ended(Box::default()));

@@ -189,7 +189,7 @@ impl Bucket {
 }
 
 #[derive(Debug)]
-struct Connector(reqwest::Client);
+pub(crate) struct Connector(pub(crate) reqwest::Client);
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {

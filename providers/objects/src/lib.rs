@@ -1,8 +1,8 @@
 //! Buckets and objects over S3: the way of a dump from here to a restore elsewhere.
 //!
-//! It owns endpoints, credentials, single requests, streamed uploads and signed URLs. It knows neither resources nor
-//! plans nor the control planes that make buckets and keys. Tested in `tests/`, against the S3 service of the sandbox
-//! over real HTTP.
+//! It owns endpoints, credentials, single requests, streamed uploads and signed URLs, and keeps states in buckets of
+//! any vendor ([`state`]). It knows neither resources nor plans nor the control planes that make buckets and keys.
+//! Tested in `tests/`, against the S3 service of the sandbox over real HTTP.
 
 mod bucket;
 mod condition;
@@ -15,6 +15,7 @@ mod privacy;
 pub mod reference;
 mod signed_request;
 mod signed_url;
+pub mod state;
 mod uploader;
 mod usable;
 

@@ -3,6 +3,8 @@
 //! `POST /sandbox/faults` sets switches and `GET` shows them; `GET /sandbox/log` lists the requests that came in and
 //! `DELETE` forgets them; `GET /sandbox/state` counts what is left at the services. Tested in `tests/faults.rs`.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -28,7 +30,11 @@ async fn show(State(world): State<Shared>) -> Json<Switches> {
 
 async fn set(State(world): State<Shared>, Json(wanted): Json<Value>) -> Response {
     match world.faults.merge(&wanted) {
-        Ok(switches) => Json(switches).into_response(),
+        Ok(switches) => {
+            let ahead = Duration::from_secs(switches.s3_clock_ahead_seconds.into());
+            world.s3.set_clock_ahead(ahead);
+            Json(switches).into_response()
+        }
         Err(error) => (
             StatusCode::BAD_REQUEST,
             Json(json!({ "id": "bad_request", "message": error.to_string() })),

@@ -35,6 +35,8 @@ pub(crate) struct Switches {
     pub(crate) s3_503_next: u32,
     /// So many of the next requests to the bucket store find their connection closed before anything is done.
     pub(crate) s3_drop_next: u32,
+    /// How far the bucket store's clock is ahead: what is there already has aged by as much.
+    pub(crate) s3_clock_ahead_seconds: u32,
     /// Every answer of the APIs is late by so much.
     pub(crate) slow_ms: u64,
     /// Who owns the extensions that a restore puts back: `addon` (its comments pass) or `service` (they raise warnings).
@@ -74,6 +76,7 @@ impl Default for Switches {
             lose_answer_next: 0,
             s3_503_next: 0,
             s3_drop_next: 0,
+            s3_clock_ahead_seconds: 0,
             slow_ms: 0,
             extension_owner: ExtensionOwner::Addon,
             comment_errors: CommentErrors::Warn,

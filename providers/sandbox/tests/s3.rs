@@ -406,6 +406,9 @@ async fn puts_keep_their_conditions() {
     assert_eq!(put("if-match", ETAG).await, 200);
     assert_eq!(put("if-match", "0000").await, 412);
     assert_eq!(put("if-match", "*").await, 200);
+    service.s3.set_versioned("dumps", true);
+    assert_eq!(put("if-none-match", "*").await, 200, "as Ceph does where versions are kept");
+    assert_eq!(put("if-match", "0000").await, 412);
 }
 
 #[tokio::test]
@@ -547,6 +550,7 @@ async fn buckets_and_their_settings() {
         ("PUT", "/No", (400, "InvalidBucketName".to_owned())),
         ("GET", "/fresh?location", ok(200)),
         ("GET", "/fresh?versioning", ok(200)),
+        ("PUT", "/fresh?versioning", (400, "MalformedXML".to_owned())),
         ("GET", "/fresh?encryption", ok(200)),
         ("GET", "/fresh?policyStatus", ok(200)),
         ("GET", "/fresh?lifecycle", (501, "NotImplemented".to_owned())),

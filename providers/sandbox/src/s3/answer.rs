@@ -107,6 +107,9 @@ impl S3 {
             Method::PUT if takes(head, &["acl"], &["acl"]) => {
                 self.put_bucket_acl(head, incoming, caller).await
             }
+            Method::PUT if takes(head, &["versioning"], &["versioning"]) => {
+                self.put_versioning(head, incoming, caller).await
+            }
             Method::HEAD if takes(head, &[], &[]) => self.head_bucket(head, caller),
             Method::DELETE if takes(head, &[], &[]) => self.remove_bucket(head, caller),
             Method::GET if takes(head, &[], LIST_OPERANDS) => self.list_objects(head, caller),

@@ -59,6 +59,16 @@ pub(crate) struct Conditions {
     pub(crate) if_none_match: Option<String>,
 }
 
+/// Which conditions of a PUT count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heeds {
+    Both,
+    /// A bucket that keeps versions.
+    IfMatch,
+    /// As in stores that are none of Ceph.
+    Nothing,
+}
+
 /// How a completion went: Ceph tells the ETag only when it is asked again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Completion {
@@ -70,6 +80,7 @@ pub(crate) enum Completion {
 pub(crate) struct Bucket {
     pub(crate) created: Timestamp,
     pub(crate) acl: String,
+    pub(crate) heeds: Heeds,
     pub(crate) objects: BTreeMap<String, Object>,
     /// By key and upload id, the order in which they are listed.
     pub(crate) uploads: BTreeMap<(String, String), Upload>,
@@ -82,6 +93,7 @@ impl Bucket {
         Self {
             created,
             acl: "private".to_owned(),
+            heeds: Heeds::Both,
             objects: BTreeMap::new(),
             uploads: BTreeMap::new(),
             completed: HashMap::new(),
@@ -119,7 +131,8 @@ impl Bucket {
 
     /// Puts an object in place if the conditions hold at this very moment.
     ///
-    /// As in Ceph 16: an `If-Match` is compared with the ETag *without* quotes, so a quoted one never matches.
+    /// As in Ceph 16: an `If-Match` is compared with the ETag *without* quotes, so a quoted one never matches; and an
+    /// `If-None-Match` is ignored where versions are kept.
     pub(crate) fn put(
         &mut self,
         key: &str,
@@ -127,13 +140,16 @@ impl Bucket {
         conditions: &Conditions,
     ) -> Result<(), Failure> {
         let current = self.objects.get(key).map(|object| object.etag.as_str());
-        if let Some(wanted) = &conditions.if_match {
+        if let Some(wanted) = &conditions.if_match
+            && self.heeds != Heeds::Nothing
+        {
             let holds = current.is_some_and(|etag| wanted == "*" || wanted == etag);
             if !holds {
                 return Err(Failure::precondition_failed());
             }
         }
         if let Some(unwanted) = &conditions.if_none_match
+            && self.heeds == Heeds::Both
             && current.is_some_and(|etag| unwanted == "*" || unwanted == etag)
         {
             return Err(Failure::precondition_failed());

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::access::{Caller, Wish, is_canned};
 use super::answer::{Answer, document, empty, iso, limit, quoted};
 use super::body::Incoming;
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Heeds};
 use super::failure::Failure;
 use super::head::Head;
 use super::listing::{Entry, Wanted, page};
@@ -100,7 +100,14 @@ impl S3 {
         let acl = self.acl(&head.bucket).ok_or_else(Failure::no_such_bucket)?;
         Ok(match setting {
             "location" => document(&Element::new("LocationConstraint")),
-            "versioning" => document(&Element::new("VersioningConfiguration")),
+            "versioning" => {
+                let mut configuration = Element::new("VersioningConfiguration");
+                let world = self.world();
+                if world.buckets.get(&head.bucket).is_some_and(|it| it.heeds == Heeds::IfMatch) {
+                    configuration.text("Status", "Enabled");
+                }
+                document(&configuration)
+            }
             "acl" => document(&access_list(&acl)),
             "policyStatus" => {
                 let is_public = acl.starts_with("public-") || acl == "authenticated-read";
@@ -110,6 +117,23 @@ impl S3 {
             }
             _ => empty(StatusCode::OK), // encryption that was never set
         })
+    }
+
+    pub(crate) async fn put_versioning(
+        &self,
+        head: &Head,
+        incoming: &mut Incoming,
+        caller: &Caller,
+    ) -> Answer {
+        self.permit(caller, Wish::Own, head)?;
+        let body = incoming.document(head).await?;
+        let status = xml::text_of(&body, "VersioningConfiguration", "Status")?;
+        match status.as_deref() {
+            Some("Enabled") => self.set_versioned(&head.bucket, true),
+            Some("Suspended") => self.set_versioned(&head.bucket, false),
+            _ => return Err(Failure::malformed_xml()),
+        }
+        Ok(empty(StatusCode::OK))
     }
 
     pub(crate) async fn put_bucket_acl(

@@ -22,16 +22,17 @@ mod xml;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use access::Keys;
 use body::BlobFolder;
-use bucket::Bucket;
+use bucket::{Bucket, Heeds};
 
 /// What an access key may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +119,8 @@ pub struct S3 {
 struct Shared {
     host: String,
     blobs: BlobFolder,
+    /// How many seconds its clock is ahead, where it tells ages.
+    ahead: AtomicI64,
     world: Mutex<World>,
 }
 
@@ -140,6 +143,7 @@ impl S3 {
             shared: Arc::new(Shared {
                 host,
                 blobs: BlobFolder::open(&data_dir.join("blobs"))?,
+                ahead: AtomicI64::new(0),
                 world: Mutex::default(),
             }),
         })
@@ -193,6 +197,32 @@ impl S3 {
         if let Some(bucket) = self.world().buckets.get_mut(name) {
             bucket.acl = acl.to_owned();
         }
+    }
+
+    /// Makes a bucket keep versions, or not any more: as in Ceph, `If-None-Match` is then ignored. The versions
+    /// themselves are not kept.
+    pub fn set_versioned(&self, name: &str, is_versioned: bool) {
+        if let Some(bucket) = self.world().buckets.get_mut(name) {
+            bucket.heeds = if is_versioned { Heeds::IfMatch } else { Heeds::Both };
+        }
+    }
+
+    /// Makes PUTs to a bucket succeed whatever their conditions, as some stores do.
+    pub fn ignore_conditions(&self, name: &str) {
+        if let Some(bucket) = self.world().buckets.get_mut(name) {
+            bucket.heeds = Heeds::Nothing;
+        }
+    }
+
+    /// Sets the clock by which objects are put `ahead` of this machine's, so that what is there already has aged.
+    pub fn set_clock_ahead(&self, ahead: Duration) {
+        let seconds = i64::try_from(ahead.as_secs()).unwrap_or(i64::MAX);
+        self.shared.ahead.store(seconds, Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        let ahead = SignedDuration::from_secs(self.shared.ahead.load(Ordering::Relaxed));
+        Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
     /// The canned list of a bucket.

@@ -4,7 +4,6 @@
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
-use jiff::Timestamp;
 
 use super::S3;
 use super::access::{Caller, Wish};
@@ -45,7 +44,7 @@ impl S3 {
             size: stored.blob.size,
             blobs: vec![stored.blob],
             etag: etag.clone(),
-            last_modified: Timestamp::now(),
+            last_modified: self.now(),
             labels,
         };
         let mut world = self.world();
