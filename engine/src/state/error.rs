@@ -44,6 +44,25 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// The same once more, for those who failed after it and for the same reason.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Io { doing, path, source } => {
+                let source = io::Error::new(source.kind(), source.to_string());
+                Self::Io { doing, path: path.clone(), source }
+            }
+            Self::Fenced { path, why } => Self::Fenced { path: path.clone(), why: why.clone() },
+            Self::Overtaken { path, why } => {
+                Self::Overtaken { path: path.clone(), why: why.clone() }
+            }
+            other => Self::Io {
+                doing: "writing the journal of",
+                path: "the state".to_owned(),
+                source: io::Error::other(other.to_string()),
+            },
+        }
+    }
+
     /// What to do next.
     pub fn help(&self) -> Option<String> {
         Some(match self {
@@ -77,7 +96,14 @@ impl StateError {
             Self::Journal { .. } => {
                 "nothing was changed; `pgferry state repair` shows how far it can be read".to_owned()
             }
-            Self::Io { .. } => return None,
+            Self::Io { source, .. } => {
+                use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+                if !matches!(source.kind(), FileTooLarge | QuotaExceeded | StorageFull) {
+                    return None;
+                }
+                "make room there, then run the same again; what was done until then is recorded"
+                    .to_owned()
+            }
         })
     }
 }

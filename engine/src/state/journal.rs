@@ -45,8 +45,8 @@ struct Inner {
     /// How many records were taken in.
     records: u64,
     watch: Option<Watch>,
-    /// A write failed: its line may be torn, and only a last line may be.
-    broken: bool,
+    /// A write failed, and why: its line may be torn, and only a last line may be.
+    broken: Option<StateError>,
 }
 
 struct Written {
@@ -177,7 +177,7 @@ impl Journal {
             at,
         };
         let inner =
-            Inner { state, continues, pending: Vec::new(), records: 0, watch: None, broken: false };
+            Inner { state, continues, pending: Vec::new(), records: 0, watch: None, broken: None };
         let journal = Self {
             inner: Arc::new(Mutex::new(inner)),
             lines: Arc::new(Mutex::new(Written { lines, durable: 0 })),
@@ -206,8 +206,8 @@ impl Journal {
         let wrong = |why: String| StateError::Journal { path: self.store.name(), why };
         let line = serde_json::to_string(&record).map_err(|cause| wrong(cause.to_string()))?;
         let mut inner = self.lock();
-        if inner.broken {
-            return Err(self.broken());
+        if let Some(cause) = &inner.broken {
+            return Err(cause.again());
         }
         let number = inner.records + 1;
         if let Some(watch) = &inner.watch {
@@ -239,24 +239,19 @@ impl Journal {
             return Ok(());
         }
         let mut inner = self.lock();
-        if inner.broken {
-            return Err(self.broken());
+        if let Some(cause) = &inner.broken {
+            return Err(cause.again());
         }
         let (pending, last) = (std::mem::take(&mut inner.pending), inner.records);
         drop(inner);
         if let Err(cause) = written.lines.append(&pending, durability) {
-            self.lock().broken = true;
+            self.lock().broken = Some(cause.again());
             return Err(cause);
         }
         if durability == Durability::Synced {
             written.durable = last;
         }
         Ok(())
-    }
-
-    fn broken(&self) -> StateError {
-        let why = "an earlier line could not be written".to_owned();
-        StateError::Journal { path: self.store.name(), why }
     }
 
     /// What the records so far have led to.
