@@ -7,7 +7,7 @@ demo: build
 
 test: setup
 	cargo test --workspace --locked
-	@echo "Skipped here, run by \`make test-slow\`: memory of an apply of a 1 GB database."
+	@echo "Skipped here, run by \`make test-slow\`: memory of an apply of a 1 GB database, and all pairs of crashes."
 
 test-slow: setup
 	cargo test --workspace --locked -- --ignored

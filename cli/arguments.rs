@@ -143,6 +143,16 @@ pub(crate) enum Command {
     },
     /// Closes every window and key that is still open, without a plan.
     Release,
+    /// Deletes a database that was cut over from, with its backups: not within 7 days, and only by its name.
+    Retire {
+        /// The lookup in the spec.
+        address: String,
+        /// Its name at the provider, typed by a person who means it.
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
+    /// Runs the verifications of the spec again, reading only; exits with 0 only if all is equal.
+    Verify,
     /// Checks both ends for everything that could go wrong; changes nothing.
     Preflight {
         #[command(flatten)]

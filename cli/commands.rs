@@ -13,12 +13,14 @@ mod init;
 mod output;
 mod plan;
 mod release;
+mod retire;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod schema;
 mod show;
 mod state;
 mod validate;
+mod verify;
 
 /// Runs the command that was typed.
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
@@ -50,6 +52,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
             apply::run(&common, &planning, &mode, auto_approve).await
         }
         Command::Release => release::run(&common).await,
+        Command::Retire { address, confirm } => {
+            retire::run(&common, &address, confirm.as_deref()).await
+        }
+        Command::Verify => verify::run(&common).await,
         Command::Preflight { planning } => plan::preflight(&common, &planning).await,
         Command::Show { plan: Some(plan) } => show::saved(&common, &plan),
         Command::Show { plan: None } => show::run(&common),

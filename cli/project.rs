@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use pgferry_engine::address::Address;
-use pgferry_engine::cx::{Clock, NoNotes, SystemClock, World};
+use pgferry_engine::cx::{Clock, NoNotes, SystemClock, World, no_rereading};
 use pgferry_engine::diag::Diagnostic;
 use pgferry_engine::event::Sink;
 use pgferry_engine::graph::Graph;
@@ -156,6 +156,7 @@ impl Project {
             migration: self.spec.name.clone(),
             run: self.spec.run.clone(),
             intent: Arc::new(|_| None),
+            reread: no_rereading(),
             remembered: Arc::new(|_, _| Vec::new()),
         };
         world.recalling(state, &self.graph)

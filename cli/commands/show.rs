@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use pgferry_engine::state::{Entry, Outcome, State};
+use pgferry_engine::state::{Entry, Outcome, Removal, State};
 use serde_json::Value as Json;
 
 use crate::arguments::Common;
@@ -64,6 +64,11 @@ pub(super) fn block(address: &str, entry: &Entry) -> String {
         for (name, value) in attrs.iter().filter(|(name, _)| *name != "id") {
             let _ = writeln!(out, "    {name} = {value}");
         }
+    }
+    match entry.removal {
+        Some(Removal::Done) => out.push_str("    # removed after use\n"),
+        Some(Removal::Begun) => out.push_str("    # its removal after use was begun\n"),
+        None => {}
     }
     if let Some(done) = &entry.done {
         let _ = writeln!(out, "    # done at {} in run `{}`", done.at, done.run);

@@ -47,6 +47,15 @@ impl Saved {
                 moved.push(format!("`{address}` has changed again outside of pgferry"));
             }
         }
+        for address in both(then.removals.keys(), now.removals.keys()) {
+            match (then.removals.get(address), now.removals.get(address)) {
+                (Some(_), None) => moved.push(format!("`{address}` is no longer to go after use")),
+                (then, now) if then != now => {
+                    moved.push(format!("`{address}` was not to go after use, or after others"));
+                }
+                _ => {}
+            }
+        }
         for address in both(then.scopes.keys(), now.scopes.keys()) {
             let then = then.scopes.get(address).map(|scope| scope.what);
             let now = now.scopes.get(address).map(|scope| scope.what);

@@ -49,6 +49,9 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
     if !plan.scopes.is_empty() {
         scopes(&mut out, plan);
     }
+    if !plan.removals.is_empty() {
+        removals(&mut out, plan);
+    }
     findings(&mut out, plan);
     out.push('\n');
     out.push_str(&summary(plan));
@@ -233,6 +236,15 @@ fn outputs(out: &mut String, plan: &Plan) {
         line(out, said.strip_prefix("    ").unwrap_or(said));
     }
     out.truncate(out.trim_end().len());
+}
+
+fn removals(out: &mut String, plan: &Plan) {
+    out.push_str("\nRemoved after use:\n");
+    for (address, runs) in &plan.removals {
+        let kind = plan.changes.get(address).map_or("", |change| change.type_name.as_str());
+        let runs: Vec<&str> = runs.iter().map(Address::as_str).collect();
+        line(out, &format!("  - {address} ({kind}) once done: {}", runs.join(", ")));
+    }
 }
 
 /// What the preflight found, worst first.

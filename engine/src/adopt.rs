@@ -226,6 +226,8 @@ fn entry(
         // Learned by the next apply, as of any resource that begins to watch a value.
         replace_when: BTreeMap::new(),
         expanded: None,
+        removal: None,
+        cut_over: info.traits.cutover.then_some(input.now),
         done: None,
     }
 }

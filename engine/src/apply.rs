@@ -19,11 +19,16 @@ use crate::state::journal::Journal;
 use crate::tree::Handle;
 
 mod act;
+mod beforehand;
 mod closing;
+mod prove;
+mod retire;
 mod walk;
 
 pub(crate) use act::without_secrets;
 pub use closing::release;
+pub use prove::{proofs, prove};
+pub use retire::retire;
 
 /// Everything an apply works with.
 pub struct Applying {

@@ -20,6 +20,7 @@ use crate::graph::Graph;
 use crate::resource::{Intent, Remembered};
 use crate::state::State;
 use crate::state::rename::BEGUN_AS;
+use crate::tree::Handle;
 
 /// Tells the time and waits.
 pub trait Clock: Send + Sync {
@@ -92,6 +93,17 @@ pub struct World {
     pub remembered: Recall,
     /// The intent of an address whose act was begun and has not succeeded.
     pub intent: RecallIntent,
+    /// Reads another resource of the spec anew; works only where something is carried out.
+    pub reread: Reread,
+}
+
+/// Reads the resource at an address: what it is now, secrets included. `None`: it is not in the spec, or not there.
+pub type Reread =
+    Arc<dyn Fn(Address) -> BoxFuture<'static, Result<Option<Arc<Handle>>, Fault>> + Send + Sync>;
+
+/// Reads nothing; where nothing is carried out.
+pub fn no_rereading() -> Reread {
+    Arc::new(|_| Box::pin(std::future::ready(Ok(None))))
 }
 
 impl World {
@@ -200,6 +212,16 @@ impl Cx {
     /// What the test injects; none outside tests.
     pub fn effect(&self, what: &str) -> Result<(), Fault> {
         self.world.hook.as_ref().map_or(Ok(()), |hook| hook.before(&self.address, what))
+    }
+
+    /// What the resource at `address` is now, secrets included. For [`crate::resource::Resource::close`], which may
+    /// come long after the opening and in another process: connection strings cannot be noted. `None`: it is not in
+    /// the spec, or not there.
+    ///
+    /// # Errors
+    /// It could not be read; a retry is safe.
+    pub async fn reread(&self, address: &Address) -> Result<Option<Arc<Handle>>, Fault> {
+        (self.world.reread)(address.clone()).await
     }
 
     /// An environment variable, if set and not empty.

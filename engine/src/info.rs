@@ -67,6 +67,10 @@ pub struct Traits {
     pub guarded: bool,
     /// Its act has no effect outside the process (`core.value`): journaled in batches.
     pub internal: bool,
+    /// A run that changes nothing and proves something: `pgferry verify` runs it again.
+    pub proof: bool,
+    /// By it an application reads another database; the state remembers when.
+    pub cutover: bool,
 }
 
 impl Traits {
@@ -77,6 +81,8 @@ impl Traits {
         epoch: false,
         guarded: false,
         internal: false,
+        proof: false,
+        cutover: false,
     };
 }
 

@@ -16,6 +16,7 @@ pub mod expr;
 pub mod fault;
 pub mod finding;
 pub mod graph;
+pub mod handles;
 pub mod info;
 pub mod plan;
 pub mod reference;

@@ -23,6 +23,7 @@ mod drift;
 pub(crate) mod moves;
 mod outputs;
 pub mod question;
+pub mod retire;
 pub mod steps;
 pub mod values;
 
@@ -58,6 +59,9 @@ pub struct Plan {
     /// What the state is to know of resources that are otherwise left alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub keeping: BTreeMap<Address, Keeping>,
+    /// Staging that is removed once it has served, and the runs that it waits for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removals: BTreeMap<Address, Vec<Address>>,
     /// What was changed in reality since the state last heard of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub drift: BTreeMap<Address, Drift>,
@@ -234,6 +238,8 @@ pub enum StepKind {
     Close,
     Delete,
     Forget,
+    /// Staging that has served goes.
+    Remove,
 }
 
 impl Plan {
@@ -243,6 +249,7 @@ impl Plan {
             || !self.moved.is_empty()
             || (self.refresh_only && !self.drift.is_empty())
             || !self.keeping.is_empty()
+            || !self.removals.is_empty()
             || self.changes.values().any(|change| change.action.is_work())
     }
 
@@ -253,7 +260,7 @@ impl Plan {
 
     /// Resources to add, change, destroy, import, in Terraform's sense: managed and run resources are counted.
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+        let mut counts = Counts { destroy: self.removals.len(), ..Counts::default() };
         for change in self.changes.values() {
             match change.action {
                 Action::Create | Action::Run => counts.add += 1,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::cx::Cx;
-use crate::fault::Fault;
+use crate::fault::{Class, Fault};
 use crate::finding::Finding;
 use crate::info::{Kind, Traits, TypeInfo};
 use crate::tree::Tree;
@@ -27,7 +27,7 @@ pub struct Live<A> {
     /// What others may refer to. Secrets are in it, read live.
     pub attrs: A,
     /// Spec fields as reality has them, normalised to the spelling of a spec; those that cannot be read are left
-    /// out and then not compared.
+    /// out and then not compared. In place of a secret stands the mask if it is what is wanted, else any other text.
     pub fields: IndexMap<String, Json>,
 }
 
@@ -192,6 +192,34 @@ pub trait Resource: Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Removes staging that has served, with what is still at hand: the key it was made with is open. Already gone is
+    /// success, and half gone no hindrance.
+    fn remove_after_use(
+        &self,
+        cx: &Cx,
+        _want: Self::Spec,
+        remembered: &Remembered,
+    ) -> impl Future<Output = Result<(), Fault>> + Send {
+        self.delete(cx, remembered)
+    }
+
+    /// Deletes for good what a lookup leads to, on a person's command: the source that a migration has left. `name` is
+    /// what the person calls it, and must be its name. Already gone is success.
+    fn retire(
+        &self,
+        _cx: &Cx,
+        _remembered: &Remembered,
+        _name: &str,
+    ) -> impl Future<Output = Result<(), Fault>> + Send {
+        async {
+            Err(Fault::new(
+                Class::Rejected,
+                format!("a `{}` cannot be retired by pgferry", Self::TYPE),
+            )
+            .help("delete it where it is hosted"))
+        }
+    }
+
     /// Opens a scope. `prior` is the intent of an opening found half-done or still open after a crash: adopt it.
     /// What `close` needs goes to the journal by [`Cx::note`] before the first change.
     fn open(
@@ -203,7 +231,8 @@ pub trait Resource: Send + Sync + 'static {
         async { Err(Fault::bug(format!("`{}` cannot be opened", Self::TYPE))) }
     }
 
-    /// Closes a scope with nothing but what was noted (`intent.notes`). Already closed is success.
+    /// Closes a scope with nothing but what was noted (`intent.notes`), maybe in another process. Already closed is
+    /// success. A secret it needs cannot be noted: [`Cx::reread`] reads the resource anew that has it.
     fn close(&self, _cx: &Cx, _intent: &Intent) -> impl Future<Output = Result<(), Fault>> + Send {
         async { Ok(()) }
     }
@@ -265,6 +294,18 @@ pub trait AnyResource: Send + Sync {
         cx: &'a Cx,
         remembered: &'a Remembered,
     ) -> BoxFuture<'a, Result<(), Fault>>;
+    fn remove_after_use<'a>(
+        &'a self,
+        cx: &'a Cx,
+        want: &'a Tree,
+        remembered: &'a Remembered,
+    ) -> BoxFuture<'a, Result<(), Fault>>;
+    fn retire<'a>(
+        &'a self,
+        cx: &'a Cx,
+        remembered: &'a Remembered,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), Fault>>;
     fn open<'a>(
         &'a self,
         cx: &'a Cx,
@@ -276,8 +317,7 @@ pub trait AnyResource: Send + Sync {
 
 fn decode<T: DeserializeOwned>(type_name: &str, want: &Tree) -> Result<T, Fault> {
     want.to_typed().map_err(|cause| {
-        Fault::new(crate::fault::Class::Rejected, format!("reading the fields of a `{type_name}`"))
-            .because(cause)
+        Fault::new(Class::Rejected, format!("reading the fields of a `{type_name}`")).because(cause)
     })
 }
 
@@ -364,6 +404,24 @@ impl<R: Resource> AnyResource for R {
         remembered: &'a Remembered,
     ) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(Resource::delete(self, cx, remembered))
+    }
+    fn remove_after_use<'a>(
+        &'a self,
+        cx: &'a Cx,
+        want: &'a Tree,
+        remembered: &'a Remembered,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            Resource::remove_after_use(self, cx, decode(R::TYPE, want)?, remembered).await
+        })
+    }
+    fn retire<'a>(
+        &'a self,
+        cx: &'a Cx,
+        remembered: &'a Remembered,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(Resource::retire(self, cx, remembered, name))
     }
     fn open<'a>(
         &'a self,

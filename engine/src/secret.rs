@@ -5,11 +5,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
+
+mod known;
 
 /// What stands in every text where a secret would.
 pub const MASK: &str = "(sensitive)";
@@ -17,19 +19,12 @@ pub const MASK: &str = "(sensitive)";
 /// The key of the in-memory marker by which a secret passes through a JSON tree; see [`crate::tree`].
 pub(crate) const MARKER: &str = "$secret";
 
-/// A shorter secret is not searched for in foreign text: it would blank out ordinary words.
-const SHORTEST_REDACTED: usize = 8;
-
-static KNOWN: RwLock<Vec<Arc<Zeroizing<String>>>> = RwLock::new(Vec::new());
-
-/// Too short to be searched for, but known when they stand alone.
-static SHORT: RwLock<Vec<Arc<Zeroizing<String>>>> = RwLock::new(Vec::new());
-
 thread_local! {
     static REVEALING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// A password, token, key or URL that carries one. Cheap to clone; wiped when the last clone goes.
+/// A password, token, key or URL that carries one. Cheap to clone. [`redact`] keeps a copy for as long as the process
+/// runs: what it does not know it could not blank out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<Zeroizing<String>>);
 
@@ -37,24 +32,7 @@ impl Secret {
     /// Takes the value in and makes it known to [`redact`].
     pub fn new(value: impl Into<String>) -> Self {
         let value = Arc::new(Zeroizing::new(value.into()));
-        if value.len() >= SHORTEST_REDACTED {
-            let mut known = KNOWN.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if !known.iter().any(|other| **other == *value) {
-                known.push(Arc::clone(&value));
-                for form in forms(&value) {
-                    if form.len() >= SHORTEST_REDACTED && !known.iter().any(|k| **k == form) {
-                        known.push(Arc::new(form));
-                    }
-                }
-                // The longest first, or a part of it would hide the whole.
-                known.sort_by_key(|known| std::cmp::Reverse(known.len()));
-            }
-        } else if !value.is_empty() {
-            let mut short = SHORT.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if !short.iter().any(|other| **other == *value) {
-                short.push(Arc::clone(&value));
-            }
-        }
+        known::learn(&value);
         Self(value)
     }
 
@@ -66,8 +44,7 @@ impl Secret {
 
 /// Whether `text` is a secret or has one in it; also one that is too short for [`redact`], if it is all of the text.
 pub fn gives_away(text: &str) -> bool {
-    let short = SHORT.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-    short.iter().any(|secret| secret.as_str() == text) || redact(text) != text
+    known::is_short(text) || redact(text) != text
 }
 
 /// How else `secret` may stand in foreign text: escaped as in a URL or in JSON; and of a URL, the password in it.
@@ -123,14 +100,7 @@ fn decoded(text: &str) -> Zeroizing<String> {
 
 /// `text` with every known secret replaced by `(sensitive)`.
 pub fn redact(text: &str) -> Cow<'_, str> {
-    let known = KNOWN.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut out = Cow::Borrowed(text);
-    for secret in known.iter() {
-        if out.contains(secret.as_str()) {
-            out = Cow::Owned(out.replace(secret.as_str(), MASK));
-        }
-    }
-    out
+    known::blank(text)
 }
 
 /// Runs `serialize` with secrets written as in-memory markers instead of the mask.
@@ -216,6 +186,19 @@ mod tests {
     fn a_short_one_is_known_by_itself() {
         let _pin = Secret::new("4711");
         assert!(gives_away("4711") && !gives_away("port 47110"));
+    }
+
+    #[test]
+    fn of_many_none_passes_and_what_overlaps_goes_as_one() {
+        let secrets: Vec<Secret> =
+            (0..200).map(|number| Secret::new(format!("pass-{number:03}-word"))).collect();
+        for secret in &secrets {
+            assert_eq!(redact(&format!("a {} b", secret.expose())), "a (sensitive) b");
+        }
+        let (_one, _two) = (Secret::new("word-of-one-half"), Secret::new("half-and-other"));
+        assert_eq!(redact("x word-of-one-half-and-other y"), "x (sensitive) y");
+        assert_eq!(redact("pass-199-wordpass-000-word"), "(sensitive)(sensitive)");
+        assert_eq!(redact("pass-200-word"), "pass-200-word");
     }
 
     #[test]

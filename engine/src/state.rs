@@ -74,9 +74,26 @@ pub struct Entry {
     /// Fields written out from something else (`like`), and the run in which that was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expanded: Option<Expanded>,
+    /// Of staging with `after_use: remove`, and of a source that is retired: that its removal was begun, or done. What
+    /// is remembered stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<Removal>,
+    /// Of cutovers: when it was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub cut_over: Option<Timestamp>,
     /// Of runs: when and under what it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<DoneUnder>,
+}
+
+/// How far something is with being removed after use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Removal {
+    /// It may be there still, in part or whole.
+    Begun,
+    Done,
 }
 
 /// The plain fields that stand for a field such as `like`.
@@ -197,6 +214,8 @@ pub enum Record {
     Unknown { address: Address, message: String },
     /// No longer remembered.
     Forgot { address: Address },
+    /// Before and after staging is removed that has served, and a source that was left.
+    Removal { address: Address, removal: Removal },
     /// Depends on these from here on, as the spec has it now.
     Depends { address: Address, dependencies: Vec<Address> },
     /// Known by other addresses from here on; from the former to the present one.
@@ -283,6 +302,10 @@ impl State {
             Record::Forgot { address } => {
                 self.resources.remove(&address);
                 self.operations.remove(&address);
+            }
+            Record::Removal { address, removal } => {
+                let entry = self.resources.get_mut(&address);
+                entry.ok_or_else(|| illegal("removal", &address))?.removal = Some(removal);
             }
             Record::Depends { address, dependencies } => {
                 let entry = self.resources.get_mut(&address);

@@ -436,6 +436,7 @@ fn a_hundred_thousand_steps_are_checked_in_seconds() {
             changes: (0..MANY).map(|n| (name(n), change(name(n)))).collect(),
             moved: Default::default(),
             keeping: Default::default(),
+            removals: Default::default(),
             drift: Default::default(),
             outputs: Default::default(),
             scopes: [(window.clone(), scope)].into(),

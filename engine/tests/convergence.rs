@@ -26,7 +26,16 @@ const SEED: u64 = 20_261_122;
 type Draw = (u8, u16, bool);
 
 fn blocks(draws: &[Draw]) -> Vec<Block> {
-    let types = ["mem.thing", "mem.job", "mem.thing", "mem.job", "mem.window", "mem.key"];
+    let types = [
+        "mem.thing",
+        "mem.job",
+        "mem.thing",
+        "mem.job",
+        "mem.window",
+        "mem.key",
+        "mem.shelf",
+        "mem.parcel",
+    ];
     let mut made: Vec<Block> = Vec::new();
     for (index, (kind, edges, refer)) in draws.iter().enumerate() {
         let type_name = types[usize::from(*kind) % types.len()];
@@ -52,6 +61,18 @@ fn blocks(draws: &[Draw]) -> Vec<Block> {
         }
         if type_name == "mem.window" || type_name == "mem.key" {
             fields.truncate(1);
+        }
+        // What is taken out of staging must be there, however often it went.
+        let staging = |name: &&String| {
+            let known = made.iter().find(|block| block.address.as_str() == name.as_str());
+            known.is_some_and(|block| matches!(&*block.type_name, "mem.shelf" | "mem.parcel"))
+        };
+        let needs = serde_json::to_string(&earlier.iter().filter(staging).collect::<Vec<_>>());
+        let needs = needs.unwrap();
+        if type_name == "mem.shelf" || type_name == "mem.parcel" {
+            fields.truncate(1);
+            fields.push(("needs", &needs));
+            fields.push(("after_use", if *refer { "remove" } else { "keep" }));
         }
         made.push(block(&name, type_name, &fields, &after));
     }
@@ -90,7 +111,9 @@ proptest! {
                 }
                 let names = failing.iter().map(|index| format!("r{index:02}"));
                 project.cloud.lock().unwrap().failing = names.collect();
-                let planned = work(&project.plan(&Options::default()).await);
+                let plan = project.plan(&Options::default()).await;
+                let mut planned = work(&plan);
+                planned.extend(plan.removals.keys().map(ToString::to_string));
                 let Some(outcome) = attempt(&project, *crash).await else { continue };
                 // What was done is part of what was shown.
                 for (address, _) in &outcome.done {
@@ -111,7 +134,12 @@ proptest! {
             assert!(outcome.is_success(), "{outcome:?}");
             let plan = project.plan(&Options::default()).await;
             assert!(!plan.has_changes(), "{:?} {:?}", plan.changes.values().filter(|c| c.action.is_work()).collect::<Vec<_>>(), project.state().scopes);
-            let things = draws.iter().filter(|(kind, ..)| matches!(kind % 6, 0 | 2)).count();
+            // And once more from there: staging that went is made again, and goes again.
+            project.spec.run = "once more".into();
+            let outcome = project.applied().await;
+            assert!(outcome.is_success(), "once more: {outcome:?}");
+            assert!(!project.plan(&Options::default()).await.has_changes(), "once more");
+            let things = draws.iter().filter(|(kind, ..)| matches!(kind % 8, 0 | 2)).count();
             let cloud = project.cloud.lock().unwrap();
             assert_eq!(cloud.things.get("thing").map_or(0, |made| made.len()), things);
         });

@@ -2,7 +2,7 @@
 //!
 //! `before` and `after` are whole: attributes, and over them the fields. Secrets stand as `(sensitive)`; what is known
 //! only after apply is left out of `after` and marked in `after_unknown`. Beside Terraform's members stand `kind`,
-//! `reasons` and `notes` of each change, `scopes`, `findings` and `moved`.
+//! `reasons` and `notes` of each change, `scopes`, `removals`, `findings` and `moved`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +43,9 @@ struct Document<'a> {
     complete: bool,
     errored: bool,
     scopes: &'a BTreeMap<Address, ScopeChange>,
+    /// What goes after use, and the runs that it waits for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    removals: &'a BTreeMap<Address, Vec<Address>>,
     findings: &'a [Located],
 }
 
@@ -203,6 +206,7 @@ pub(crate) fn document(parts: &Parts<'_>) -> impl Serialize {
         complete: *complete,
         errored,
         scopes: &plan.scopes,
+        removals: &plan.removals,
         findings: &plan.findings,
     }
 }

@@ -79,6 +79,17 @@ pub(crate) fn plan(plan: &Plan, to: &mut dyn FnMut(&Line)) {
         let message = format!("{}: Plan to {action}", change.address);
         to(&line(Level::Info, message, Told::PlannedChange { change: planned }));
     }
+    for change in plan.removals.keys().filter_map(|address| plan.changes.get(address)) {
+        let planned = Planned {
+            resource: resource(&change.address, &change.type_name),
+            previous_resource: None,
+            action: "delete",
+            reason: None,
+            reasons: vec!["has served by then".to_owned()],
+        };
+        let message = format!("{}: Plan to delete after use", change.address);
+        to(&line(Level::Info, message, Told::PlannedChange { change: planned }));
+    }
     for (address, scope) in &plan.scopes {
         let action = match scope.what {
             ScopeAction::OpenAndClose => "open",

@@ -24,6 +24,7 @@ use crate::tree::{Handle, Tree};
 mod effect;
 pub(super) mod limit;
 mod memory;
+mod removal;
 mod scope;
 
 use limit::Limit;
@@ -115,6 +116,7 @@ pub(super) async fn act(applying: Arc<Applying>, index: usize, around: Surroundi
         StepKind::Close => acting.close().await,
         StepKind::Delete => acting.delete().await,
         StepKind::Act => acting.change().await,
+        StepKind::Remove => acting.remove_after_use().await,
         StepKind::Pass | StepKind::Forget => Ok(Ended::Done { handle: None, action: None }),
     };
     match result {

@@ -1,6 +1,7 @@
 //! Whether and how a scope is closed, in an apply and by `release`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::act::limit::Limit;
@@ -11,6 +12,7 @@ use crate::cx::{Cx, World};
 use crate::event::Event;
 use crate::fault::{Class, Fault};
 use crate::graph::Graph;
+use crate::handles::{Handles, rereading};
 use crate::info::{Catalog, Kind};
 use crate::plan::ScopeAction;
 use crate::refresh::Resources;
@@ -33,8 +35,11 @@ impl Walk {
     pub(super) fn everything_under_is_done(&self, scope: &Address) -> bool {
         let Applying { spec, graph, catalog, journal, .. } = &*self.applying;
         let below = journal.with_state(|state| under(scope, graph, state));
-        let failed = self.outcome.failed.iter().any(|failure| below.contains(&failure.address));
-        let skipped = self.outcome.skipped.iter().any(|address| below.contains(address));
+        // What only was not removed after use has served all the same.
+        let counts =
+            |address: &Address| below.contains(address) && !self.unremoved.contains(address);
+        let failed = self.outcome.failed.iter().any(|failure| counts(&failure.address));
+        let skipped = self.outcome.skipped.iter().any(counts);
         !failed && !skipped && journal.with_state(|state| all_done(&below, spec, catalog, state))
     }
 
@@ -44,7 +49,13 @@ impl Walk {
         let scope = self.applying.journal.with_state(|state| state.scopes.get(&address).cloned());
         let Some(scope) = scope.filter(Scope::is_open) else { return Ok(false) };
         let planned = self.applying.plan.scopes.get(&address).map(|change| change.what);
-        let below = self.applying.graph.descendants(&address);
+        // A key is of use only to those that it is handed to.
+        let epochs = self.applying.catalog.get(&scope.type_name).is_none_or(|i| i.traits.epoch);
+        let below = if epochs {
+            self.applying.graph.descendants(&address)
+        } else {
+            self.applying.graph.direct_dependents(&address).cloned().collect()
+        };
         if let Some(running) = self.elsewhere.iter().find(|running| below.contains(*running)) {
             let why = format!("`{running}` may still be running elsewhere and needs it");
             let what = self.applying.journal.with_state(|state| {
@@ -181,7 +192,8 @@ async fn try_close(cx: &Cx, resource: &dyn AnyResource, scope: &Scope) -> Result
     }
 }
 
-/// Closes every open scope, without a plan: the notes hold all that is needed.
+/// Closes every open scope, without a plan: the notes hold all that is needed, but for what no file may hold, which
+/// is read anew.
 ///
 /// Scopes are closed in reverse address order. What was done under them in this epoch counts as incomplete, unless it
 /// was held after all of it had succeeded, or all that the spec puts there is done.
@@ -189,13 +201,24 @@ async fn try_close(cx: &Cx, resource: &dyn AnyResource, scope: &Scope) -> Result
 /// # Errors
 /// The journal or the state cannot be written. A scope that cannot be closed is in the outcome.
 pub async fn release(
-    spec: &Spec,
-    graph: &Graph,
-    catalog: &Catalog,
+    spec: &Arc<Spec>,
+    graph: &Arc<Graph>,
+    catalog: &Arc<Catalog>,
     resources: &Resources,
     world: &World,
     journal: Journal,
 ) -> Result<Outcome, StateError> {
+    let known = journal.clone();
+    let world = rereading(Handles {
+        spec: Arc::clone(spec),
+        graph: Arc::clone(graph),
+        catalog: Arc::clone(catalog),
+        resources: resources.clone(),
+        known: Arc::new(move |address| {
+            known.with_state(|state| state.resources.get(address).cloned())
+        }),
+        world: world.clone(),
+    });
     let mut outcome = Outcome::default();
     let state = journal.state();
     let open: Vec<_> = state.open_scopes().map(|(a, s)| (a.clone(), s.clone())).collect();

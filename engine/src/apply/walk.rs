@@ -9,14 +9,12 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::act::{Ended, Surroundings, act};
-use super::{Applying, Failure, Outcome};
+use super::{Applying, Failure, Outcome, beforehand};
 use crate::address::Address;
-use crate::info::Kind;
-use crate::plan::{Action, Answer, Ask, Change, StepKind};
-use crate::resource::{Remembered, Verb};
+use crate::handles::{Handles, rereading};
+use crate::plan::{Action, Change, StepKind};
 use crate::state::StateError;
-use crate::state::journal::{Durability, Journal};
-use crate::state::{Entry, Expanded, Record};
+use crate::state::journal::Journal;
 use crate::template::Template;
 use crate::tree::Handle;
 
@@ -44,6 +42,8 @@ pub(super) struct Walk {
     /// Operations that go on elsewhere or whose outcome is not known.
     pub(super) elsewhere: BTreeSet<Address>,
     pub(super) outcome: Outcome,
+    /// Done, and still there against the plan.
+    pub(super) unremoved: BTreeSet<Address>,
     /// Every window and freeze of the spec, with all that is under it.
     windows: Vec<(Address, BTreeSet<Address>)>,
     /// How many of its `after` are not over yet, per step.
@@ -55,17 +55,14 @@ pub(super) struct Walk {
 }
 
 pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> {
-    rename(&applying)?;
-    take_down(&applying)?;
-    keep(&applying)?;
-    depend(&applying)?;
-    seen(&applying)?;
+    beforehand::write_down(&applying)?;
     let journal = applying.journal.clone();
     applying.world.notes = Arc::new(journal.clone());
     applying.world.remembered = recall(&applying);
     let intents = journal.clone();
     applying.world.intent =
         Arc::new(move |address| intents.with_state(|state| state.begun(address).cloned()));
+    applying.world = rereading(handles_of(&applying));
     let steps = &applying.plan.steps;
     let mut next = vec![Vec::new(); steps.len()];
     for (index, step) in steps.iter().enumerate() {
@@ -85,6 +82,7 @@ pub(super) async fn walk(mut applying: Applying) -> Result<Outcome, StateError> 
         status: vec![Status::Waiting; steps.len()],
         elsewhere,
         outcome: Outcome::default(),
+        unremoved: BTreeSet::new(),
         ready: BTreeSet::new(),
         lingering: BTreeSet::new(),
         next,
@@ -145,8 +143,12 @@ impl Walk {
         let closing = matches!(step.what, StepKind::Close);
         let blocked = step.after.iter().any(|first| self.status[*first] != Status::Succeeded);
         if !closing && (blocked || self.applying.world.cancel.is_cancelled()) {
-            if own {
+            // Where what it served has failed, nobody expects staging to go.
+            if own || (step.what == StepKind::Remove && !blocked) {
                 self.outcome.skipped.push(step.address.clone());
+            }
+            if step.what == StepKind::Remove {
+                self.unremoved.insert(step.address.clone());
             }
             self.over(index, Status::Skipped);
             return Ok(());
@@ -207,7 +209,9 @@ impl Walk {
             Ended::Failed { failure, elsewhere, handle } => {
                 self.remember(handle);
                 let journal = &self.applying.journal;
-                if elsewhere {
+                if what == StepKind::Remove {
+                    self.unremoved.insert(address);
+                } else if elsewhere {
                     self.elsewhere.insert(address);
                 } else if what == StepKind::Act
                     && !journal.with_state(|state| state.may_be_running(&address))
@@ -346,140 +350,23 @@ fn windows(applying: &Applying) -> Vec<(Address, BTreeSet<Address>)> {
     scopes.map(|(scope, _)| (scope.clone(), applying.graph.descendants(scope))).collect()
 }
 
-/// Writes down which resources go by another address from here on.
-fn rename(applying: &Applying) -> Result<(), StateError> {
-    let moved = applying.plan.moved.iter();
-    let moves: BTreeMap<Address, Address> =
-        moved.map(|(to, from)| (from.clone(), to.clone())).collect();
-    if moves.is_empty() {
-        return Ok(());
-    }
-    applying.journal.append(&Record::Renamed { moves }, Durability::Synced)
-}
-
-/// Writes down what the spec says about the end of what is otherwise left alone.
-fn keep(applying: &Applying) -> Result<(), StateError> {
-    for (address, keeping) in &applying.plan.keeping {
-        let known = applying.journal.with_state(|state| state.resources.get(address).cloned());
-        let Some(known) = known else { continue };
-        let entry = Box::new(keeping.put_into(known));
-        let record = Record::Succeeded { address: address.clone(), entry };
-        applying.journal.append(&record, Durability::Batched)?;
-    }
-    Ok(())
-}
-
-/// Writes down what each resource depends on by now, also where nothing else of it changes: what is remembered of
-/// before could lead in circles with what is done today.
-fn depend(applying: &Applying) -> Result<(), StateError> {
-    let moved: Vec<Record> = applying.journal.with_state(|state| {
-        let known = applying.spec.resources.keys();
-        let known = known.filter_map(|address| Some((address, state.resources.get(address)?)));
-        known
-            .map(|(address, entry)| (address, entry, dependencies(applying, address)))
-            .filter(|(_, entry, now)| entry.dependencies != *now)
-            .map(|(address, _, dependencies)| Record::Depends {
-                address: address.clone(),
-                dependencies,
-            })
-            .collect()
-    });
-    for record in moved {
-        applying.journal.append(&record, Durability::Batched)?;
-    }
-    Ok(())
-}
-
-/// Writes down what planning has found out and what no step brings: lookups, and expansions of what is unchanged.
-fn take_down(applying: &Applying) -> Result<(), StateError> {
-    for ((address, ask), answer) in &applying.reality {
-        let Some(block) = applying.spec.resources.get(address) else { continue };
-        let Some(info) = applying.catalog.get(&block.type_name) else { continue };
-        let before = applying.journal.with_state(|state| state.resources.get(address).cloned());
-        let entry = match (ask, answer, info.kind) {
-            (Ask::Read, Answer::Live(Some(live)), Kind::Lookup) => Entry {
-                type_name: block.type_name.clone(),
-                kind: info.kind,
-                remembered: Remembered {
-                    id: live.id.clone(),
-                    attrs: super::act::without_secrets(info, &live.attrs),
-                    ..Remembered::default()
-                },
-                dependencies: dependencies(applying, address),
-                on_remove: info.traits.on_remove,
-                prevent_destroy: false,
-                replace_when: BTreeMap::new(),
-                expanded: None,
-                done: None,
-            },
-            (Ask::Expand, Answer::Expanded(fields), Kind::Managed) => {
-                let acts = applying.plan.changes.get(address).is_some_and(|c| c.action.is_work());
-                let Some(before) = before.as_ref().filter(|_| !acts) else { continue };
-                let fields = fields.clone().unwrap_or_default();
-                let expanded = Some(Expanded { run: applying.spec.run.clone(), fields });
-                Entry { expanded, ..before.clone() }
-            }
-            _ => continue,
-        };
-        if before.as_ref() != Some(&entry) {
-            let record = Record::Succeeded { address: address.clone(), entry: Box::new(entry) };
-            applying.journal.append(&record, Durability::Batched)?;
-        }
-    }
-    looked_at(applying)
-}
-
-/// Writes down what is not as it was remembered, where that is all that was asked for.
-fn seen(applying: &Applying) -> Result<(), StateError> {
-    if !applying.plan.refresh_only {
-        return Ok(());
-    }
-    for (address, drift) in &applying.plan.drift {
-        let known = applying.journal.with_state(|state| state.resources.get(address).cloned());
-        let Some(mut entry) = known else { continue };
-        let live = applying.reality.get(&(address.clone(), Ask::Read));
-        let record = match live {
-            Some(Answer::Live(None)) if drift.gone => Record::Forgot { address: address.clone() },
-            Some(Answer::Live(Some(live))) => {
-                let Some(info) = applying.catalog.get(&drift.type_name) else { continue };
-                entry.remembered.id.clone_from(&live.id);
-                entry.remembered.attrs = super::act::without_secrets(info, &live.attrs);
-                for field in &drift.fields {
-                    let was = entry.remembered.inputs.get_mut(&field.name);
-                    if let (Some(was), Some(now)) = (was, live.fields.get(&field.name)) {
-                        was.clone_from(now);
-                    }
-                }
-                Record::Succeeded { address: address.clone(), entry: Box::new(entry) }
-            }
-            _ => continue,
-        };
-        applying.journal.append(&record, Durability::Batched)?;
-    }
-    Ok(())
-}
-
-/// An act on what is managed that got no answer is settled by looking: there is nothing left to change.
-fn looked_at(applying: &Applying) -> Result<(), StateError> {
-    let idle = |address: &Address| {
-        let change = applying.plan.changes.get(address);
-        change.is_some_and(|c| c.kind == Kind::Managed && c.action == Action::NoOp)
-    };
-    let settled: Vec<(Address, Entry)> = applying.journal.with_state(|state| {
-        let begun = state.operations.iter().filter(|(address, operation)| {
-            matches!(operation.intent.verb, Verb::Update | Verb::Delete) && idle(address)
-        });
-        begun.filter_map(|(a, _)| Some((a.clone(), state.resources.get(a)?.clone()))).collect()
-    });
-    for (address, entry) in settled {
-        let record = Record::Succeeded { address, entry: Box::new(entry) };
-        applying.journal.append(&record, Durability::Batched)?;
-    }
-    Ok(())
-}
-
 pub(super) fn dependencies(applying: &Applying, address: &Address) -> Vec<Address> {
     applying.graph.dependencies.get(address).into_iter().flatten().cloned().collect()
+}
+
+/// How resources are read anew while this apply goes on.
+fn handles_of(applying: &Applying) -> Handles {
+    let journal = applying.journal.clone();
+    Handles {
+        spec: Arc::clone(&applying.spec),
+        graph: Arc::clone(&applying.graph),
+        catalog: Arc::clone(&applying.catalog),
+        resources: applying.resources.clone(),
+        known: Arc::new(move |address| {
+            journal.with_state(|state| state.resources.get(address).cloned())
+        }),
+        world: applying.world.clone(),
+    }
 }
 
 /// What the state remembers of an address's dependencies of one type.

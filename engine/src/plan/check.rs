@@ -14,6 +14,7 @@ use crate::state::State;
 
 mod changes;
 mod order;
+mod removals;
 mod selection;
 
 /// Every broken promise, in words; empty for a sound plan.
@@ -31,6 +32,7 @@ pub fn violations(plan: &Plan, input: &Input<'_>) -> Vec<String> {
     check.steps_and_work();
     check.legal_actions();
     check.deletions();
+    check.removals();
     check.selection();
     if !plan.destroy {
         check.runs_that_follow();
@@ -48,6 +50,8 @@ struct Places {
     main: Option<usize>,
     gate: Option<usize>,
     close: Option<usize>,
+    /// That it goes after use.
+    remove: Option<usize>,
     /// Its deletion, or that it is forgotten.
     leave: Option<usize>,
 }
@@ -73,6 +77,7 @@ impl<'a> Check<'a> {
                 StepKind::Act | StepKind::Open | StepKind::Pass => &mut here.main,
                 StepKind::Gate => &mut here.gate,
                 StepKind::Close => &mut here.close,
+                StepKind::Remove => &mut here.remove,
                 StepKind::Delete | StepKind::Forget => &mut here.leave,
             };
             if place.replace(index).is_some() {
@@ -177,6 +182,7 @@ impl<'a> Check<'a> {
                 }),
                 StepKind::Open => scope.is_some_and(|s| s.what != super::ScopeAction::Close),
                 StepKind::Close => scope.is_some(),
+                StepKind::Remove => plan.removals.contains_key(address),
                 StepKind::Delete => action == Some(Action::Delete),
                 StepKind::Forget => action == Some(Action::Forget),
             };

@@ -7,8 +7,9 @@ use crate::tree::Tree;
 
 /// Compares what is wanted with what is there.
 ///
-/// `None`: no difference. Secrets are never compared (they are read live where they are used); numbers by value;
-/// lists whose schema says `uniqueItems` as sets.
+/// `None`: no difference. Numbers are compared by value; lists whose schema says `uniqueItems` as sets. What is secret
+/// is never here: whoever reads a thing compares its secrets with what is wanted, and leaves the mask where they are the
+/// same. Any other text there is another value, and where nothing is, it is missing.
 pub fn difference(
     name: &str,
     want: &Tree,
@@ -34,9 +35,6 @@ pub fn difference(
     if want.has_unknown() {
         let partly = matches!(want, Tree::Map(_) | Tree::List(_));
         return Some(change(partly.then(|| want.shown()), true));
-    }
-    if want.has_secret() && there.is_some() {
-        return None;
     }
     let wanted = want.storable();
     let there = there.unwrap_or(&Json::Null);
@@ -65,7 +63,7 @@ fn same(a: &Json, b: &Json, as_set: bool) -> bool {
                 .all(|key| same(a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null), false))
         }
         (Json::Number(a), Json::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        // What was blanked out when it was stored cannot be compared any more.
+        // What was blanked out when it was stored cannot be compared any more, or was found to be the same.
         (Json::String(_), Json::String(there)) if there.contains(crate::secret::MASK) => true,
         _ => a == b,
     }
@@ -74,6 +72,7 @@ fn same(a: &Json, b: &Json, as_set: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
     use serde_json::json;
 
     #[test]
@@ -87,6 +86,20 @@ mod tests {
         check(json!(1), json!(1.0), false);
         check(json!({"a": 1}), json!({"a": 1, "b": null}), false);
         check(json!(["a", "b"]), json!(["b", "a"]), true);
+        let secret = Tree::Map(
+            [("a".into(), Tree::Secret(Secret::new("s3cr3t"))), ("b".into(), Tree::text("c"))]
+                .into(),
+        );
+        for (there, differs) in [
+            (json!({"a": "(sensitive)", "b": "c"}), false),
+            (json!({"a": "(another value)", "b": "c"}), true),
+            (json!({"a": "(sensitive)", "b": "d"}), true),
+            (json!({"b": "c"}), true),
+        ] {
+            let found = difference("f", &secret, Some(&there), None);
+            assert_eq!(found.as_ref().map(|f| f.sensitive), differs.then_some(true), "{there}");
+            assert!(!format!("{found:?}").contains("s3cr3t"));
+        }
         let unique = json!({"uniqueItems": true});
         let want = Tree::from_json(&json!(["a", "b"]));
         assert_eq!(difference("f", &want, Some(&json!(["b", "a"])), Some(&unique)), None);

@@ -8,6 +8,7 @@ use super::{
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::{Kind, OnRemove};
+use crate::state::Removal;
 
 /// Plans a destroy from the state alone; reality is looked at by each deletion itself.
 pub fn destroy(input: &Input<'_>) -> Plan {
@@ -23,12 +24,15 @@ pub fn destroy(input: &Input<'_>) -> Plan {
         let staging = traits.is_some_and(|traits| traits.staging);
         let confirmed = steps::unconfirmed_delete(input, address).is_none();
         let managed = entry.kind == Kind::Managed;
+        let removed = entry.removal == Some(Removal::Done);
         let delete = match (managed, guarded) {
+            _ if removed => false,
             (true, true) => confirmed,
             (true, false) => staging || entry.on_remove == OnRemove::Destroy,
             (false, _) => staging,
         };
         let reason = match (delete, guarded, managed) {
+            _ if removed => "was removed after use".to_owned(),
             (true, true, _) => "confirmed by name".to_owned(),
             (true, false, _) if staging => "staging".to_owned(),
             (true, ..) => "`on_remove` is `destroy`".to_owned(),
@@ -81,6 +85,7 @@ pub fn destroy(input: &Input<'_>) -> Plan {
         changes,
         moved: BTreeMap::new(),
         keeping: BTreeMap::new(),
+        removals: BTreeMap::new(),
         drift: BTreeMap::new(),
         outputs: BTreeMap::new(),
         scopes,

@@ -27,6 +27,7 @@ mod drift;
 mod managed;
 mod rest;
 mod runs;
+mod staging;
 mod triggers;
 
 /// Everything a plan follows from, besides reality.
@@ -91,6 +92,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         reality,
         handles: BTreeMap::new(),
         changes: BTreeMap::new(),
+        removals: BTreeMap::new(),
         scopes: BTreeMap::new(),
         findings: moves.findings,
         questions: Vec::new(),
@@ -109,12 +111,14 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
             drafting.visit(address);
         }
         drafting.removed_blocks();
+        drafting.find_removals();
         drafting.scopes();
         drafting.lost_data();
     }
     let keeping = drafting.keeping();
     let Drafting {
         changes,
+        removals,
         scopes,
         mut findings,
         questions,
@@ -138,7 +142,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
             (super::drift::drift(input, reality, &changes), outputs(input, &changes, &handles))
         }
     };
-    let steps = steps::steps(input, &changes, &scopes, &deferred);
+    let steps = steps::steps(input, &changes, &removals, &scopes, &deferred);
     let plan = Plan {
         name: input.spec.name.clone(),
         run: input.spec.run.clone(),
@@ -151,6 +155,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         changes,
         moved: moves.moves.into_iter().map(|(from, to)| (to, from)).collect(),
         keeping,
+        removals,
         drift,
         outputs,
         scopes,
@@ -165,6 +170,7 @@ struct Drafting<'a> {
     reality: &'a Reality,
     handles: BTreeMap<Address, Arc<Handle>>,
     changes: BTreeMap<Address, Change>,
+    removals: BTreeMap<Address, Vec<Address>>,
     scopes: BTreeMap<Address, ScopeChange>,
     findings: Vec<Located>,
     questions: Vec<Question>,
@@ -340,8 +346,14 @@ impl<'a> Drafting<'a> {
                 Action::NoOp
             }
             Some(Answer::Live(None)) => {
-                let finding = Finding::error("PGF0202", format!("`{address}` is not there"))
-                    .help("it is looked up, never made; check its fields and the account");
+                let (what, help) = match self.removal(address) {
+                    Some(_) => ("was retired, and is not there", "take out what still needs it"),
+                    None => (
+                        "is not there",
+                        "it is looked up, never made; check its fields and the account",
+                    ),
+                };
+                let finding = Finding::error("PGF0202", format!("`{address}` {what}")).help(help);
                 self.find(address, finding);
                 self.set_unknown(address, info, &wanted.tree);
                 Action::NoOp
@@ -454,7 +466,7 @@ fn recalled(info: &TypeInfo, remembered: &Remembered) -> IndexMap<String, Tree> 
 }
 
 /// Whether `json` mentions a whole resource, and with which id.
-fn mentions<'j>(json: &'j Json, found: &mut Vec<(&'j str, Option<&'j str>)>) {
+pub(crate) fn mentions<'j>(json: &'j Json, found: &mut Vec<(&'j str, Option<&'j str>)>) {
     match json {
         Json::Array(items) => items.iter().for_each(|item| mentions(item, found)),
         Json::Object(map) => match map.get("$address").and_then(Json::as_str) {

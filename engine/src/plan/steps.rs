@@ -15,6 +15,7 @@ use crate::state::State;
 pub(super) fn steps(
     input: &Input<'_>,
     changes: &BTreeMap<Address, Change>,
+    removals: &BTreeMap<Address, Vec<Address>>,
     scopes: &BTreeMap<Address, ScopeChange>,
     deferred: &BTreeSet<Address>,
 ) -> Vec<Step> {
@@ -25,6 +26,8 @@ pub(super) fn steps(
         steps: Vec::new(),
         main: BTreeMap::new(),
         gates: BTreeMap::new(),
+        removals,
+        endings: BTreeMap::new(),
     };
     let epochs: BTreeSet<&Address> =
         scopes.keys().filter(|scope| builder.has_epochs(scope)).collect();
@@ -61,6 +64,9 @@ struct Builder<'a> {
     /// The step others wait for.
     main: BTreeMap<Address, usize>,
     gates: BTreeMap<Address, usize>,
+    removals: &'a BTreeMap<Address, Vec<Address>>,
+    /// What comes last of each: the closing of a scope, the removal of staging.
+    endings: BTreeMap<Address, usize>,
 }
 
 impl Builder<'_> {
@@ -188,27 +194,66 @@ impl Builder<'_> {
             .collect()
     }
 
+    /// Scopes close and staging goes, dependents before what they depend on.
     fn closings(&mut self) {
-        for (scope, change) in self.scopes {
-            let mut after = Vec::new();
-            if change.what == ScopeAction::Close {
-                // What finished elsewhere is taken down first, so that the epoch counts as complete.
-                let below = self.input.graph.descendants(scope);
-                let settled = below.iter().filter(|dependent| {
-                    self.changes.get(dependent).is_some_and(|c| c.action == Action::Settle)
-                });
-                after.extend(settled.filter_map(|dependent| self.main.get(dependent).copied()));
-            } else {
-                let dependents = if self.has_epochs(scope) {
-                    self.input.graph.descendants(scope)
-                } else {
-                    self.input.graph.dependents.get(scope).cloned().unwrap_or_default()
-                };
-                after.extend(self.main.get(scope).copied());
-                after.extend(dependents.iter().filter_map(|dep| self.main.get(dep).copied()));
+        let mut left = self.scopes.clone();
+        let input = self.input;
+        for address in input.graph.order.iter().rev() {
+            if let Some(change) = left.remove(address) {
+                self.closing(address, &change);
             }
-            self.push(scope, StepKind::Close, after);
+            if self.removals.contains_key(address) {
+                self.removal(address);
+            }
         }
+        for (scope, change) in &left {
+            self.closing(scope, change);
+        }
+    }
+
+    /// Staging goes after all that depends on it, as long as the keys that it needs are there.
+    fn removal(&mut self, address: &Address) {
+        let mut after: Vec<usize> = self.main.get(address).copied().into_iter().collect();
+        after.extend(
+            self.dependencies(address)
+                .filter(|dep| self.opens(dep))
+                .filter_map(|dep| self.main.get(dep).copied()),
+        );
+        for dependent in self.input.graph.descendants(address) {
+            after.extend(self.main.get(&dependent).copied());
+            after.extend(self.endings.get(&dependent).copied());
+        }
+        after.sort_unstable();
+        after.dedup();
+        let step = self.push(address, StepKind::Remove, after);
+        self.endings.insert(address.clone(), step);
+    }
+
+    fn closing(&mut self, scope: &Address, change: &ScopeChange) {
+        let mut after = Vec::new();
+        if change.what == ScopeAction::Close {
+            // What finished elsewhere is taken down first, so that the epoch counts as complete.
+            let below = self.input.graph.descendants(scope);
+            let settled = below.iter().filter(|dependent| {
+                self.changes.get(dependent).is_some_and(|c| c.action == Action::Settle)
+            });
+            after.extend(settled.filter_map(|dependent| self.main.get(dependent).copied()));
+        } else {
+            let dependents = if self.has_epochs(scope) {
+                self.input.graph.descendants(scope)
+            } else {
+                self.input.graph.dependents.get(scope).cloned().unwrap_or_default()
+            };
+            after.extend(self.main.get(scope).copied());
+            after.extend(dependents.iter().filter_map(|dep| self.main.get(dep).copied()));
+            // A window is not kept open for a removal.
+            if !self.has_epochs(scope) {
+                let removed = dependents.iter().filter(|dep| self.removals.contains_key(*dep));
+                after.extend(removed.filter_map(|dep| self.endings.get(dep).copied()));
+            }
+        }
+        let step = self.push(scope, StepKind::Close, after);
+        self.endings.insert(scope.clone(), step);
     }
 
     /// What left the spec goes last, dependents before what they depend on.

@@ -39,6 +39,7 @@ impl Record {
             Self::Opening { intent, .. } => of_intent(intent),
             Self::Begin { .. }
             | Self::Forgot { .. }
+            | Self::Removal { .. }
             | Self::Depends { .. }
             | Self::Renamed { .. }
             | Self::Released { .. }

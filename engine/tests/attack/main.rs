@@ -7,6 +7,7 @@ mod elsewhere;
 #[path = "../memory/mod.rs"]
 mod memory;
 mod records;
+mod releases;
 mod targets;
 mod windows;
 
@@ -55,11 +56,16 @@ fn codes(plan: &Plan) -> Vec<String> {
 }
 
 async fn released(project: &Project) -> Outcome {
+    released_under(project, None).await
+}
+
+async fn released_under(project: &Project, watch: Option<Watch>) -> Outcome {
     let journal =
-        Journal::begin(Arc::new(project.place.clone()), project.state(), SystemClock.now(), None);
+        Journal::begin(Arc::new(project.place.clone()), project.state(), SystemClock.now(), watch);
     let world = project.world(CancellationToken::new());
-    let (spec, graph, catalog) = (&project.spec, &project.graph, &project.catalog);
-    release(spec, graph, catalog, &project.resources(), &world, journal.unwrap()).await.unwrap()
+    let (spec, graph) = (Arc::new(project.spec.clone()), Arc::new(project.graph.clone()));
+    let catalog = Arc::new(project.catalog.clone());
+    release(&spec, &graph, &catalog, &project.resources(), &world, journal.unwrap()).await.unwrap()
 }
 
 /// Applies and dies just after the first record of which `here` says so.

@@ -185,16 +185,7 @@ async fn a_release_cut_short_is_finished_by_the_next() {
         let watch: Watch = Arc::new(move |now, number| {
             assert!(!(now == Moment::Before && number == record), "crash");
         });
-        let journal = Journal::begin(
-            Arc::new(project.place.clone()),
-            project.state(),
-            SystemClock.now(),
-            Some(watch),
-        )
-        .unwrap();
-        let (resources, world) = (project.resources(), project.world(CancellationToken::new()));
-        let (spec, graph, catalog) = (&project.spec, &project.graph, &project.catalog);
-        let closing = release(spec, graph, catalog, &resources, &world, journal);
+        let closing = released_under(&project, Some(watch));
         let died = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(closing))
             .await
             .is_err();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use pgferry_engine::address::Address;
 use pgferry_engine::apply::{Applying, Outcome, apply};
-use pgferry_engine::cx::{Clock, Cx, NoNotes, SystemClock, World};
+use pgferry_engine::cx::{Clock, Cx, NoNotes, SystemClock, World, no_rereading};
 use pgferry_engine::diag::Span;
 use pgferry_engine::event::Silent;
 use pgferry_engine::fault::{Class, Fault};
@@ -29,11 +29,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
+mod endings;
 mod light;
+mod lookup;
 mod scopes;
+mod staging;
 
 use light::Light;
-use scopes::{Key, Window};
+use lookup::Lookup;
+use scopes::{Freeze, Key, Window};
 
 /// What exists in the small cloud, and everything that was done to it.
 #[derive(Default)]
@@ -63,48 +67,8 @@ pub(crate) fn cloud() -> Shared {
     shared
 }
 
-pub(crate) struct Lookup(Shared);
 pub(crate) struct Thing(Shared);
 pub(crate) struct Job(Shared);
-
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct LookupSpec {
-    #[schemars(extend("x-change" = "identity"))]
-    #[allow(dead_code)]
-    pub(crate) name: String,
-}
-
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct LookupAttrs {
-    name: String,
-    size: u64,
-    url: Secret,
-}
-
-impl Resource for Lookup {
-    const TYPE: &'static str = "mem.lookup";
-    const KIND: Kind = Kind::Lookup;
-    type Spec = LookupSpec;
-    type Attrs = LookupAttrs;
-    async fn read(
-        &self,
-        cx: &Cx,
-        want: &Tree,
-        _: Option<&Remembered>,
-    ) -> Result<Option<Live<LookupAttrs>>, Fault> {
-        let name = want.get("name").and_then(Tree::as_text).unwrap_or_default().to_owned();
-        let mut cloud = self.0.lock().unwrap();
-        cloud.log.push(format!("look up {}", cx.address));
-        let Some(thing) = cloud.things["db"].get(&name) else { return Ok(None) };
-        let size = thing["size"].as_u64().unwrap_or(0);
-        let url = Secret::new(format!("postgres://u:secret-of-{name}@h/{name}"));
-        Ok(Some(Live {
-            id: name.clone(),
-            attrs: LookupAttrs { name, size, url },
-            fields: IndexMap::new(),
-        }))
-    }
-}
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct ThingSpec {
@@ -357,6 +321,14 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
                     info::<Job>(),
                     info::<Window>(),
                     info::<Key>(),
+                    info::<Freeze>(),
+                    info::<endings::Proof>(),
+                    info::<endings::Cutover>(),
+                    info::<staging::Bucket>(),
+                    info::<staging::Dump>(),
+                    info::<staging::Restore>(),
+                    info::<staging::Shelf>(),
+                    info::<staging::Parcel>(),
                 ],
             }],
         },
@@ -421,6 +393,14 @@ impl Project {
         resources.insert(Job::TYPE.into(), Arc::new(Job(cloud())));
         resources.insert(Window::TYPE.into(), Arc::new(Window(cloud())));
         resources.insert(Key::TYPE.into(), Arc::new(Key(cloud())));
+        resources.insert(Freeze::TYPE.into(), Arc::new(Freeze(cloud())));
+        resources.insert(endings::Proof::TYPE.into(), Arc::new(endings::Proof(cloud())));
+        resources.insert(endings::Cutover::TYPE.into(), Arc::new(endings::Cutover(cloud())));
+        resources.insert(staging::Bucket::TYPE.into(), Arc::new(staging::Bucket(cloud())));
+        resources.insert(staging::Dump::TYPE.into(), Arc::new(staging::Dump(cloud())));
+        resources.insert(staging::Restore::TYPE.into(), Arc::new(staging::Restore(cloud())));
+        resources.insert(staging::Shelf::TYPE.into(), Arc::new(staging::Shelf(cloud())));
+        resources.insert(staging::Parcel::TYPE.into(), Arc::new(staging::Parcel(cloud())));
         resources
     }
 
@@ -438,6 +418,7 @@ impl Project {
             run: self.spec.run.clone(),
             remembered: Arc::new(|_, _| Vec::new()),
             intent: Arc::new(|_| None),
+            reread: no_rereading(),
         }
     }
 

@@ -1,10 +1,13 @@
-//! Windows and keys of the small cloud.
+//! Scopes of the small cloud: windows, keys, and freezes, which need a secret to be closed.
 
+use pgferry_engine::address::Address;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::info::{Kind, Traits};
+use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::{Done, Intent, Resource};
 use pgferry_engine::secret::Secret;
+use pgferry_engine::tree::Tree;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -13,6 +16,7 @@ use super::{Shared, fails, hangs};
 
 pub(crate) struct Window(pub(super) Shared);
 pub(crate) struct Key(pub(super) Shared);
+pub(crate) struct Freeze(pub(super) Shared);
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct WindowSpec {
@@ -89,6 +93,41 @@ impl Resource for Key {
     }
     async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
         hangs(&self.0, cx, &format!("close {}", cx.address)).await?;
+        close(&self.0, cx, intent)
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct FreezeSpec {
+    database: Endpoint,
+}
+
+/// Closed only by who brings the connection string of the database.
+impl Resource for Freeze {
+    const TYPE: &'static str = "mem.freeze";
+    const KIND: Kind = Kind::Scoped;
+    const TRAITS: Traits = Traits { epoch: true, ..Traits::DEFAULT };
+    type Spec = FreezeSpec;
+    type Attrs = ScopeAttrs;
+    async fn open(
+        &self,
+        cx: &Cx,
+        want: FreezeSpec,
+        _: Option<&Intent>,
+    ) -> Result<Done<ScopeAttrs>, Fault> {
+        open(&self.0, cx, want.database.url.expose().rsplit('/').next().unwrap_or_default())
+    }
+    async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
+        let address = intent.inputs["database"]["$address"].as_str().unwrap_or_default();
+        let handle = cx.reread(&Address::new(address)).await?;
+        let url = handle.as_ref().and_then(|handle| match handle.attrs.get("url") {
+            Some(Tree::Secret(url)) => Some(url.expose().to_owned()),
+            _ => None,
+        });
+        let name = intent.notes["name"].as_str().unwrap_or_default();
+        if url != Some(format!("postgres://u:secret-of-{name}@h/{name}")) {
+            return Err(Fault::failed(format!("`{address}` cannot be connected to")));
+        }
         close(&self.0, cx, intent)
     }
 }

@@ -1,7 +1,7 @@
 //! What random operations have found, kept as they were printed.
 
 use pgferry_engine::address::Address;
-use pgferry_engine::plan::Options;
+use pgferry_engine::plan::{Options, Refresh};
 
 use super::holds;
 use super::world::disk::Loss;
@@ -18,6 +18,7 @@ impl Turn {
             targets: Vec::new(),
             excludes: Vec::new(),
             replace: Vec::new(),
+            refresh: Refresh::First,
             confirms: false,
             mishaps: Vec::new(),
             crash: None,
@@ -84,4 +85,46 @@ fn a_run_that_was_done_to_another_target_is_no_ground_to_go_on_from() {
         world.says(&spec("third"), "2");
         assert!(world.apply(&options).await.unwrap().is_success());
     });
+}
+
+/// The key was held for a restore that it was never handed to, and the apply that took the restore up ended well with
+/// the key still there.
+#[test]
+fn a_key_is_held_only_for_those_that_it_is_handed_to() {
+    let spec = |value: &str| {
+        format!(
+            "
+  r00: {{ type: sim.thing, name: r00 }}
+  r01: {{ type: sim.dump, object: r01.dump }}
+  r02: {{ type: sim.key, name: r02 }}
+  r03: {{ type: sim.value, input: {value}, depends_on: [r02] }}
+  r04: {{ type: sim.restore, into: '${{r00}}', from: '${{r01}}', depends_on: [r03] }}
+"
+        )
+    };
+    for at in 1..80 {
+        let crash = Some((at, Loss::Nothing));
+        holds::after(&[
+            Turn { crash, ..Turn::new(Operation::Apply, &spec("text")) },
+            Turn::new(Operation::Apply, &spec("other")),
+        ]);
+    }
+}
+
+/// With `--refresh=false`, what refers to something replaced was left pointing at what is gone.
+#[test]
+fn what_is_not_looked_at_still_follows_what_is_made_anew() {
+    let spec = "
+  r00: { type: sim.thing, name: r00 }
+  r01: { type: sim.thing, name: r01, owner: '${r00.id}', on: '${r00}' }
+";
+    holds::after(&[
+        Turn::new(Operation::Apply, spec),
+        Turn {
+            replace: holds::names(&["r00"]),
+            refresh: Refresh::Never,
+            confirms: true,
+            ..Turn::new(Operation::Apply, spec)
+        },
+    ]);
 }

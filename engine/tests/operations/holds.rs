@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use pgferry_engine::address::Address;
 use pgferry_engine::info::Kind;
-use pgferry_engine::plan::{Action, Options, Plan};
-use pgferry_engine::state::{ScopeStatus, State, StateError};
+use pgferry_engine::plan::{Action, Options, Plan, Refresh};
+use pgferry_engine::state::{Entry, ScopeStatus, State, StateError};
 use serde_json::Value as Json;
 
 use super::world::disk::Loss;
@@ -33,16 +33,13 @@ pub(crate) fn after(turns: &[Turn]) -> bool {
 
 struct Seen {
     world: World,
-    /// Things that were ours and are kept without being remembered.
+    /// Things that were ours and are kept without being remembered, by id; and resources that were forgotten.
     let_go: BTreeSet<String>,
 }
 
 fn options(world: &World, turn: &Turn) -> Options {
     let state = world.state();
     let confirmed = if turn.confirms { everything(world) } else { Vec::new() };
-    if turn.operation == Operation::Destroy {
-        return Options { confirmed, ..Options::default() };
-    }
     let known = |names: &[String]| {
         let all = names.iter().map(|name| Address::new(name.clone()));
         all.filter(|a| world.spec.resources.contains_key(a) || state.resources.contains_key(a))
@@ -54,7 +51,7 @@ fn options(world: &World, turn: &Turn) -> Options {
         replace: known(&turn.replace),
         confirmed,
         preflight: false,
-        ..Options::default()
+        refresh: if turn.operation == Operation::Destroy { Refresh::First } else { turn.refresh },
     }
 }
 
@@ -126,6 +123,9 @@ impl Seen {
             state.resources.values().map(|entry| entry.remembered.id.clone()).collect()
         };
         self.let_go.extend(ids(before).difference(&ids(after)).cloned());
+        let gone =
+            before.resources.keys().filter(|address| !after.resources.contains_key(*address));
+        self.let_go.extend(gone.map(ToString::to_string));
     }
 
     /// What a success of that operation means.
@@ -134,17 +134,23 @@ impl Seen {
         match turn.operation {
             Operation::Plan => {}
             Operation::Release => assert_eq!(state.open_scopes().count(), 0, "{when}"),
+            Operation::Destroy if !options.targets.is_empty() || !options.excludes.is_empty() => {}
             Operation::Destroy => {
                 // What was begun and never finished is no resource yet; it stays remembered as begun.
                 assert!(state.resources.is_empty(), "{when}: {state:?}");
                 assert_eq!(state.open_scopes().count(), 0, "{when}");
+            }
+            Operation::Apply if options.refresh == Refresh::Only => {
+                let touched = world.shared.look(|outside| outside.touched.clone());
+                assert_eq!(touched, Vec::<String>::new(), "{when}: it was to look only");
             }
             Operation::Apply => {
                 let all = options.targets.is_empty() && options.excludes.is_empty();
                 let windows = turn.spec.contains("sim.window");
                 // A part that was left out leaves its window incomplete, and what was done under it is done again.
                 if all || !windows {
-                    let again = Options { replace: BTreeSet::new(), ..options.clone() };
+                    let (replace, refresh) = (BTreeSet::new(), Refresh::First);
+                    let again = Options { replace, refresh, ..options.clone() };
                     let plan = world.plan(&again).await;
                     assert_eq!(left(&plan), Vec::<String>::new(), "{when}: planned again");
                 }
@@ -184,7 +190,10 @@ impl Seen {
             }
             for upload in cloud.uploads.values() {
                 let address = Address::new(upload.object.trim_end_matches(".dump"));
-                assert!(state.operations.contains_key(&address), "{when}: an upload is forgotten");
+                let known = state.operations.contains_key(&address);
+                // Whose block left, or who was destroyed, is not finished any more.
+                let known = known || self.let_go.contains(address.as_str());
+                assert!(known, "{when}: an upload of `{address}` is forgotten");
             }
         });
     }
@@ -266,18 +275,31 @@ fn left(plan: &Plan) -> Vec<String> {
     left
 }
 
-/// The state that was saved is what the lines of its journal amount to.
+/// The state that was saved is what the lines of its journal amount to. Only what has no effect outside (values, what
+/// was looked at or forgotten) may come to it with the last lines, which need not be written before it is saved.
 fn journal_agrees(world: &World, points: &[Point], when: &str) {
     let saved = points.iter().rposition(|point| point.next.starts_with("rename"));
     let removed = points.len().checked_sub(2);
     let removed = removed.filter(|last| points[*last].next == "remove state.json.journal");
     let left = world.shared.look(|outside| outside.files.names());
     let (Some(saved), Some(removed)) = (saved, removed) else { return };
-    if saved + 2 == removed && !left.contains(&"state.json.journal".to_owned()) {
-        let folded = world.again(&points[saved], Loss::Nothing, Default::default()).state();
-        let serial = folded.serial + 1;
-        let folded = State { serial, ..folded };
-        assert_eq!(folded, world.state(), "{when}: the journal says otherwise");
+    if saved + 2 != removed || left.contains(&"state.json.journal".to_owned()) {
+        return;
+    }
+    let folded = world.again(&points[saved], Loss::Nothing, Default::default()).state();
+    let state = world.state();
+    assert_eq!((&folded.lineage, folded.serial + 1), (&state.lineage, state.serial), "{when}");
+    assert_eq!(folded.scopes, state.scopes, "{when}: the journal says otherwise");
+    for (address, operation) in &state.operations {
+        assert_eq!(folded.operations.get(address), Some(operation), "{when}: `{address}`");
+    }
+    let outside =
+        |entry: &Entry| !["sim.value", "sim.database"].contains(&entry.type_name.as_str());
+    for (address, entry) in &state.resources {
+        let said = folded.resources.get(address).map(|said| (&said.remembered.id, &said.done));
+        if outside(entry) {
+            assert_eq!(said, Some((&entry.remembered.id, &entry.done)), "{when}: `{address}`");
+        }
     }
 }
 

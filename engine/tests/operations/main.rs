@@ -14,6 +14,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use pgferry_engine::plan::Refresh;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use world::Mishap;
@@ -43,6 +44,7 @@ struct Turn {
     targets: Vec<String>,
     excludes: Vec<String>,
     replace: Vec<String>,
+    refresh: Refresh,
     /// Whether every deletion is confirmed.
     confirms: bool,
     /// By number of the effect.
@@ -54,8 +56,18 @@ struct Turn {
 impl Turn {
     /// As code.
     fn code(&self) -> String {
-        let Self { spec, run, operation, targets, excludes, replace, confirms, mishaps, crash } =
-            self;
+        let Self {
+            spec,
+            run,
+            operation,
+            targets,
+            excludes,
+            replace,
+            refresh,
+            confirms,
+            mishaps,
+            crash,
+        } = self;
         let list = |names: &[String]| match names {
             [] => "vec![]".to_owned(),
             names => format!("names(&{names:?})"),
@@ -67,7 +79,7 @@ impl Turn {
             None => "None".to_owned(),
         };
         format!(
-            "        Turn {{\n            spec: \"\n{spec}\".into(),\n            run: {run:?},\n            operation: Operation::{operation:?},\n            targets: {},\n            excludes: {},\n            replace: {},\n            confirms: {confirms},\n            mishaps: vec![{}],\n            crash: {crash},\n        }},\n",
+            "        Turn {{\n            spec: \"\n{spec}\".into(),\n            run: {run:?},\n            operation: Operation::{operation:?},\n            targets: {},\n            excludes: {},\n            replace: {},\n            refresh: Refresh::{refresh:?},\n            confirms: {confirms},\n            mishaps: vec![{}],\n            crash: {crash},\n        }},\n",
             list(targets),
             list(excludes),
             list(replace),
@@ -94,7 +106,7 @@ fn some_names() -> impl Strategy<Value = Vec<String>> {
     prop_oneof![3 => Just(Vec::new()), 1 => few]
 }
 
-type Chosen = (Vec<String>, Vec<String>, Vec<String>, bool);
+type Chosen = (Vec<String>, Vec<String>, Vec<String>, Refresh, bool);
 type Drawn =
     ((Operation, u16, u8, &'static str), Chosen, Vec<(u64, Mishap)>, Option<(usize, Loss)>);
 
@@ -106,14 +118,16 @@ fn drawn() -> impl Strategy<Value = Drawn> {
     let run = prop::sample::select(vec!["1", "1", "1", "2"]);
     let mishaps = prop::collection::vec((1_u64..60, mishap()), 0..4);
     let crash = prop_oneof![2 => Just(None), 1 => (0_usize..200, loss()).prop_map(Some)];
-    let chosen = (some_names(), some_names(), some_names(), any::<bool>());
+    let refresh =
+        prop_oneof![8 => Just(Refresh::First), 1 => Just(Refresh::Never), 1 => Just(Refresh::Only)];
+    let chosen = (some_names(), some_names(), some_names(), refresh, any::<bool>());
     ((operation, missing, 0_u8..4, run), chosen, mishaps, crash)
 }
 
 /// A turn with a spec that is cut and changed out of `draws`.
 fn turn(draws: &[Draw], drawn: Drawn) -> Turn {
     let ((operation, missing, salt, run), chosen, mishaps, crash) = drawn;
-    let (targets, excludes, replace, confirms) = chosen;
+    let (targets, excludes, replace, refresh, confirms) = chosen;
     let there = spec::addresses(draws, missing);
     let known = |names: Vec<String>| names.into_iter().filter(|n| there.contains(n)).collect();
     Turn {
@@ -123,6 +137,7 @@ fn turn(draws: &[Draw], drawn: Drawn) -> Turn {
         targets: known(targets),
         excludes: known(excludes),
         replace: known(replace),
+        refresh,
         confirms,
         mishaps,
         crash,

@@ -263,6 +263,7 @@ impl World {
     pub(crate) fn mishaps(&self, at: impl IntoIterator<Item = (u64, Mishap)>) {
         let mut outside = self.shared.lock();
         outside.count = 0;
+        outside.touched.clear();
         outside.mishaps = at.into_iter().collect();
         outside.cancel = CancellationToken::new();
     }
@@ -299,6 +300,7 @@ impl World {
             run: self.spec.run.clone(),
             remembered: Arc::new(move |address, kind| known.recall(&graph, address, kind)),
             intent: Arc::new(move |address| intents.begun(address).cloned()),
+            reread: pgferry_engine::cx::no_rereading(),
         }
     }
 

@@ -132,6 +132,11 @@ impl Api {
         self.maybe(cx, call).await
     }
 
+    /// Every add-on of an app's own.
+    pub(crate) async fn addons(&self, cx: &Cx, app: &str) -> Result<Vec<AddOn>, Error> {
+        self.list(cx, Call::get(&["apps", app, "addons"])).await
+    }
+
     pub(crate) async fn create_addon(
         &self,
         cx: &Cx,
@@ -172,7 +177,17 @@ impl Api {
         app: &str,
         name: &str,
     ) -> Result<(), Error> {
-        let call = Call::patch(&["apps", app, "config-vars"]).json(json!({ name: null }));
+        self.set_config_vars(cx, app, json!({ name: null })).await
+    }
+
+    /// `null` takes one away; those that are not named stay.
+    pub(crate) async fn set_config_vars(
+        &self,
+        cx: &Cx,
+        app: &str,
+        vars: Json,
+    ) -> Result<(), Error> {
+        let call = Call::patch(&["apps", app, "config-vars"]).json(vars);
         self.platform.send(cx, call.repeatable()).await.map(drop)
     }
 

@@ -4,14 +4,12 @@
 //! moves. API: Platform API v3, `/addon-attachments`. Tested beside and against the emulator.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use pgferry_engine::cx::Cx;
-use pgferry_engine::event::Progress;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::finding::Finding;
-use pgferry_engine::info::Kind;
+use pgferry_engine::info::{Kind, Traits};
 use pgferry_engine::resource::{Change, Done, Intent, Live, Remembered, Resource, Settled};
 use pgferry_engine::tree::Tree;
 use schemars::JsonSchema;
@@ -19,11 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::api::Api;
-use crate::patience::Pace;
+use crate::release_phase;
 use crate::wire;
-
-/// As long as the official tool waits for the release phase of an app.
-const RELEASE_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// An add-on under a name of an app's.
 pub(crate) struct Attachment {
@@ -175,49 +170,12 @@ impl Attachment {
             ))
         })
     }
-
-    /// Waits for the app's release phase, where it has one.
-    async fn released(&self, cx: &Cx, app: &str) -> Result<(), Fault> {
-        let during = || format!("watching the release of app `{app}`");
-        let formation = self.api.formation(cx, app).await;
-        let formation = formation.map_err(|error| error.during(during()))?;
-        if !formation.iter().any(|process| process.kind == "release") {
-            return Ok(());
-        }
-        let mut pace = Pace::new(Duration::from_millis(500), Duration::from_secs(5));
-        let mut waited = Duration::ZERO;
-        loop {
-            match self.api.latest_release(cx, app).await {
-                Ok(Some(release)) if release.status == "failed" => {
-                    return Err(Fault::failed(format!(
-                        "release v{} of app `{app}` failed",
-                        release.version
-                    ))
-                    .help(format!("look at `heroku releases:output --app {app}`")));
-                }
-                Ok(Some(release)) if release.status == "pending" => {}
-                Ok(_) => return Ok(()),
-                Err(error) if error.is_passing() => {}
-                Err(error) => return Err(error.during(during())),
-            }
-            if waited >= RELEASE_PATIENCE {
-                let what = format!("the release phase of app `{app}` does not end");
-                return Err(Fault::new(Class::Unknown, what));
-            }
-            cx.progress(Progress {
-                what: "waiting for the release phase".to_owned(),
-                ..Progress::default()
-            });
-            let nap = pace.wait();
-            cx.sleep(nap).await?;
-            waited += nap;
-        }
-    }
 }
 
 impl Resource for Attachment {
     const TYPE: &'static str = "heroku.attachment";
     const KIND: Kind = Kind::Managed;
+    const TRAITS: Traits = Traits { cutover: true, ..Traits::DEFAULT };
     type Spec = Spec;
     type Attrs = Attrs;
 
@@ -317,7 +275,7 @@ impl Resource for Attachment {
                 self.attach(cx, want, facts.by_hand).await?
             }
         };
-        self.released(cx, app).await?;
+        release_phase::wait(&self.api, cx, app).await?;
         Ok(Done { id: attachment.id.clone(), attrs: attrs(&attachment), memory })
     }
 

@@ -97,6 +97,17 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "the app is in maintenance already",
         "It stays so when the window closes, since pgferry puts back what was before.",
     ),
+    (
+        "PGF1541",
+        "a config var of an add-on",
+        "What an add-on brings to an app, such as `DATABASE_URL`, follows the add-on; Heroku refuses to set it by hand. \
+         Point the name at another add-on with a `heroku.attachment`, or take it out of `values`.",
+    ),
+    (
+        "PGF1542",
+        "config vars are overwritten",
+        "They have other values now, which are not told. The way back is the release that the message names.",
+    ),
 ];
 
 #[cfg(test)]

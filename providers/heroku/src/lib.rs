@@ -1,4 +1,4 @@
-//! Heroku: apps, Postgres add-ons, restores from a bucket, maintenance and attachments.
+//! Heroku: apps, Postgres add-ons, restores from a bucket, maintenance, attachments and config vars.
 //!
 //! Owns the settings, the credentials and the list of types; each resource has a file of its own, and [`api`] and
 //! [`data`] hold the requests without decisions. Knows no other provider. Tested beside and against the emulator.
@@ -8,12 +8,14 @@ mod api;
 mod app;
 mod attachment;
 mod codes;
+mod config;
 mod credentials;
 mod data;
 mod hosts;
 mod maintenance;
 mod patience;
 mod plans;
+mod release_phase;
 mod restore;
 mod transfer;
 mod wire;
@@ -57,6 +59,7 @@ pub fn provider() -> Provider {
                 info::<restore::Restore>(),
                 info::<maintenance::Maintenance>(),
                 info::<attachment::Attachment>(),
+                info::<config::Config>(),
             ],
         },
         connect,
@@ -79,6 +82,7 @@ fn connect(settings: &Tree, env: &BTreeMap<String, String>) -> Result<Connected,
         Arc::new(addon::AddOn::new(Arc::clone(&api))),
         Arc::new(restore::Restore::new(Arc::clone(&api))),
         Arc::new(maintenance::Maintenance::new(Arc::clone(&api))),
-        Arc::new(attachment::Attachment::new(api)),
+        Arc::new(attachment::Attachment::new(Arc::clone(&api))),
+        Arc::new(config::Config::new(api)),
     ])
 }

@@ -159,8 +159,31 @@ pub(crate) struct Account {
     pub(crate) verified: Option<bool>,
 }
 
-/// Config vars of an app; every value counts as a secret.
-pub(crate) type ConfigVars = BTreeMap<String, Secret>;
+/// Config vars of an app.
+pub(crate) type ConfigVars = BTreeMap<String, ConfigValue>;
+
+/// The value of a config var. Nothing formats it. It is not known as a secret either: `production` and `acme-web` are
+/// values too, and would be blanked out wherever they stand. Who hands one on says what it is.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ConfigValue(String);
+
+impl ConfigValue {
+    /// The value itself, for comparing; never format it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn secret(&self) -> Secret {
+        Secret::new(self.0.as_str())
+    }
+}
+
+impl std::fmt::Debug for ConfigValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(pgferry_engine::secret::MASK)
+    }
+}
 
 /// Whether a database can be used yet.
 #[derive(Clone, Debug, Default, Deserialize)]

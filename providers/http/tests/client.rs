@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use pgferry_engine::address::Address;
-use pgferry_engine::cx::{Clock, Cx, Hook, NoNotes, World};
+use pgferry_engine::cx::{Clock, Cx, Hook, NoNotes, World, no_rereading};
 use pgferry_engine::event::Silent;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::secret::Secret;
@@ -85,6 +85,7 @@ async fn stage(answers: Vec<&'static str>) -> Stage {
         run: "r".into(),
         remembered: Arc::new(|_, _| Vec::new()),
         intent: Arc::new(|_| None),
+        reread: no_rereading(),
     };
     let client = Client::new(Service {
         name: "Test",

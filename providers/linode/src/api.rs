@@ -92,6 +92,12 @@ impl Api {
         self.maybe(cx, Call::get(&[a, b, c, id])).await
     }
 
+    /// With its backups. Gone already is success.
+    pub(crate) async fn delete_instance(&self, cx: &Cx, id: &str) -> Result<(), Error> {
+        let [a, b, c] = INSTANCES;
+        self.client.find(cx, Call::delete(&[a, b, c, id])).await.map(drop)
+    }
+
     pub(crate) async fn credentials(&self, cx: &Cx, id: &str) -> Result<Credentials, Error> {
         let [a, b, c] = INSTANCES;
         self.one(cx, Call::get(&[a, b, c, id, "credentials"])).await

@@ -64,6 +64,20 @@ pub(crate) struct Spec {
     #[serde(default, rename = "encryption")]
     #[schemars(extend("x-change" = "volatile"))]
     _encryption: Encryption,
+    /// `remove`: it goes, with the dumps in it, in the same apply, once every run that depends on it is done. Default:
+    /// `keep`, until `destroy`.
+    #[serde(default, rename = "after_use")]
+    #[schemars(extend("x-change" = "volatile"))]
+    _after_use: AfterUse,
+}
+
+/// What becomes of it once it has served; the engine reads it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum AfterUse {
+    #[default]
+    Keep,
+    Remove,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]

@@ -183,6 +183,26 @@ impl Resource for Database {
         Ok(Some(Live { id, attrs, fields: IndexMap::new() }))
     }
 
+    async fn retire(&self, cx: &Cx, remembered: &Remembered, name: &str) -> Result<(), Fault> {
+        let id = &remembered.id;
+        let found = self.api.instance(cx, id).await;
+        let found =
+            found.map_err(|error| error.during(format!("reading database {id} of Linode")))?;
+        let Some(found) = found else { return Ok(()) };
+        let label = &found.label;
+        if label != name {
+            let what =
+                format!("database {id} of Linode is not labelled `{name}`, and was not touched");
+            return Err(Fault::new(Class::Rejected, what)
+                .help("`--confirm` takes its label, as Cloud Manager shows it"));
+        }
+        cx.effect("DELETE database instance")?;
+        self.api
+            .delete_instance(cx, id)
+            .await
+            .map_err(|error| error.during(format!("deleting database `{label}` of Linode")))
+    }
+
     async fn inspect(
         &self,
         cx: &Cx,

@@ -147,4 +147,38 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "What the verification leaves out",
         "Tells which tables are not compared because `exclude_tables` names them, and which comparisons are switched off.",
     ),
+    (
+        "PGF1331",
+        "A database that this role may not freeze",
+        "Only the owner of a database and superusers may set what its sessions begin with. Let the source's URL name the \
+         owner, or make the role a member of it.",
+    ),
+    (
+        "PGF1332",
+        "Sessions that cannot be ended",
+        "A session keeps the settings it began with, so who is connected when a database is frozen goes on writing until \
+         it reconnects. To end the sessions of other roles, the role needs their rights or `pg_signal_backend`.",
+    ),
+    (
+        "PGF1333",
+        "Sessions of superusers",
+        "Nobody but a superuser may end them. With a hosting provider they are its own watchers, which write nothing of \
+         yours. Should one write, the verification notices it and nothing is cut over.",
+    ),
+    (
+        "PGF1334",
+        "A role that a freeze does not reach",
+        "What a role has set for itself, everywhere or in this database, wins over what the database has set. Take the \
+         role's own `default_transaction_read_only` back for the time of the move.",
+    ),
+    (
+        "PGF1335",
+        "A standby cannot be frozen",
+        "A standby repeats its primary and takes no settings of its own. Look up the primary instead.",
+    ),
+    (
+        "PGF1336",
+        "The database is read only already",
+        "It stays so when the freeze ends, since pgferry puts back what was before.",
+    ),
 ];

@@ -10,6 +10,7 @@ pub mod database;
 pub mod dump;
 pub mod extensions;
 pub mod facts;
+pub mod freeze;
 pub mod location;
 pub mod programs;
 pub mod quoting;
@@ -38,6 +39,7 @@ pub fn provider() -> Provider {
                 info::<dump::Dump>(),
                 info::<extensions::Extensions>(),
                 info::<settings::Settings>(),
+                info::<freeze::Freeze>(),
                 info::<verification::Verification>(),
             ],
         },
@@ -47,6 +49,7 @@ pub fn provider() -> Provider {
                 Arc::new(dump::Dump),
                 Arc::new(extensions::Extensions),
                 Arc::new(settings::Settings),
+                Arc::new(freeze::Freeze),
                 Arc::new(verification::Verification),
             ])
         },

@@ -71,6 +71,11 @@ impl Acting {
             prevent_destroy: block.is_some_and(|block| block.lifecycle.prevent_destroy),
             replace_when,
             expanded: expanded.map(|fields| Expanded { run, fields }),
+            removal: None,
+            cut_over: self
+                .info()
+                .filter(|info| info.traits.cutover)
+                .map(|_| self.applying.world.clock.now()),
             done: under.filter(|_| change.kind == Kind::Run),
         }
     }

@@ -118,13 +118,17 @@ impl Check<'_> {
     pub(super) fn scopes_that_are_needed(&mut self) {
         let (plan, input) = (self.plan, self.input);
         for address in plan.changes.keys() {
-            if !self.has_work(address) {
+            // Windows are not opened for what only goes after use.
+            let goes = plan.removals.contains_key(address);
+            if !self.has_work(address) && !goes {
                 continue;
             }
             for scope in input.graph.direct_dependencies(address) {
                 let block = input.spec.resources.get(scope);
                 let info = block.and_then(|block| input.catalog.get(&block.type_name));
-                let scoped = info.is_some_and(|info| info.kind == Kind::Scoped);
+                let scoped = info.is_some_and(|info| {
+                    info.kind == Kind::Scoped && (self.has_work(address) || !info.traits.epoch)
+                });
                 let opens = plan.scopes.get(scope).is_some_and(|s| s.what != ScopeAction::Close);
                 if scoped && !opens {
                     self.say(format!("`{address}` needs `{scope}`, which is not opened"));

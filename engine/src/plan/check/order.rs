@@ -17,6 +17,7 @@ impl<'a> Check<'a> {
             self.gates_before_windows(&mut before);
         }
         self.scopes_around(&mut before);
+        self.removals_in_order(&mut before);
         self.dependents_leave_first(&mut before);
     }
 
@@ -157,7 +158,7 @@ pub(super) fn reach<'g, I: Iterator<Item = &'g Address>>(
 }
 
 /// Which steps come before which.
-struct Before<'a> {
+pub(super) struct Before<'a> {
     plan: &'a Plan,
     /// Where each step is in an order that respects all `after`.
     position: Vec<usize>,
@@ -203,7 +204,11 @@ impl<'a> Before<'a> {
 
     /// Those of `wanted` that `later` does not wait for. Most are found among what it waits for directly; only for the
     /// rest is searched, and never further back than the first of them.
-    fn missing<'w>(&mut self, later: usize, wanted: &[(usize, &'w Address)]) -> Vec<&'w Address> {
+    pub(super) fn missing<'w>(
+        &mut self,
+        later: usize,
+        wanted: &[(usize, &'w Address)],
+    ) -> Vec<&'w Address> {
         self.searches += 1;
         let steps = &self.plan.steps;
         for first in &steps[later].after {

@@ -99,7 +99,11 @@ impl Drafting<'_> {
                 self.find(address, finding);
                 return;
             }
-            None if info.traits.staging && self.purpose_is_served(address) => return,
+            None if info.traits.staging
+                && (self.removal(address).is_some() || self.purpose_is_served(address)) =>
+            {
+                return;
+            }
             None => {
                 self.set_unknown(address, info, &wanted);
                 let fields = Vec::new();

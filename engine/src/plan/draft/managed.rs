@@ -9,6 +9,7 @@ use super::super::compare::difference;
 use super::super::drift::ABSENT;
 use super::super::question::{Answer, Ask};
 use super::super::{Action, FieldChange, steps};
+use super::staging::NEEDED_AGAIN;
 use super::{Drafting, Refresh, Wanted, recalled};
 use crate::address::Address;
 use crate::finding::Finding;
@@ -32,6 +33,12 @@ impl Drafting<'_> {
         }
         let entry = self.input.state.resources.get(address);
         let entry = entry.filter(|entry| entry.type_name == info.name);
+        if let Some(entry) = entry.filter(|_| self.is_used_up(address, info)) {
+            self.set_remembered(address, info, &entry.remembered);
+            let change = self.change(address, info, Action::NoOp, Vec::new());
+            change.notes.push("was removed after use".to_owned());
+            return;
+        }
         let remembered_live;
         let never = self.input.options.refresh == Refresh::Never;
         let asked = self.reality.contains_key(&(address.clone(), Ask::Read));
@@ -160,7 +167,11 @@ impl Drafting<'_> {
 
     /// Not there: made, or, if it is staging whose work is done, not missed.
     fn absent(&mut self, address: &Address, info: &TypeInfo, wanted: &Wanted, remembered: bool) {
-        if remembered && info.traits.staging && self.purpose_is_served(address) {
+        if remembered
+            && info.traits.staging
+            && self.purpose_is_served(address)
+            && !self.is_needed_again(address)
+        {
             if let Some(entry) = self.input.state.resources.get(address) {
                 self.set_remembered(address, info, &entry.remembered);
             }
@@ -169,7 +180,11 @@ impl Drafting<'_> {
             return;
         }
         self.set_unknown(address, info, &wanted.tree);
-        let reasons = if remembered { vec![ABSENT.to_owned()] } else { Vec::new() };
+        let reason = match self.removal(address) {
+            Some(_) => NEEDED_AGAIN,
+            None => ABSENT,
+        };
+        let reasons = if remembered { vec![reason.to_owned()] } else { Vec::new() };
         let fields = inputs(info, &wanted.tree);
         self.change(address, info, Action::Create, reasons).fields = fields;
         self.preflight(address, info, &wanted.tree);
@@ -235,7 +250,17 @@ impl Drafting<'_> {
     fn not_comparable(&self, block: &Block, name: &str, tree: &Tree) -> bool {
         let references = block.fields.get(name).map(|field| field.references()).unwrap_or_default();
         let of = |kind| references.iter().any(|r| self.kind(&r.address) == Some(kind));
-        let unseen = self.input.options.refresh == Refresh::Never && of(Kind::Managed);
+        // What nobody looked at is unknown only because of that; what is made anew by this plan is another matter.
+        let anew = |reference: &&crate::template::Reference| {
+            self.changes.get(&reference.address).is_some_and(|change| {
+                let info = self.input.catalog.get(&change.type_name);
+                let internal = info.is_some_and(|info| info.traits.internal);
+                change.action.makes_new() || (internal && change.action.is_work())
+            })
+        };
+        let unseen = self.input.options.refresh == Refresh::Never
+            && of(Kind::Managed)
+            && !references.iter().any(anew);
         of(Kind::Scoped)
             || (unseen && tree.has_unknown())
             || (of(Kind::Lookup) && !matches!(tree, Tree::Resource(_)) && tree.has_unknown())

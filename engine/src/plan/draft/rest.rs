@@ -150,12 +150,13 @@ impl Drafting<'_> {
         }
     }
 
-    /// Whether what comes first under a scope has work: a direct dependent, or, under a window or freeze, the first run
+    /// Whether what comes first under a scope has work: a direct dependent (to a key, its removal after use counts), or, under a window or freeze, the first run
     /// behind resources that are made already. What is copied there must not be copied without it.
     fn has_first_work(&self, scope: &Address, epochs: bool) -> bool {
         let (graph, mut seen) = (self.input.graph, BTreeSet::new());
         let mut next: Vec<&Address> = graph.direct_dependents(scope).collect();
-        if next.iter().any(|dependent| self.has_work(dependent)) {
+        let removed = |dependent: &Address| !epochs && self.removals.contains_key(dependent);
+        if next.iter().any(|dependent| self.has_work(dependent) || removed(dependent)) {
             return true;
         }
         while let Some(address) = next.pop().filter(|_| epochs) {

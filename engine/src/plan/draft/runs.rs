@@ -2,9 +2,10 @@
 
 use super::super::Action;
 use super::super::question::{Answer, Ask};
+use super::staging::NEEDED_AGAIN;
 use super::{Drafting, Wanted};
 use crate::address::Address;
-use crate::info::{Kind, TypeInfo};
+use crate::info::{FieldRole, Kind, TypeInfo};
 use crate::resource::Settled;
 use crate::spec::Block;
 use crate::state::{DoneUnder, Outcome};
@@ -76,6 +77,9 @@ impl Drafting<'_> {
         if let Some(run) = self.redone.get(address).filter(|_| before) {
             reasons.push(format!("`{run}` runs again"));
         }
+        if reasons.is_empty() && self.removal(address).is_some() && self.is_needed_again(address) {
+            reasons.push(NEEDED_AGAIN.to_owned());
+        }
         if self.input.options.replace.contains(address) {
             reasons.push("requested by --replace".to_owned());
         }
@@ -104,7 +108,7 @@ impl Drafting<'_> {
         let Some(entry) = entry else { return };
         self.set_remembered(address, info, &entry.remembered);
         let change = self.change(address, info, Action::NoOp, Vec::new());
-        if wanted_differs(&wanted.tree, &entry.remembered.inputs) {
+        if wanted_differs(info, &wanted.tree, &entry.remembered.inputs) {
             change.notes.push(
                 "its fields have changed since it was done; a new `run:` does it again".to_owned(),
             );
@@ -178,8 +182,9 @@ impl Drafting<'_> {
 
 /// Whether fields differ from those of the last time. Secrets and unknowns are left out; of whole resources, which one
 /// it is counts.
-fn wanted_differs(want: &Tree, inputs: &serde_json::Value) -> bool {
+fn wanted_differs(info: &TypeInfo, want: &Tree, inputs: &serde_json::Value) -> bool {
     super::managed::wanted_fields(want).any(|(name, tree)| {
+        let compared = !matches!(info.role(name), FieldRole::Volatile | FieldRole::Guard);
         let plain = identified(tree) && !tree.has_secret();
         // One that does not exist yet is another one if it is called otherwise.
         let another = |before: &serde_json::Value| match (tree, before.get("$address")) {
@@ -187,7 +192,8 @@ fn wanted_differs(want: &Tree, inputs: &serde_json::Value) -> bool {
             _ => false,
         };
         let before = inputs.get(name);
-        before.is_some_and(|before| another(before) || (plain && *before != tree.storable()))
+        compared
+            && before.is_some_and(|before| another(before) || (plain && *before != tree.storable()))
     })
 }
 

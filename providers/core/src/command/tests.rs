@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use pgferry_engine::address::Address;
-use pgferry_engine::cx::{NoNotes, SystemClock, World};
+use pgferry_engine::cx::{NoNotes, SystemClock, World, no_rereading};
 use pgferry_engine::event::{Event, Sink};
 use pgferry_engine::resource::Verb;
 use pgferry_engine::tree::Tree;
@@ -52,6 +52,7 @@ fn stage() -> Stage {
         run: "r".into(),
         remembered: Arc::new(|_, _| Vec::new()),
         intent: Arc::new(|_| None),
+        reread: no_rereading(),
     };
     Stage { cx: Cx::new(world, Address::new("it"), "running"), heard, folder }
 }

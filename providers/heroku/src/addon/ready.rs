@@ -12,7 +12,7 @@ use pgferry_http::Error;
 
 use crate::api::Api;
 use crate::patience::Pace;
-use crate::wire::{AddOn, ConfigVars};
+use crate::wire::{AddOn, ConfigValue, ConfigVars};
 
 /// The first and the longest wait between two questions; the second is the official tool's.
 pub(crate) const POLL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
@@ -137,7 +137,7 @@ fn url(addon: &AddOn, vars: &ConfigVars) -> Option<Secret> {
         .find(|value| {
             ["postgres://", "postgresql://"].iter().any(|form| value.expose().starts_with(form))
         })
-        .cloned()
+        .map(ConfigValue::secret)
 }
 
 /// The version of Postgres, where the Data API tells it; connections tell it too.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
 use pgferry_engine::address::Address;
-use pgferry_engine::cx::{Cx, Notes, SystemClock, World};
+use pgferry_engine::cx::{Cx, Notes, SystemClock, World, no_rereading};
 use pgferry_engine::event::{Event, Sink};
 use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::{AnyResource, Change, Done, Intent, Provider, Remembered, Verb};
@@ -102,6 +102,7 @@ impl Stage {
             run: "r".into(),
             remembered: Arc::new(|_, _| Vec::new()),
             intent: Arc::new(move |address| intents.lock().unwrap().get(address.as_str()).cloned()),
+            reread: no_rereading(),
         };
         Cx::new(world, Address::new(address), "creating")
     }
@@ -163,6 +164,13 @@ impl Stage {
         let request = reqwest::Client::new().get(url).bearer_auth(&self.env["HEROKU_API_KEY"]);
         let request = request.header("accept", "application/vnd.heroku+json; version=3");
         request.send().await.unwrap().json().await.unwrap()
+    }
+
+    pub async fn patch(&self, path: &str, body: &Json) {
+        let url = format!("{}{path}", self.env["HEROKU_HOST"]);
+        let request = reqwest::Client::new().patch(url).bearer_auth(&self.env["HEROKU_API_KEY"]);
+        let request = request.header("accept", "application/vnd.heroku+json; version=3").json(body);
+        assert!(request.send().await.unwrap().status().is_success());
     }
 
     /// Nothing that was heard or noted holds a secret.

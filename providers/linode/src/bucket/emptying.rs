@@ -85,5 +85,5 @@ async fn objects(cx: &Cx, region: &str, bucket: &Bucket) -> Result<(), Fault> {
         foreign.join(", ")
     );
     Err(Fault::new(Class::Conflict, what)
-        .help("remove what may go, then destroy again; or leave the bucket as it is"))
+        .help("remove what may go, and try again; or leave the bucket as it is"))
 }

@@ -64,6 +64,20 @@ pub struct Spec {
     #[serde(default)]
     #[schemars(range(max = 9))]
     compression: Option<u8>,
+    /// `remove`: the archive goes in the same apply, once every run that depends on it is done, before the key to its
+    /// bucket is revoked. Default: `keep`, until `destroy`.
+    #[serde(default, rename = "after_use")]
+    #[schemars(extend("x-change" = "volatile"))]
+    _after_use: AfterUse,
+}
+
+/// What becomes of an archive once it has served; the engine reads it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterUse {
+    #[default]
+    Keep,
+    Remove,
 }
 
 /// What others may refer to.
@@ -227,22 +241,49 @@ impl Resource for Dump {
 
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
         let text = |key: &str| remembered.attrs.get(key).and_then(Json::as_str);
-        let (Some(name), Some(object), Some(endpoint), Some(region)) =
-            (text("bucket"), text("object"), text("endpoint"), text("region"))
+        let (Some(name), Some(endpoint), Some(region)) =
+            (text("bucket"), text("endpoint"), text("region"))
         else {
             return Ok(());
         };
         // The key it was made with is gone with its scope; without another, the object goes with its bucket.
         let Ok(credentials) = destination::ambient(cx) else { return Ok(()) };
         let bucket = destination::open(cx, endpoint, region, name, credentials)?;
-        if let Some(there) = bucket.head(object).await.map_err(fault)?
-            && Some(there.etag.as_str()) == text("etag")
-        {
-            cx.effect("delete object")?;
-            bucket.delete(object).await.map_err(fault)?;
-        }
-        Ok(())
+        delete_ours(cx, &bucket, remembered).await
     }
+
+    async fn remove_after_use(
+        &self,
+        cx: &Cx,
+        want: Spec,
+        remembered: &Remembered,
+    ) -> Result<(), Fault> {
+        let bucket = want.to.open(cx).await?;
+        if remembered.attrs.get("bucket").and_then(Json::as_str) != Some(bucket.name()) {
+            let message =
+                format!("the archive is not in bucket `{}`, where `to` leads", bucket.name());
+            return Err(Fault::new(Class::Conflict, message)
+                .help("put the former `to` back, or set `after_use: keep`"));
+        }
+        delete_ours(cx, &bucket, remembered).await
+    }
+}
+
+/// Deletes the archive, if what is there is the one that was made; nothing there is as good.
+async fn delete_ours(
+    cx: &Cx,
+    bucket: &pgferry_objects::Bucket,
+    remembered: &Remembered,
+) -> Result<(), Fault> {
+    let text = |key: &str| remembered.attrs.get(key).and_then(Json::as_str);
+    let Some(object) = text("object") else { return Ok(()) };
+    if let Some(there) = bucket.head(object).await.map_err(fault)?
+        && Some(there.etag.as_str()) == text("etag")
+    {
+        cx.effect("delete object")?;
+        bucket.delete(object).await.map_err(fault)?;
+    }
+    Ok(())
 }
 
 fn names(list: &Option<Vec<String>>) -> impl Iterator<Item = &str> {

@@ -324,7 +324,9 @@ fn show(
 }
 
 /// Settings of the session's database for all roles, by lower-case name.
-async fn database_settings(session: &Session) -> Result<BTreeMap<String, String>, Fault> {
+pub(crate) async fn database_settings(
+    session: &Session,
+) -> Result<BTreeMap<String, String>, Fault> {
     let rows = session
         .query(
             "select unnest(setconfig) from pg_db_role_setting

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::finding::Finding;
-use pgferry_engine::info::Kind;
+use pgferry_engine::info::{Kind, Traits};
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::{Change, Done, Resource};
 use pgferry_engine::tree::Tree;
@@ -93,6 +93,7 @@ pub struct Attrs {
 impl Resource for Verification {
     const TYPE: &'static str = "postgres.verification";
     const KIND: Kind = Kind::Run;
+    const TRAITS: Traits = Traits { proof: true, ..Traits::DEFAULT };
     type Spec = Spec;
     type Attrs = Attrs;
 

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use pgferry_engine::address::Address;
-use pgferry_engine::cx::{Cx, Notes, SystemClock, World};
+use pgferry_engine::cx::{Cx, Notes, SystemClock, World, no_rereading};
 use pgferry_engine::event::{Event, Sink};
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::{Endpoint, Tls};
@@ -185,6 +185,7 @@ impl Stage {
             migration: "m".into(),
             run: "r".into(),
             intent: Arc::new(|_| None),
+            reread: no_rereading(),
             remembered: Arc::new(move |_, wanted| {
                 remembered
                     .iter()
