@@ -12,12 +12,15 @@ mod shapes;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use meter::{Usage, median, run};
 use shapes::{ALL, Form, Shape};
 
 const RUNS: usize = 3;
+/// As `--parallelism` is by default.
+const AT_ONCE: usize = 10;
 /// Terraform is measured up to this many: its apply of 1,000 takes most of a minute.
 const MOST_FOR_TERRAFORM: usize = 1_000;
 
@@ -130,13 +133,14 @@ fn terraform_figures(shape: Shape, form: Form, count: usize) -> Vec<Usage> {
     ]
 }
 
-/// Resources with an effect outside, each recorded durably before and after, beside as many bare records.
+/// Resources with an effect outside, each recorded durably before and after, beside the bare records and the bare
+/// effects: the same programs started and waited for, ten at a time.
 fn effects(count: usize) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     fs::write(folder.join("pgferry.yaml"), shapes::commands(count)).unwrap();
     let mut applies = Vec::new();
-    let mut bare = Vec::new();
+    let (mut synced, mut started) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         for name in ["pgferry.state.json", "pgferry.state.json.backup"] {
             let _ = fs::remove_file(folder.join(name));
@@ -149,14 +153,27 @@ fn effects(count: usize) {
             file.write_all(&line).unwrap();
             file.sync_data().unwrap();
         }
-        bare.push(began.elapsed().as_secs_f64());
+        synced.push(began.elapsed().as_secs_f64());
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(|| {
+                    for _ in 0..count / AT_ONCE {
+                        Command::new("true").output().unwrap();
+                    }
+                });
+            }
+        });
+        started.push(began.elapsed().as_secs_f64());
     }
-    bare.sort_by(f64::total_cmp);
-    let (apply, bare) = (median(&applies), bare[bare.len() / 2]);
+    synced.sort_by(f64::total_cmp);
+    started.sort_by(f64::total_cmp);
+    let (synced, started) = (synced[RUNS / 2], started[RUNS / 2]);
+    let apply = median(&applies);
+    println!("{count:>7} commands apply {}", show(apply));
     println!(
-        "{count:>7} commands apply {}   {} bare fsyncs {bare:.3}   {:.2} times that",
-        show(apply),
+        "        {} bare fsyncs {synced:.3}, {count} bare commands {started:.3}; the apply takes {:.2} times both",
         2 * count,
-        apply.wall / bare
+        apply.wall / (synced + started)
     );
 }

@@ -31,20 +31,15 @@ pub(super) async fn run(
     let changes = draft.plan.has_changes();
     if let Some(out) = out {
         let options = project.options(planning, mode, &state)?;
-        Saved::new(
-            common,
-            &project,
-            planning,
-            mode,
-            &project.input(&state, &options),
-            draft,
-            &reality,
-        )
-        .write(out)?;
+        let input = project.input(&state, &options);
+        Saved::new(common, &project, planning, mode, &input, draft, &reality).write(out)?;
         if !common.json {
             let out = out.display();
             view::print(&format!("\nSaved as `{out}`. To do exactly this: pgferry apply {out}"));
         }
+    } else {
+        // The system takes back the memory of a large plan faster than it could be freed piece by piece.
+        std::mem::forget((project, state, draft, reality));
     }
     Ok(if detailed && changes { Exit::Changes } else { Exit::Done })
 }

@@ -20,6 +20,7 @@ pub mod check;
 pub mod disk;
 mod error;
 pub mod file;
+mod flat;
 pub mod format;
 pub mod journal;
 mod redacted;
@@ -52,8 +53,8 @@ pub struct State {
     pub operations: BTreeMap<Address, Operation>,
 }
 
-/// One resource as it was when last acted on or read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// One resource as it was when last acted on or read. Read by [`flat`].
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Entry {
     #[serde(rename = "type")]
     pub type_name: String,

@@ -14,6 +14,11 @@ pub fn decode(bytes: &[u8], place: &str) -> Result<State, StateError> {
     if bytes.trim_ascii().is_empty() {
         return Err(damaged("it holds nothing".to_owned()));
     }
+    let why = match serde_json::from_slice::<State>(bytes) {
+        Ok(state) if state.format <= FORMAT => return Ok(state),
+        Ok(_) => String::new(),
+        Err(cause) => cause.to_string(),
+    };
     #[derive(serde::Deserialize)]
     struct Head {
         #[serde(default)]
@@ -25,10 +30,10 @@ pub fn decode(bytes: &[u8], place: &str) -> Result<State, StateError> {
     if head.format > u64::from(FORMAT) {
         return Err(StateError::Newer { path: place.to_owned(), found: head.format });
     }
-    if let Some(to) = head.moved_to {
-        return Err(StateError::MovedAway { path: place.to_owned(), to });
+    match head.moved_to {
+        Some(to) => Err(StateError::MovedAway { path: place.to_owned(), to }),
+        None => Err(damaged(why)),
     }
-    serde_json::from_slice(bytes).map_err(|cause| damaged(cause.to_string()))
 }
 
 /// What stands where a state was that has moved to `to`: no state, so that nobody goes on with it by mistake or takes

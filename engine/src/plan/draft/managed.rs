@@ -79,9 +79,9 @@ impl Drafting<'_> {
             self.absent(address, info, &wanted, entry.is_some());
             return;
         };
-        let inputs = entry.map_or(Json::Null, |entry| entry.remembered.inputs.clone());
+        let inputs = entry.map_or(&Json::Null, |entry| &entry.remembered.inputs);
         let (fields, forced, notes) =
-            self.differences(address, block, info, &wanted.tree, live, &inputs);
+            self.differences(address, block, info, &wanted.tree, live, inputs);
         let asked = self.input.options.replace.contains(address);
         let triggers = entry.map(|entry| self.triggers(block, entry.replace_when()));
         let triggers = triggers.unwrap_or_default();
