@@ -10,7 +10,9 @@ cleanup() {
   rm -rf "$work"
 }
 trap cleanup EXIT
-step() { printf '\n\033[1m== %s\033[0m\n\n' "$*"; }
+bold='' plain=''
+[ ! -t 1 ] || [ -n "${NO_COLOR:-}" ] || bold=$'\033[1m' plain=$'\033[0m'
+step() { printf '\n%s== %s%s\n\n' "$bold" "$*" "$plain"; }
 
 step "A sandbox: two Postgres servers, a Linode, a Heroku and a bucket store, all on loopback"
 "$pgferry" sandbox up --dir "$work/sandbox"
