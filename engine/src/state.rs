@@ -53,7 +53,8 @@ pub struct State {
     pub operations: BTreeMap<Address, Operation>,
 }
 
-/// One resource as it was when last acted on or read. Read by [`flat`].
+// Its `Deserialize` is in `flat`.
+/// One resource as it was when last acted on or read.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Entry {
     #[serde(rename = "type")]
