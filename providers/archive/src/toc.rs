@@ -3,10 +3,10 @@
 //! Entries keep their order: a restore from a pipe needs the blocks of data in the order of their entries. Tested by
 //! round trips of random ones, by garbage, and with the real programs in the tests of `postgres.dump`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
-use crate::entry::{Entry, Section};
+use crate::entry::{Entry, Offset, Section};
 use crate::error::ArchiveError;
 use crate::header::{Header, Version};
 use crate::primitive::{int, put, read_int};
@@ -141,6 +141,15 @@ impl Toc {
         picked.sort_by_key(key);
         for (at, entry) in places.into_iter().zip(picked) {
             self.entries[at] = entry;
+        }
+    }
+
+    /// Says where the blocks of entries begin, by their numbers.
+    pub fn place(&mut self, offsets: &BTreeMap<i32, u64>) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.has_data()) {
+            if let Some(offset) = offsets.get(&entry.id) {
+                entry.offset = Offset::At(*offset);
+            }
         }
     }
 

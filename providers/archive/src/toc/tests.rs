@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::{Offset, Text};
+use crate::entry::Text;
 use crate::header::Compression;
 
 fn text() -> impl Strategy<Value = Text> {
@@ -90,8 +90,12 @@ proptest! {
     #[test]
     fn offsets_do_not_change_its_length(mut toc in toc(), at in any::<u64>()) {
         let before = toc.to_bytes().expect("memory").len();
-        for entry in toc.entries.iter_mut().filter(|entry| entry.has_data()) {
-            entry.offset = Offset::At(at);
+        let places = toc.entries.iter().map(|entry| (entry.id, at)).collect();
+        let without: Vec<bool> = toc.entries.iter().map(|entry| !entry.has_data()).collect();
+        toc.place(&places);
+        for (entry, without) in toc.entries.iter().zip(without) {
+            let expected = if without { Offset::NoData } else { Offset::At(at) };
+            prop_assert_eq!(entry.offset, expected);
         }
         prop_assert_eq!(toc.to_bytes().expect("memory").len(), before);
     }
