@@ -14,9 +14,11 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use pgferry_archive::{ArchiveError, Compression, Version};
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
@@ -73,10 +75,17 @@ impl Order<'_> {
         uploader: &mut Uploader,
         meter: Meter,
     ) -> Result<Outcome, Fault> {
-        tokio::select! {
-            outcome = self.dump(cx, process, uploader, meter) => outcome,
+        let opened = Mutex::default();
+        let control = self.snapshot.session();
+        let outcome = tokio::select! {
+            outcome = self.dump(cx, process, uploader, meter, &opened) => outcome,
             () = cx.world.cancel.cancelled() => Err(crate::interrupted()),
+        };
+        if outcome.is_err() {
+            let opened = opened.into_inner().unwrap_or_else(PoisonError::into_inner);
+            cancel(control, &opened).await;
         }
+        outcome
     }
 
     async fn dump(
@@ -85,6 +94,7 @@ impl Order<'_> {
         process: &mut Process,
         uploader: &mut Uploader,
         meter: Meter,
+        opened: &Mutex<Vec<Arc<Session>>>,
     ) -> Result<Outcome, Fault> {
         let mut toc = process.contents().await?;
         let control = self.snapshot.session();
@@ -101,6 +111,7 @@ impl Order<'_> {
         let jobs = self.jobs.map_or(cores.min(MOST_JOBS), usize::from);
         let jobs = jobs.clamp(1, plan.pieces.len().max(1));
         let sessions = self.sessions(jobs).await?;
+        opened.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&sessions);
         let deflaters = Deflaters::new(self.levels, cores);
         let (line, takings) = Line::new(plan.pieces, ROOM * (sessions.len() + 1));
         let names: Arc<[String]> = plan.blocks.iter().map(|block| block.shown.clone()).collect();
@@ -141,7 +152,7 @@ impl Order<'_> {
     }
 
     /// Up to `count` sessions in the snapshot; fewer where the server's limit allows no more.
-    async fn sessions(&self, count: usize) -> Result<Vec<Session>, Fault> {
+    async fn sessions(&self, count: usize) -> Result<Vec<Arc<Session>>, Fault> {
         let mut sessions = Vec::new();
         while sessions.len() < count {
             let session = match connect(self.source, Access::ReadOnly, Format::Own).await {
@@ -158,7 +169,7 @@ impl Order<'_> {
                 .batch_execute(&begin)
                 .await
                 .map_err(|cause| session.fault("taking up the snapshot", cause))?;
-            sessions.push(session);
+            sessions.push(Arc::new(session));
         }
         Ok(sessions)
     }
@@ -179,6 +190,13 @@ async fn prepare(session: &Session) -> Result<(), Fault> {
         )
         .await
         .map_err(|cause| session.fault("setting the session up", cause))
+}
+
+/// Stops what the server does for us: it would notice that we are gone only once it has something to say.
+async fn cancel(control: &Session, readers: &[Arc<Session>]) {
+    let all = readers.iter().map(Arc::as_ref).chain([control]).map(Session::cancel);
+    // A server that does not answer does nothing for us either.
+    let _silent = tokio::time::timeout(Duration::from_secs(5), join_all(all)).await;
 }
 
 /// Reads one piece after the other until none are left.
