@@ -5,6 +5,7 @@
 //! `tests/dump.rs` against real servers.
 
 mod compression;
+mod counted;
 mod destination;
 mod parallel;
 mod preflight;
@@ -32,6 +33,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 pub use self::compression::{Between, Compression};
+use self::counted::COUNTED;
+pub(crate) use self::counted::{Counted, counted};
 use self::destination::{Destination, fault, final_fault};
 use self::process::Order;
 use self::progress::Meter;
@@ -155,7 +158,7 @@ struct Made {
     archive_version: String,
     compression: Option<String>,
     /// By the table's displayed name.
-    rows: BTreeMap<String, u64>,
+    tables: BTreeMap<String, Counted>,
     /// The beginning of the archive, where it comes last.
     head: Option<Bytes>,
 }
@@ -247,7 +250,7 @@ impl Resource for Dump {
                 Ok(Made {
                     archive_version: made.archive_version,
                     compression: Some(made.compression),
-                    rows: made.rows,
+                    tables: made.tables,
                     head: Some(made.head),
                     snapshot,
                 })
@@ -258,11 +261,11 @@ impl Resource for Dump {
                     0 => "none".to_owned(),
                     level => format!("zlib {level}"),
                 });
-                let rows = BTreeMap::new();
-                Ok(Made { archive_version, compression, rows, head: None, snapshot })
+                let tables = BTreeMap::new();
+                Ok(Made { archive_version, compression, tables, head: None, snapshot })
             }
         };
-        let Made { snapshot, archive_version, compression, rows, head } = match streamed.await {
+        let Made { snapshot, archive_version, compression, tables, head } = match streamed.await {
             Ok(made) => made,
             Err(cause) => return Err(abandon(cx, &mut uploader, cause).await),
         };
@@ -296,10 +299,13 @@ impl Resource for Dump {
                 .iter()
                 .filter(|(schema, name)| !excluded.contains(schema, name))
                 .map(|(schema, name)| display(schema, name))
-                .map(|name| DumpedTable { rows: rows.get(&name).copied(), name })
+                .map(|name| DumpedTable { rows: tables.get(&name).map(|table| table.rows), name })
                 .collect(),
         };
-        let memory = json!({ "baseline": baseline, "excluded_data": want.exclude_data });
+        let mut memory = json!({ "baseline": baseline, "excluded_data": want.exclude_data });
+        if !tables.is_empty() {
+            memory[COUNTED] = serde_json::to_value(tables).unwrap_or_default();
+        }
         Ok(Done { id: format!("{}/{}", attrs.bucket, attrs.object), attrs, memory })
     }
 

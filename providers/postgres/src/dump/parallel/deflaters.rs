@@ -23,10 +23,15 @@ const LEVELS: [u32; 4] = [1, 2, 4, 6];
 /// The level to begin with, where the bounds allow it.
 const FIRST: u32 = 4;
 
-/// A segment that is done, and the memory of what it was made of.
+/// Bytes of text that are deflated in one go.
+pub(super) const SEGMENT: usize = 1 << 20;
+
+/// A segment that is done, but for being taken away by [`Deflaters::end`].
 pub(super) struct Deflated {
-    pub(super) chunk: Chunk,
-    pub(super) memory: Vec<u8>,
+    raw: Vec<u8>,
+    tool: Option<Tool>,
+    segment: Segment,
+    rows: u64,
 }
 
 pub(super) struct Deflaters {
@@ -34,6 +39,8 @@ pub(super) struct Deflaters {
     levels: Option<Levels>,
     free: Arc<Semaphore>,
     tools: Mutex<Vec<Tool>>,
+    /// Memory of segments. Allocators keep more of what comes and goes in pieces of this size, and between threads.
+    memory: Mutex<Vec<Vec<u8>>>,
     taken: AtomicUsize,
     waited: AtomicUsize,
 }
@@ -50,9 +57,16 @@ impl Deflaters {
             levels: levels.map(Levels::new),
             free: Arc::new(Semaphore::new(count)),
             tools: Mutex::default(),
+            memory: Mutex::default(),
             taken: AtomicUsize::new(0),
             waited: AtomicUsize::new(0),
         })
+    }
+
+    /// Memory for a segment.
+    pub(super) fn memory(&self) -> Vec<u8> {
+        let spare = self.memory.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(SEGMENT))
     }
 
     pub(super) fn compresses(&self) -> bool {
@@ -87,28 +101,34 @@ impl Deflaters {
         // Vectorised by the compiler; every row of COPY's text ends with the only newline in it.
         let rows = raw.iter().filter(|byte| **byte == b'\n').count() as u64;
         let length = raw.len() as u64;
-        let mut segment = Segment { length, adler: 0 };
-        let bytes = match &self.levels {
+        let Some(levels) = &self.levels else {
+            return Deflated { raw, tool: None, segment: Segment { length, adler: 0 }, rows };
+        };
+        let level = levels.now();
+        levels.note(level, length);
+        let tool = self.tools.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut tool =
+            tool.unwrap_or_else(|| Tool { deflater: Deflater::new(level), scratch: Vec::new() });
+        tool.deflater.set_level(level);
+        tool.scratch.clear();
+        let segment = tool.deflater.segment(&raw, &mut tool.scratch);
+        Deflated { raw, tool: Some(tool), segment, rows }
+    }
+
+    /// The chunk that a segment has become. Its memory is used again.
+    pub(super) fn end(&self, done: Deflated) -> Chunk {
+        let Deflated { mut raw, tool, segment, rows } = done;
+        let bytes = match tool {
             None => framed(&raw),
-            Some(levels) => {
-                let level = levels.now();
-                levels.note(level, length);
-                let tool = self.tools.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                let mut tool = tool.unwrap_or_else(|| Tool {
-                    deflater: Deflater::new(level),
-                    scratch: Vec::new(),
-                });
-                tool.deflater.set_level(level);
-                tool.scratch.clear();
-                segment = tool.deflater.segment(&raw, &mut tool.scratch);
+            Some(tool) => {
                 let bytes = framed(&tool.scratch);
                 self.tools.lock().unwrap_or_else(PoisonError::into_inner).push(tool);
                 bytes
             }
         };
-        let mut memory = raw;
-        memory.clear();
-        Deflated { chunk: Chunk { bytes, segment: Some(segment), rows, length }, memory }
+        raw.clear();
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).push(raw);
+        Chunk { bytes, rows, length: segment.length, segment: Some(segment) }
     }
 
     /// Takes into account how long the writer waited for the upload, and how long for us, since the last time.
@@ -222,13 +242,13 @@ mod tests {
     async fn rows_are_counted_and_levels_told() {
         let deflaters = Deflaters::new(Some(1..=2), 2);
         let done = deflaters.begin(b"a\tb\nc\\n\td\n".to_vec()).await.expect("begun");
-        let done = done.await.expect("done");
-        assert_eq!((done.chunk.rows, done.chunk.length, done.memory.len()), (2, 10, 0));
+        let chunk = deflaters.end(done.await.expect("done"));
+        assert_eq!((chunk.rows, chunk.length), (2, 10));
         deflaters.adapt(LITTLE, LONG);
         assert_eq!(deflaters.used(), "zlib 2");
         let none = Deflaters::new(None, 1);
         let done = none.begin(b"a\n".to_vec()).await.expect("begun").await.expect("done");
-        assert_eq!(&done.chunk.bytes[..], b"\0\x02\0\0\0a\n");
+        assert_eq!(&none.end(done).bytes[..], b"\0\x02\0\0\0a\n");
         assert_eq!(none.used(), "none");
     }
 }

@@ -32,8 +32,8 @@ pub(super) struct Chunk {
 pub(super) enum Word {
     /// Gives its room back when dropped.
     Chunk(Chunk, OwnedSemaphorePermit),
-    /// Nothing is missing.
-    End,
+    /// Nothing is missing; with the checksum of its rows, where it was asked for.
+    End(Option<i128>),
 }
 
 /// A piece that somebody reads.
@@ -134,8 +134,8 @@ impl Outlet {
     }
 
     /// Says that nothing is missing.
-    pub(super) fn end(self) {
-        let _stopped = self.words.send(Word::End);
+    pub(super) fn end(self, checksum: Option<i128>) {
+        let _stopped = self.words.send(Word::End(checksum));
     }
 }
 
@@ -149,6 +149,7 @@ mod tests {
             number,
             block: 0,
             work: Work::Objects(Vec::new()),
+            is_hashed: false,
             first: number == 0,
             last: number + 1 == count,
         };
@@ -183,11 +184,11 @@ mod tests {
         assert_eq!(one.bytes.len(), CHUNK);
         drop(room);
         more.await.expect("room was given back");
-        first.end();
+        first.end(Some(-5));
         for _ in 0..RESERVE / CHUNK {
             assert!(matches!(taken.words.recv().await, Some(Word::Chunk(..))));
         }
-        assert!(matches!(taken.words.recv().await, Some(Word::End)));
+        assert!(matches!(taken.words.recv().await, Some(Word::End(Some(-5)))));
         line.turn_of(1);
         fifth.await.expect("its turn");
         drop(second);

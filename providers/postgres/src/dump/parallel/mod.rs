@@ -5,6 +5,7 @@
 //! the bucket last. Version 1.14 comes out whatever `pg_dump` there is: every `pg_restore` from 12 on reads it, from a
 //! pipe, from a file and with jobs. Tested in `tests/dump.rs`.
 
+mod checksum;
 mod deflaters;
 mod line;
 mod objects;
@@ -26,10 +27,12 @@ use pgferry_engine::reference::Endpoint;
 use pgferry_objects::Uploader;
 use tokio::task::JoinSet;
 
+use self::checksum::Checksum;
 use self::deflaters::Deflaters;
 use self::line::Line;
-use self::plan::{Plan, Work};
+use self::plan::{Block, Plan, Work};
 use self::writer::Writer;
+use super::counted::{Contents, Counted};
 use super::destination::final_fault;
 use super::process::Process;
 use super::progress::Meter;
@@ -60,7 +63,7 @@ pub(super) struct Outcome {
     /// `none`, `zlib 4`, `zlib 2 to 6`.
     pub(super) compression: String,
     /// By the table's displayed name.
-    pub(super) rows: BTreeMap<String, u64>,
+    pub(super) tables: BTreeMap<String, Counted>,
 }
 
 impl Order<'_> {
@@ -139,15 +142,20 @@ impl Order<'_> {
             cx.warn(format!("`pg_dump` says: {}", said.join("\n  ")));
         }
         toc.place(&written.offsets);
-        let rows = blocks
-            .iter()
-            .filter_map(|block| Some((block.shown.clone(), *written.rows.get(&block.id)?)))
-            .collect();
+        let counted = |block: &Block| {
+            let rows = *written.rows.get(&block.id)?;
+            let contents = block.columns.clone().map(|columns| Contents {
+                columns,
+                checksum: written.sums.get(&block.id).copied().unwrap_or_default().to_string(),
+            });
+            Some((block.shown.clone(), Counted { rows, contents }))
+        };
+        let tables = blocks.iter().filter_map(counted).collect();
         Ok(Outcome {
             head: toc.to_bytes().map_err(unwritable)?.into(),
             archive_version: toc.header.version.to_string(),
             compression: deflaters.used(),
-            rows,
+            tables,
         })
     }
 
@@ -207,15 +215,18 @@ async fn read(
     names: &[String],
 ) -> Result<(), Fault> {
     while let Some((piece, outlet)) = line.next() {
+        let mut checksum = piece.is_hashed.then(Checksum::default);
         match &piece.work {
             Work::Copy { statement } => {
-                rows::copy(session, &names[piece.block], statement, deflaters, &outlet).await?;
+                let shown = &names[piece.block];
+                rows::copy(session, shown, statement, deflaters, &outlet, checksum.as_mut())
+                    .await?;
             }
             Work::Objects(numbers) => {
                 objects::read(session, numbers, deflaters, &outlet).await?;
             }
         }
-        outlet.end();
+        outlet.end(checksum.map(|checksum| checksum.sum));
     }
     Ok(())
 }

@@ -10,9 +10,8 @@ use pgferry_archive::deflate::{Join, STREAM_HEAD};
 use pgferry_archive::frame;
 use pgferry_engine::fault::Fault;
 
-use super::deflaters::{Deflaters, framed};
+use super::deflaters::{Deflaters, SEGMENT, framed};
 use super::line::{Chunk, Outlet};
-use super::rows::SEGMENT;
 use crate::connect::Session;
 
 /// Objects that are fetched at a time, with so many bytes of each at most.
@@ -61,24 +60,25 @@ async fn object(
     if deflaters.compresses() {
         head.extend(framed(&STREAM_HEAD));
     }
-    let mut piece = begin.to_vec();
+    let mut piece = deflaters.memory();
+    piece.extend_from_slice(begin);
     let (mut offset, mut wanted) = (0, AT_FIRST);
     loop {
         let length = piece.len();
         offset += length;
         if length > 0 {
             let deflating = deflaters.begin(piece).await?;
-            let mut done =
-                deflating.await.map_err(|cause| Fault::bug("deflating").because(cause))?;
-            if let Some(segment) = done.chunk.segment.take() {
+            let done = deflating.await.map_err(|cause| Fault::bug("deflating").because(cause))?;
+            let mut chunk = deflaters.end(done);
+            if let Some(segment) = chunk.segment.take() {
                 join.add(segment);
             }
-            done.chunk.rows = 0;
+            chunk.rows = 0;
             if !head.is_empty() {
-                head.extend_from_slice(&done.chunk.bytes);
-                done.chunk.bytes = Bytes::from(std::mem::take(&mut head));
+                head.extend_from_slice(&chunk.bytes);
+                chunk.bytes = Bytes::from(std::mem::take(&mut head));
             }
-            outlet.pass(done.chunk).await?;
+            outlet.pass(chunk).await?;
         }
         if length < wanted {
             break;
@@ -89,7 +89,8 @@ async fn object(
             .query_one("select pg_catalog.lo_get($1, $2, $3)", &[&number, &at, &int(wanted)])
             .await
             .map_err(fault)?;
-        piece = row.get(0);
+        piece = deflaters.memory();
+        piece.extend_from_slice(row.get(0));
     }
     if deflaters.compresses() {
         head.extend(framed(&join.end()));

@@ -4,7 +4,7 @@
 //! first; large ones are read in ranges of their pages, which lie in a file as `COPY` of the whole would find them.
 //! Tested in `tests/dump.rs`; the ranges beside it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pgferry_archive::{Entry, Toc, columns, large_objects};
 use pgferry_engine::fault::Fault;
@@ -27,6 +27,8 @@ pub(super) struct Block {
     /// `public.accounts`, for people.
     pub(super) shown: String,
     pub(super) is_table: bool,
+    /// The columns that its checksum is made of, in their order; `None` where it would not be the server's own.
+    pub(super) columns: Option<Vec<String>>,
 }
 
 /// A part of a block.
@@ -37,6 +39,8 @@ pub(super) struct Piece {
     /// Which of the blocks.
     pub(super) block: usize,
     pub(super) work: Work,
+    /// Whether the checksum of its rows is asked for.
+    pub(super) is_hashed: bool,
     /// Of its block.
     pub(super) first: bool,
     pub(super) last: bool,
@@ -69,6 +73,8 @@ struct Table {
     is_heap: bool,
     /// Of an extension's own table: which rows are the user's.
     filter: Option<String>,
+    /// See [`Block::columns`].
+    hashed: Option<Vec<String>>,
 }
 
 impl Plan {
@@ -94,6 +100,8 @@ impl Plan {
             |entry| std::cmp::Reverse(bytes(entry)),
         );
         let encoding = toc.encoding().unwrap_or("UTF8").to_owned();
+        // Before 12, numbers have other digits in text; and the server hashes text in its own encoding.
+        let hashes = encoding == "UTF8" && session.version_number >= 120_000;
         let mut plan = Self { blocks: Vec::new(), pieces: VecDeque::new() };
         for entry in toc.entries.iter().filter(|entry| entry.has_data()) {
             if is_table(entry) {
@@ -104,7 +112,13 @@ impl Plan {
                 let works = ranges.into_iter().map(|range| Work::Copy {
                     statement: statement(table, columns, range, &encoding),
                 });
-                plan.add(entry.id, table.shown.clone(), true, works);
+                let block = Block {
+                    id: entry.id,
+                    shown: table.shown.clone(),
+                    is_table: true,
+                    columns: table.hashed.clone().filter(|_| hashes),
+                };
+                plan.add(block, works);
             } else {
                 let numbers = large_objects(toc, entry).map_err(|cause| {
                     Fault::failed("reading the list of large objects").because(cause)
@@ -114,26 +128,22 @@ impl Plan {
                 if works.is_empty() {
                     works.push(Work::Objects(Vec::new()));
                 }
-                plan.add(entry.id, "large objects".to_owned(), false, works);
+                let shown = "large objects".to_owned();
+                plan.add(Block { id: entry.id, shown, is_table: false, columns: None }, works);
             }
         }
         Ok(plan)
     }
 
-    fn add(
-        &mut self,
-        id: i32,
-        shown: String,
-        is_table: bool,
-        works: impl IntoIterator<Item = Work>,
-    ) {
+    fn add(&mut self, added: Block, works: impl IntoIterator<Item = Work>) {
         let block = self.blocks.len();
-        self.blocks.push(Block { id, shown, is_table });
+        let is_hashed = added.columns.is_some();
+        self.blocks.push(added);
         let begin = self.pieces.len();
         for work in works {
             let number = self.pieces.len() as u64;
             let first = self.pieces.len() == begin;
-            self.pieces.push_back(Piece { number, block, work, first, last: false });
+            self.pieces.push_back(Piece { number, block, work, is_hashed, first, last: false });
         }
         if let Some(last) = self.pieces.back_mut() {
             last.last = true;
@@ -211,12 +221,15 @@ async fn tables(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, Table>,
         .map_err(fault)?;
     let filters: BTreeMap<u32, String> =
         filters.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let unlike = unlike(session, oids).await?;
     let rows = session
         .query(
             "select c.oid, format('%I.%I', n.nspname, c.relname), n.nspname::text, c.relname::text,
                     coalesce(pg_table_size(c.oid), 0),
                     coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::int8,
-                    c.relkind = 'r' and coalesce((select amname = 'heap' from pg_am a where a.oid = c.relam), true)
+                    c.relkind = 'r' and coalesce((select amname = 'heap' from pg_am a where a.oid = c.relam), true),
+                    coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a
+                      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '{}')
              from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = any($1)",
             &[&oids],
         )
@@ -231,10 +244,38 @@ async fn tables(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, Table>,
             pages: row.get(5),
             is_heap: row.get(6),
             filter: filters.get(&oid).filter(|filter| !filter.is_empty()).cloned(),
+            hashed: Some(row.get(7))
+                .filter(|columns: &Vec<String>| !columns.is_empty() && !unlike.contains(&oid)),
         };
         (oid, table)
     };
     Ok(rows.iter().map(table).collect())
+}
+
+/// Tables whose rows a dump does not write as a comparison reads them: generated columns are not in it, and money is
+/// in the database's own currency.
+async fn unlike(session: &Session, oids: &[u32]) -> Result<BTreeSet<u32>, Fault> {
+    // A server before 12 has no generated columns, and no catalogue of them.
+    let generated = if session.version_number >= 120_000 { "attgenerated <> ''" } else { "false" };
+    let statement = format!(
+        "with recursive parts(relation, type) as (
+           select attrelid, atttypid from pg_attribute where attrelid = any($1) and attnum > 0 and not attisdropped
+           union
+           select p.relation, part.type from parts p join pg_type t on t.oid = p.type cross join lateral (
+             select t.typbasetype union all select t.typelem
+             union all select rngsubtype from pg_range where rngtypid = t.oid
+             union all select atttypid from pg_attribute
+               where attrelid = t.typrelid and attnum > 0 and not attisdropped) as part(type)
+           where part.type <> 0)
+         select relation from parts where type = 'money'::regtype
+         union
+         select attrelid from pg_attribute where attrelid = any($1) and attnum > 0 and not attisdropped and {generated}"
+    );
+    let rows = session
+        .query(&statement, &[&oids])
+        .await
+        .map_err(|cause| session.fault("reading the types of columns", cause))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Keeps the tables as they are, also when `pg_dump` has ended and let go of them; and makes sure that they still are
@@ -276,7 +317,15 @@ mod tests {
     use super::*;
 
     fn table(bytes: i64, pages: i64) -> Table {
-        Table { name: "s.t".into(), shown: "s.t".into(), bytes, pages, is_heap: true, filter: None }
+        Table {
+            name: "s.t".into(),
+            shown: "s.t".into(),
+            bytes,
+            pages,
+            is_heap: true,
+            filter: None,
+            hashed: None,
+        }
     }
 
     #[test]

@@ -11,12 +11,11 @@ use futures_util::StreamExt;
 use pgferry_engine::fault::Fault;
 use tokio::task::JoinHandle;
 
-use super::deflaters::{Deflated, Deflaters};
+use super::checksum::Checksum;
+use super::deflaters::{Deflated, Deflaters, SEGMENT};
 use super::line::Outlet;
 use crate::connect::Session;
 
-/// Bytes of text that are deflated in one go.
-pub(super) const SEGMENT: usize = 1 << 20;
 /// Segments of one reader that are being deflated.
 const AHEAD: usize = 2;
 
@@ -25,21 +24,20 @@ pub(super) struct Segments<'a> {
     deflaters: &'a Arc<Deflaters>,
     outlet: &'a Outlet,
     filling: Vec<u8>,
-    spare: Vec<Vec<u8>>,
     pending: VecDeque<JoinHandle<Deflated>>,
 }
 
 impl<'a> Segments<'a> {
     pub(super) fn new(deflaters: &'a Arc<Deflaters>, outlet: &'a Outlet) -> Self {
         let pending = VecDeque::new();
-        Self { deflaters, outlet, filling: Vec::new(), spare: Vec::new(), pending }
+        Self { deflaters, outlet, filling: Vec::new(), pending }
     }
 
     /// Takes the next bytes.
     pub(super) async fn take(&mut self, mut bytes: impl Buf) -> Result<(), Fault> {
         while bytes.has_remaining() {
             if self.filling.capacity() == 0 {
-                self.filling = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(SEGMENT));
+                self.filling = self.deflaters.memory();
             }
             let count = bytes.chunk().len().min(SEGMENT - self.filling.len());
             self.filling.extend_from_slice(&bytes.chunk()[..count]);
@@ -73,14 +71,12 @@ impl<'a> Segments<'a> {
 
     async fn pass_one(&mut self) -> Result<(), Fault> {
         let Some(next) = self.pending.pop_front() else { return Ok(()) };
-        let Deflated { chunk, memory } =
-            next.await.map_err(|cause| Fault::bug("deflating").because(cause))?;
-        self.spare.push(memory);
-        self.outlet.pass(chunk).await
+        let done = next.await.map_err(|cause| Fault::bug("deflating").because(cause))?;
+        self.outlet.pass(self.deflaters.end(done)).await
     }
 }
 
-/// Reads what `statement` copies, whole.
+/// Reads what `statement` copies, whole, and adds each row to `checksum`.
 ///
 /// # Errors
 /// The server refuses it, row security would hide rows from us, the connection breaks.
@@ -90,12 +86,18 @@ pub(super) async fn copy(
     statement: &str,
     deflaters: &Arc<Deflaters>,
     outlet: &Outlet,
+    mut checksum: Option<&mut Checksum>,
 ) -> Result<(), Fault> {
     let fault = |cause| session.fault(&format!("reading `{shown}`"), cause);
     let mut stream = std::pin::pin!(session.copy_out(statement).await.map_err(fault)?);
     let mut segments = Segments::new(deflaters, outlet);
     while let Some(row) = stream.next().await {
-        segments.take(row.map_err(fault)?).await?;
+        // The server sends a row a message ("Message Flow", "COPY Operations").
+        let row = row.map_err(fault)?;
+        if let Some(checksum) = &mut checksum {
+            checksum.take(&row);
+        }
+        segments.take(row).await?;
     }
     segments.end().await
 }

@@ -30,6 +30,8 @@ pub(super) struct Written {
     pub(super) offsets: BTreeMap<i32, u64>,
     /// Rows of each table, by its entry's number.
     pub(super) rows: BTreeMap<i32, u64>,
+    /// Checksum of each table that has one, by its entry's number.
+    pub(super) sums: BTreeMap<i32, i128>,
 }
 
 pub(super) struct Writer<'a> {
@@ -74,7 +76,13 @@ impl Writer<'_> {
                     Some(Word::Chunk(chunk, _room)) => {
                         self.chunk(&piece, chunk, &mut join, &mut written, &mut waits).await?;
                     }
-                    Some(Word::End) => break,
+                    Some(Word::End(checksum)) => {
+                        if let Some(checksum) = checksum {
+                            let id = self.blocks[piece.block].id;
+                            *written.sums.entry(id).or_default() += checksum;
+                        }
+                        break;
+                    }
                     None => std::future::pending().await,
                 }
             }
