@@ -5,10 +5,10 @@
 //! `tests/dump.rs` against real servers.
 
 mod destination;
-mod preflight;
+pub(crate) mod preflight;
 pub(crate) use self::preflight::endpoint;
-mod process;
-mod snapshot;
+pub(crate) mod process;
+pub(crate) mod snapshot;
 
 use std::time::Duration;
 
