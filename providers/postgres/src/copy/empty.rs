@@ -71,7 +71,7 @@ where u.oid >= 16384 and pg_has_role(u.owner, 'USAGE')
   and coalesce(n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku'), true)
   and not exists (select from pg_depend e where e.classid = u.class and e.objid = u.oid and e.deptype = 'e')
   -- What belongs to something else goes with it: sequences of identity columns, types of tables.
-  and not exists (select from pg_depend e where e.classid = u.class and e.objid = u.oid and e.deptype = 'i')
+  and not exists (select from pg_depend e where e.classid = u.class and e.objid = u.oid and e.objsubid = 0 and e.deptype = 'i')
 order by u.turn, u.oid";
 
 /// Drops all that users made and this role owns.
