@@ -163,3 +163,187 @@ async fn everything_arrives_as_it_was_and_once_more() {
     from.end().await;
     into.end().await;
 }
+
+/// Fails, or waits for ever, at the effect of that number.
+struct At {
+    number: usize,
+    seen: std::sync::Mutex<Vec<String>>,
+}
+
+impl Hook for At {
+    fn before(&self, _: &Address, effect: &str) -> Result<(), Fault> {
+        let mut seen = self.seen.lock().unwrap();
+        seen.push(effect.to_owned());
+        if seen.len() == self.number { Err(Fault::failed("a crash")) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_was_cut_short_starts_over() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    let mut notes = json!({});
+    let mut effects = Vec::new();
+    // A kill before each effect: nothing is noted of what is left, as after `kill -9`.
+    for number in 1.. {
+        let mut cx = from.cx("copy");
+        let at = Arc::new(At { number, seen: Default::default() });
+        cx.world.hook = Some(Arc::clone(&at) as Arc<dyn Hook>);
+        let begun = notes != json!({});
+        let next = Change {
+            prior: begun.then(|| prior(&cx, notes.clone())),
+            ..change(wanted(&from, &into))
+        };
+        let ended = copy(&cx, next).await;
+        effects.clone_from(&at.seen.lock().unwrap());
+        notes = noted(&from);
+        if notes != json!({}) {
+            notes["left"] = Json::Null;
+        }
+        match ended {
+            Ok(_) => break,
+            Err(fault) => assert_eq!(fault.message, "a crash", "{number} {}", fault.chain()),
+        }
+    }
+    let order = ["end sessions", "empty target", "pg_dump", "pg_dump", "make schema", "copy rows", "make keys"];
+    assert_eq!(effects, order);
+    same_dump(&from, &into);
+
+    // What is there is ours only if it was recorded, and only where it was recorded.
+    let cx = from.cx("copy");
+    let fault = copy(&cx, change(wanted(&from, &into))).await.unwrap_err();
+    assert_eq!(fault.class, Class::Conflict, "{}", fault.chain());
+    let elsewhere = json!({ "target": "elsewhere:5432/target", "found": { "sha256": "aa" } });
+    let next = Change { prior: Some(prior(&cx, elsewhere)), ..change(wanted(&from, &into)) };
+    let fault = copy(&cx, next).await.unwrap_err();
+    assert_eq!(fault.class, Class::Conflict, "{}", fault.chain());
+    same_dump(&from, &into);
+    from.end().await;
+    into.end().await;
+}
+
+/// Makes the target wait in the midst of a copy: on every table but the one that is locked.
+async fn hold(into: &Stage) -> pgferry_postgres::connect::Session {
+    let holder = into.target().await;
+    let made = "select count(*) from pg_class where relname = 'accounts' and relkind = 'r'";
+    while holder.query_one(made, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    holder.batch_execute("begin; lock table public.accounts in access exclusive mode").await.unwrap();
+    holder
+}
+
+async fn ours_at(stage: &Stage) -> i64 {
+    let query = "select count(*) from pg_stat_activity where application_name like 'pgferry-% copy'";
+    stage.source().await.query_one(query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_stop_ends_all_sessions_and_what_is_left_is_known() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    let cx = from.cx("copy");
+    let cancel = cx.world.cancel.clone();
+    let (ended, ()) = tokio::join!(copy(&cx, change(wanted(&from, &into))), async {
+        let _holder = hold(&into).await;
+        while ours_at(&into).await < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        cancel.cancel();
+    });
+    assert_eq!(ended.unwrap_err().class, Class::Interrupted);
+    assert_eq!((ours_at(&from).await, ours_at(&into).await), (0, 0));
+    let notes = noted(&from);
+    assert!(notes["left"].is_object(), "{notes}");
+
+    // Written to meanwhile, it is not replaced; as it was left, it is.
+    let again = || Change {
+        prior: Some(prior(&from.cx("copy"), notes.clone())),
+        ..change(wanted(&from, &into))
+    };
+    into.target().await.batch_execute("create table public.mine (id int)").await.unwrap();
+    let fault = copy(&from.cx("copy"), again()).await.unwrap_err();
+    assert_eq!(fault.class, Class::Conflict, "{}", fault.chain());
+    into.target().await.batch_execute("drop table public.mine").await.unwrap();
+    copy(&from.cx("copy"), again()).await.map_err(|fault| fault.chain()).unwrap();
+    same_dump(&from, &into);
+    from.end().await;
+    into.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_an_attempt_that_died_are_ended_first() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    let cx = from.cx("copy");
+    let name = format!("{} copy", cx.natural_key());
+    let dead = into.target().await;
+    dead.batch_execute(&format!(
+        "set application_name = '{name}'; begin; create table public.accounts (id int)"
+    ))
+    .await
+    .unwrap();
+    copy(&cx, change(wanted(&from, &into))).await.map_err(|fault| fault.chain()).unwrap();
+    assert!(dead.batch_execute("commit").await.is_err());
+    same_dump(&from, &into);
+    from.end().await;
+    into.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_be_is_refused_and_what_costs_nothing_is_told() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    // The same database by another name, and a wrong name.
+    let want = |into: Tree, confirm: &str| {
+        spec(vec![("from", from.source_handle()), ("into", into), ("confirm", Tree::text(confirm))])
+    };
+    let same = want(from.handle("target", "acme_org_db"), "acme_org_db");
+    let facts = AnyResource::inspect(&Copy, &from.cx("copy"), &same, None).await.unwrap().unwrap();
+    let found = AnyResource::judge(&Copy, &same, &facts, &[]);
+    assert_eq!(found.last().unwrap().code, "PGF1212", "{found:?}");
+    let mut sure = change(same);
+    sure.confirmed = vec![("target".to_owned(), "acme_org_db".to_owned())];
+    let before = dumped(&from, "acme_org_db");
+    let fault = copy(&from.cx("copy"), sure).await.unwrap_err();
+    assert_eq!(fault.class, Class::Rejected, "{}", fault.chain());
+    assert!(before == dumped(&from, "acme_org_db"), "the source was written to");
+    let fault = copy(&from.cx("copy"), change(want(into.target_handle(), "acme"))).await.unwrap_err();
+    assert_eq!(fault.message, "`confirm: acme` does not name `target`, whose data are replaced");
+    assert!(into.target().await.query("select from public.accounts", &[]).await.is_err());
+
+    // Rows that the target's keys refuse: a failure that names the key.
+    let source = from.source().await;
+    source
+        .batch_execute(
+            "create function public.same(text) returns text language sql immutable as 'select $1';
+             create table public.twice (a text); insert into public.twice values ('a'), ('A');
+             create unique index twice_once on public.twice (public.same(a));
+             create or replace function public.same(text) returns text language sql immutable as 'select pg_catalog.lower($1)'",
+        )
+        .await
+        .unwrap();
+    let fault = copy(&from.cx("copy"), change(wanted(&from, &into))).await.unwrap_err();
+    assert!(fault.message.contains("index `twice_once`: could not create unique index"), "{}", fault.chain());
+    let notes = noted(&from);
+
+    // Row security would hide rows: nothing is copied in part.
+    source
+        .batch_execute(
+            "drop table public.twice; create table public.shy (a int); insert into public.shy values (1);
+             alter table public.shy enable row level security, force row level security",
+        )
+        .await
+        .unwrap();
+    let again = |notes: &Json| Change {
+        prior: Some(prior(&from.cx("copy"), notes.clone())),
+        ..change(wanted(&from, &into))
+    };
+    let fault = copy(&from.cx("copy"), again(&notes)).await.unwrap_err();
+    assert!(fault.chain().contains("reading table `public.shy`"), "{}", fault.chain());
+    assert!(fault.chain().contains("row-level security"), "{}", fault.chain());
+    source.batch_execute("drop table public.shy").await.unwrap();
+
+    // A schema that is there already costs nothing.
+    let notes = noted(&from);
+    copy(&from.cx("copy"), again(&notes)).await.map_err(|fault| fault.chain()).unwrap();
+    same_dump(&from, &into);
+    from.end().await;
+    into.end().await;
+}
