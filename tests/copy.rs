@@ -21,6 +21,7 @@ struct Ends {
 impl Ends {
     fn new() -> Self {
         let (from, into) = (Stage::start(&QUICK), Stage::start(&QUICK));
+        from.source(SLOW);
         into.source("create database acme");
         let target = into.value("SOURCE_DATABASE_URL").replace("/acme_org_db?", "/acme?");
         let mut project = Project::of(&from, "postgres-to-postgres", &["pgferry.yaml"]);
@@ -40,52 +41,31 @@ impl Ends {
     }
 }
 
-/// Keeps the target's table locked until dropped, so that a copy waits in the middle.
-struct Held(std::process::Child);
-
-impl Held {
-    fn new(url: &str) -> Self {
-        let place = url::Url::parse(url).unwrap();
-        let wait = "set client_min_messages = error;
-            do $$ begin
-              while to_regclass('public.accounts') is null loop perform pg_sleep(0.002); end loop;
-            end $$;
-            begin; lock table public.accounts in access exclusive mode; select pg_sleep(600)";
-        let child = std::process::Command::new("psql")
-            .args(["-X", "-q", "-c", wait])
-            .env("PGHOST", place.host_str().unwrap())
-            .env("PGPORT", place.port().unwrap().to_string())
-            .env("PGUSER", place.username())
-            .env("PGPASSWORD", place.password().unwrap())
-            .env("PGDATABASE", place.path().trim_start_matches('/'))
-            .env("PGSSLMODE", "require")
-            .env("PGAPPNAME", "holder")
-            .stdout(std::process::Stdio::null())
-            .spawn();
-        Self(child.unwrap())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _status = self.0.wait();
-    }
-}
+/// An index that takes for ever to make on a server with a database `held`, which the source's server has not.
+const SLOW: &str = "create function public.held(text) returns text language plpgsql immutable as
+    'begin if exists (select from pg_catalog.pg_database where datname = ''held'') then
+       perform pg_catalog.pg_sleep(3600); end if; return $1; end';
+    create table public.slow (a text); insert into public.slow values ('a');
+    create index on public.slow (public.held(a))";
 
 impl Ends {
-    /// Applies, and sends `signal` while rows are waiting at the target.
+    /// Applies, and sends `signal` while an index is made at the target.
     fn cut_short(&self, signal: Signal) -> stage::project::Ended {
-        let held = Held::new(&self.target);
-        let running = self.project.spawn(&["apply", "--auto-approve"]);
-        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
-            and application_name like 'pgferry-% copy'";
-        until("the copy waits", || self.into.source(waiting) != "0");
+        self.into.source("create database held");
+        let begun = self.into.source("select clock_timestamp()");
+        let mut running = self.project.spawn(&["apply", "--auto-approve"]);
+        // Not the session that a killed one has left.
+        let waiting = format!(
+            "select count(*) from pg_stat_activity where wait_event = 'PgSleep'
+             and application_name like 'pgferry-% copy' and backend_start > '{begun}'"
+        );
+        until("an index is being made", || {
+            assert!(running.is_alive(), "it did not wait:\n{}", running.said());
+            self.into.source(&waiting) != "0"
+        });
         running.signal(signal);
         let ended = running.end();
-        let holder = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'holder'";
-        self.into.source(holder);
-        drop(held);
+        self.into.source("drop database held");
         ended
     }
 }
@@ -102,7 +82,8 @@ fn one_server_into_another_through_kills_and_back_to_nothing_to_do() {
     expected.compare("examples/postgres-to-postgres/plan.txt", &format!("{shown}{summary}"));
     expected.settle("cargo test --test copy");
 
-    ends.cut_short(Signal::KILL).assert_killed("while rows moved");
+    ends.cut_short(Signal::KILL).assert_killed("while an index was made");
+    assert_ne!(ends.sessions(), "0", "a server does not notice while it is busy");
     let ended = ends.cut_short(Signal::INT);
     ended.assert_code(130);
     assert_eq!(ends.sessions(), "0", "sessions after Ctrl-C");
@@ -127,7 +108,7 @@ fn one_server_into_another_through_kills_and_back_to_nothing_to_do() {
     project.label("night-2");
     project.apply();
     assert_eq!(ends.ask("select rate from billing.rates where country = 'IT'"), "0.2200");
-    ends.ask("delete from billing.rates where country = 'IT'");
+    ends.ask("update billing.rates set rate = 0 where country = 'IT'");
     project.label("night-3");
     let refused = project.run(&["apply", "--auto-approve"]);
     refused.assert_code(1);

@@ -22,8 +22,11 @@ const ODD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/copy/odd.sql");
 
 /// Statement by statement, as people make a schema.
 fn make_odd(stage: &Stage) {
-    let out =
-        stage.program("psql", "acme_org_db", &["-qX", "-v", "ON_ERROR_STOP=1", "-d", "acme_org_db", "-f", ODD]);
+    let out = stage.program(
+        "psql",
+        "acme_org_db",
+        &["-qX", "-v", "ON_ERROR_STOP=1", "-d", "acme_org_db", "-f", ODD],
+    );
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
@@ -120,7 +123,10 @@ async fn everything_arrives_as_it_was_and_once_more() {
         let tables = attrs["tables"].as_array().unwrap().iter();
         tables.filter(|table| table["name"] == name).map(|t| t["rows"].clone()).next().unwrap()
     };
-    assert_eq!((rows("odd.keyed"), rows("odd.nothing"), rows("odd.typed")), (500.into(), 2.into(), 52.into()));
+    assert_eq!(
+        (rows("odd.keyed"), rows("odd.nothing"), rows("odd.typed")),
+        (500.into(), 2.into(), 52.into())
+    );
     let moods = "select string_agg(m || ' ' || n, ',' order by n) from odd.by_mood";
     let (there, here) = (from.source().await, into.target().await);
     let [there, here] = [there.query_one(moods, &[]).await, here.query_one(moods, &[]).await];
@@ -204,7 +210,15 @@ async fn whatever_was_cut_short_starts_over() {
             Err(fault) => assert_eq!(fault.message, "a crash", "{number} {}", fault.chain()),
         }
     }
-    let order = ["end sessions", "empty target", "pg_dump", "pg_dump", "make schema", "copy rows", "make keys"];
+    let order = [
+        "end sessions",
+        "empty target",
+        "pg_dump",
+        "pg_dump",
+        "make schema",
+        "copy rows",
+        "make keys",
+    ];
     assert_eq!(effects, order);
     same_dump(&from, &into);
 
@@ -221,30 +235,30 @@ async fn whatever_was_cut_short_starts_over() {
     into.end().await;
 }
 
-/// Makes the target wait in the midst of a copy: on every table but the one that is locked.
-async fn hold(into: &Stage) -> pgferry_postgres::connect::Session {
-    let holder = into.target().await;
-    let made = "select count(*) from pg_class where relname = 'accounts' and relkind = 'r'";
-    while holder.query_one(made, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
-    holder.batch_execute("begin; lock table public.accounts in access exclusive mode").await.unwrap();
-    holder
-}
+/// An index that takes for ever to make on a server with a database `held`, which the source's server has not.
+const SLOW: &str = "create function public.held(text) returns text language plpgsql immutable as
+    'begin if exists (select from pg_catalog.pg_database where datname = ''held'') then
+       perform pg_catalog.pg_sleep(3600); end if; return $1; end';
+    create table public.slow (a text); insert into public.slow values ('a');
+    create index on public.slow (public.held(a))";
 
 async fn ours_at(stage: &Stage) -> i64 {
-    let query = "select count(*) from pg_stat_activity where application_name like 'pgferry-% copy'";
+    let query =
+        "select count(*) from pg_stat_activity where application_name like 'pgferry-% copy'";
     stage.source().await.query_one(query, &[]).await.unwrap().get(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_to_stop_ends_all_sessions_and_what_is_left_is_known() {
     let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    from.source().await.batch_execute(SLOW).await.unwrap();
+    into.source().await.batch_execute("create database held").await.unwrap();
     let cx = from.cx("copy");
     let cancel = cx.world.cancel.clone();
     let (ended, ()) = tokio::join!(copy(&cx, change(wanted(&from, &into))), async {
-        let _holder = hold(&into).await;
-        while ours_at(&into).await < 2 {
+        let asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+        let watcher = into.source().await;
+        while watcher.query_one(asleep, &[]).await.unwrap().get::<_, i64>(0) == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         cancel.cancel();
@@ -253,6 +267,7 @@ async fn a_request_to_stop_ends_all_sessions_and_what_is_left_is_known() {
     assert_eq!((ours_at(&from).await, ours_at(&into).await), (0, 0));
     let notes = noted(&from);
     assert!(notes["left"].is_object(), "{notes}");
+    into.source().await.batch_execute("drop database held").await.unwrap();
 
     // Written to meanwhile, it is not replaced; as it was left, it is.
     let again = || Change {
@@ -304,7 +319,8 @@ async fn what_must_not_be_is_refused_and_what_costs_nothing_is_told() {
     let fault = copy(&from.cx("copy"), sure).await.unwrap_err();
     assert_eq!(fault.class, Class::Rejected, "{}", fault.chain());
     assert!(before == dumped(&from, "acme_org_db"), "the source was written to");
-    let fault = copy(&from.cx("copy"), change(want(into.target_handle(), "acme"))).await.unwrap_err();
+    let fault =
+        copy(&from.cx("copy"), change(want(into.target_handle(), "acme"))).await.unwrap_err();
     assert_eq!(fault.message, "`confirm: acme` does not name `target`, whose data are replaced");
     assert!(into.target().await.query("select from public.accounts", &[]).await.is_err());
 
@@ -320,7 +336,11 @@ async fn what_must_not_be_is_refused_and_what_costs_nothing_is_told() {
         .await
         .unwrap();
     let fault = copy(&from.cx("copy"), change(wanted(&from, &into))).await.unwrap_err();
-    assert!(fault.message.contains("index `twice_once`: could not create unique index"), "{}", fault.chain());
+    assert!(
+        fault.message.contains("index `twice_once`: could not create unique index"),
+        "{}",
+        fault.chain()
+    );
     let notes = noted(&from);
 
     // Row security would hide rows: nothing is copied in part.

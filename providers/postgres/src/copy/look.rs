@@ -32,8 +32,9 @@ pub(super) async fn inspect(
     remembered: Option<&Remembered>,
 ) -> Result<Option<Json>, Fault> {
     let (Some(from), Some(into)) = (want.get("from"), want.get("into")) else { return Ok(None) };
-    let asked =
-        [("source".to_owned(), from.clone()), ("for".to_owned(), into.clone())].into_iter().collect();
+    let asked = [("source".to_owned(), from.clone()), ("for".to_owned(), into.clone())]
+        .into_iter()
+        .collect();
     let (Some(from), Some(into)) = (dump::endpoint(Some(from)), dump::endpoint(Some(into))) else {
         return Ok(None);
     };
@@ -56,10 +57,7 @@ pub(super) async fn inspect(
         same: same(&source, &target).await?,
         target: writable(&target).await.map_err(at_target)?,
         jobs,
-        room: (
-            room(&source).await.map_err(at_source)?,
-            room(&target).await.map_err(at_target)?,
-        ),
+        room: (room(&source).await.map_err(at_source)?, room(&target).await.map_err(at_target)?),
         missing: missing(&source, &target).await?,
         in_tablespaces: in_tablespaces(&source).await.map_err(at_source)?,
         occupancy: occupancy(&into, cx).await?,
@@ -77,7 +75,8 @@ pub(super) async fn same(source: &Session, target: &Session) -> Result<bool, Fau
 }
 
 async fn which(session: &Session) -> Result<(String, u32), Fault> {
-    let statement = "select pg_postmaster_start_time()::timestamptz(6) at time zone 'UTC' || '', oid
+    let statement =
+        "select pg_postmaster_start_time()::timestamptz(6) at time zone 'UTC' || '', oid
         from pg_database where datname = current_database()";
     let row = session
         .query_one(statement, &[])

@@ -37,7 +37,8 @@ pub(super) async fn copy(
     numbers: &[u32],
     meter: &Meter,
 ) -> Result<(), Fault> {
-    let read = "select o, lo_get(o, 0, $2), obj_description(o, 'pg_largeobject') from unnest($1::oid[]) o";
+    let read =
+        "select o, lo_get(o, 0, $2), obj_description(o, 'pg_largeobject') from unnest($1::oid[]) o";
     let rows = source
         .query(read, &[&numbers, &PART])
         .await

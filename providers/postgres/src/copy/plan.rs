@@ -164,8 +164,11 @@ mod tests {
     fn large_tables_are_read_in_ranges_without_gaps() {
         let tables = [table(1), table(900), table(100)];
         let pieces = pieces(&tables, 2, 150_000);
-        let mut ranges: Vec<_> =
-            pieces.iter().filter(|piece| piece.table == 1).filter_map(|piece| piece.range).collect();
+        let mut ranges: Vec<_> = pieces
+            .iter()
+            .filter(|piece| piece.table == 1)
+            .filter_map(|piece| piece.range)
+            .collect();
         assert_eq!(ranges.len(), 7);
         ranges.sort_unstable();
         assert_eq!(ranges[0].0, 0);

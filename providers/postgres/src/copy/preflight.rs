@@ -71,7 +71,8 @@ pub(super) fn misnamed(confirm: &str, address: &str, names: &[String]) -> Option
         return None;
     }
     let name = names.first().map_or("", String::as_str);
-    let message = format!("`confirm: {confirm}` does not name `{address}`, whose data are replaced");
+    let message =
+        format!("`confirm: {confirm}` does not name `{address}`, whose data are replaced");
     let help = format!("if its data may be replaced, set `confirm: {name}`");
     Some(Finding::error("PGF1211", message).help(help))
 }
