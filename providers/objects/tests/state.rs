@@ -391,6 +391,38 @@ fn lost_answers_are_found_out_about() {
     take(&other);
 }
 
+/// The store has the lock already, and its holder does not know of it yet.
+#[test]
+fn a_lock_is_given_back_that_is_just_being_taken() {
+    let service = Service::start();
+    let ((store, _), other) = two(&service);
+    let leaving: Arc<Mutex<Option<std::thread::JoinHandle<()>>>> = Arc::default();
+    let (here, left) = (Arc::clone(&store), Arc::clone(&leaving));
+    service.stage().interpose(move |request, next| {
+        let is_taken =
+            request.method() == Method::PUT && request.uri().path().ends_with("s.json.lock");
+        let (store, left) = (Arc::clone(&here), Arc::clone(&left));
+        Box::pin(async move {
+            let answer = next.run(request).await;
+            let mut left = left.lock().expect("a thread");
+            if is_taken && left.is_none() {
+                let (tell, told) = std::sync::mpsc::channel();
+                *left = Some(std::thread::spawn(move || {
+                    tell.send(()).expect("somebody listens");
+                    store.give_back();
+                }));
+                told.recv().expect("it runs");
+            }
+            answer
+        })
+    });
+    let lock = take(&store);
+    let left = leaving.lock().expect("a thread").take().expect("it was asked");
+    left.join().expect("it gives the lock back");
+    take(&other);
+    std::mem::forget(lock);
+}
+
 #[test]
 fn an_outage_that_lasts_ends_the_run_and_leaves_the_lock_uneasy() {
     let service = Service::start();
