@@ -114,6 +114,35 @@ pub const CODES: &[(&str, &str, &str)] = &[
          `--confirm ADDRESS=NAME`.",
     ),
     (
+        "PGF1211",
+        "`confirm` does not name the target",
+        "A copy replaces what its target holds, so `confirm` must repeat the name of it: of the add-on, the app or the \
+         database. Look at both names before you change one.",
+    ),
+    (
+        "PGF1212",
+        "Source and target are one database",
+        "Both URLs lead to the same database of the same server. A copy empties its target first, so it would delete \
+         what it is to copy. Let `into` be another database.",
+    ),
+    (
+        "PGF1213",
+        "The target cannot be filled",
+        "It is a standby, read only by default, or behind a pooler. Name the server itself, and one that takes writes.",
+    ),
+    (
+        "PGF1214",
+        "The target's role may not create",
+        "Schemas, or tables in `public`, will be refused to this role, and the copy fails if the source has any. Connect as \
+         the database's owner, or grant it CREATE.",
+    ),
+    (
+        "PGF1215",
+        "Few sessions are left",
+        "A copy takes `jobs` sessions and four more of the source, twice `jobs` and two more of the target. With fewer it is \
+         slower; without the few more it cannot work. End other sessions, set fewer `jobs`, or raise the limits.",
+    ),
+    (
         "PGF1301",
         "The target cannot have an extension",
         "The target's server does not offer it, or its provider does not allow it. List it in `exclude` if the \

@@ -8,13 +8,13 @@ mod compression;
 mod counted;
 mod destination;
 mod parallel;
-mod preflight;
+pub(crate) mod preflight;
 pub(crate) use self::preflight::endpoint;
-mod process;
+pub(crate) mod process;
 mod progress;
 mod single;
 mod sizes;
-mod snapshot;
+pub(crate) mod snapshot;
 
 use std::collections::BTreeMap;
 

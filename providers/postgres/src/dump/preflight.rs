@@ -43,7 +43,7 @@ struct Target {
 
 /// Reads both ends. While the target is not known, only what stops the dump anyway is told: `None` asks for another
 /// look at the gate.
-pub(super) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault> {
+pub(crate) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault> {
     let Some(source) = endpoint(want.get("source")) else { return Ok(None) };
     let session = connect(&source, Access::ReadOnly, Format::Own).await?;
     let mut seen = Seen {
@@ -84,7 +84,7 @@ pub(crate) fn endpoint(field: Option<&Tree>) -> Option<Endpoint> {
 }
 
 /// The major version of the target's `pg_restore`, which is its server's.
-pub(super) async fn restorer(target: Option<&Endpoint>) -> Result<Option<u32>, Fault> {
+pub(crate) async fn restorer(target: Option<&Endpoint>) -> Result<Option<u32>, Fault> {
     let Some(target) = target else { return Ok(None) };
     let told = target.version.as_deref().and_then(|version| {
         version.split(|c: char| !c.is_ascii_digit()).next().and_then(|major| major.parse().ok())
@@ -101,7 +101,7 @@ pub(super) fn reads(restorer: Option<u32>, parallel: bool) -> Option<u32> {
 }
 
 /// The findings, worst first.
-pub(super) fn judge(facts: &Json) -> Vec<Finding> {
+pub(crate) fn judge(facts: &Json) -> Vec<Finding> {
     // Facts of another shape are not ours to judge: nothing was looked at yet.
     let Ok(seen) = serde_json::from_value::<Seen>(facts.clone()) else { return Vec::new() };
     let mut findings = findings(&seen);
@@ -207,7 +207,7 @@ fn misfit_finding(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Findin
 }
 
 /// The same as a fault, for an act whose world has changed since the preflight.
-pub(super) fn misfit_fault(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Fault {
+pub(crate) fn misfit_fault(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Fault {
     let finding = misfit_finding(misfit, source, restorer);
     let fault = Fault::new(Class::Failed, finding.message);
     match finding.help {

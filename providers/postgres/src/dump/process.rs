@@ -75,99 +75,113 @@ impl Order<'_> {
     /// Starts it.
     ///
     /// # Errors
-    /// The program cannot be run, or its trusted certificates cannot be put where it reads them.
+    /// As [`launch`].
     pub(crate) fn start(&self, cx: &Cx) -> Result<Process, Fault> {
-        let location = Location::of(self.source)?;
-        let (authority, root) = self.trusted(cx, &location)?;
-        let mut command = Command::new(&self.program.path);
-        command
-            .args(self.arguments())
-            .env_clear()
-            .envs(environment(cx))
-            .env("PGHOST", &location.host)
-            .env("PGPORT", location.port.to_string())
-            .env("PGUSER", &location.user)
-            .env("PGDATABASE", &location.database)
-            .env("PGAPPNAME", "pgferry")
-            .env("PGGSSENCMODE", "disable")
-            .env("PGCONNECT_TIMEOUT", "30")
-            .env(
-                "PGSSLMODE",
-                match location.tls {
-                    Tls::VerifyFull => "verify-full",
-                    Tls::Require => "require",
-                    Tls::None => "disable",
-                },
-            )
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C is for us to handle: the upload must be ended in order.
-            .process_group(0)
-            .kill_on_drop(true);
-        if let Some(password) = &location.password {
-            command.env("PGPASSWORD", password.expose());
-        }
-        if let Some(root) = root {
-            command.env("PGSSLROOTCERT", root);
-        }
-        let mut child = command.spawn().map_err(|cause| {
-            Fault::failed(format!("starting `{}`", self.program.path.display())).because(cause)
-        })?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(Fault::bug("a process without the pipes that it was given"));
-        };
-        let said = tokio::spawn(last_lines(stderr));
-        let (stdout, unread) = (Some(stdout), None);
-        Ok(Process { child, group, stdout, unread, said, _authority: authority })
+        launch(cx, self.program, self.source, self.arguments())
     }
+}
 
-    /// The certificates it shall trust, as a file: the endpoint's own, or the machine's.
-    fn trusted(
-        &self,
-        cx: &Cx,
-        location: &Location,
-    ) -> Result<(Option<tempfile::NamedTempFile>, Option<PathBuf>), Fault> {
-        if location.tls != Tls::VerifyFull {
-            return Ok((None, None));
-        }
-        if let Some(pem) = &self.source.ca_certificate {
-            let write = || {
-                use std::io::Write;
-                let mut file = tempfile::Builder::new().prefix("pgferry-ca-").tempfile()?;
-                file.write_all(pem.as_bytes())?;
-                file.flush()?;
-                Ok(file)
-            };
-            let file = write().map_err(|cause: std::io::Error| {
-                Fault::failed("writing the source's certificate to a temporary file").because(cause)
-            })?;
-            let path = file.path().to_owned();
-            return Ok((Some(file), Some(path)));
-        }
-        // libpq knows the machine's own store by name since 16.
-        if self.program.major >= 16 {
-            return Ok((None, Some("system".into())));
-        }
-        const BUNDLES: [&str; 5] = [
-            "/etc/ssl/certs/ca-certificates.crt",
-            "/etc/pki/tls/certs/ca-bundle.crt",
-            "/etc/ssl/ca-bundle.pem",
-            "/etc/ssl/cert.pem",
-            "/opt/homebrew/etc/ca-certificates/cert.pem",
-        ];
-        cx.env("SSL_CERT_FILE")
-            .into_iter()
-            .chain(BUNDLES)
-            .map(PathBuf::from)
-            .find(|path| path.is_file())
-            .map(|path| (None, Some(path)))
-            .ok_or_else(|| {
-                Fault::failed("finding this machine's trusted certificates for `pg_dump`")
-                    .help("set SSL_CERT_FILE, or give the source's authority as `ca_certificate`")
-            })
+/// Starts `program` on `source`, whose connection reaches it by its environment.
+///
+/// # Errors
+/// The program cannot be run, or its trusted certificates cannot be put where it reads them.
+pub(crate) fn launch(
+    cx: &Cx,
+    program: &Program,
+    source: &Endpoint,
+    arguments: Vec<String>,
+) -> Result<Process, Fault> {
+    let location = Location::of(source)?;
+    let (authority, root) = trusted(cx, program, source, &location)?;
+    let mut command = Command::new(&program.path);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment(cx))
+        .env("PGHOST", &location.host)
+        .env("PGPORT", location.port.to_string())
+        .env("PGUSER", &location.user)
+        .env("PGDATABASE", &location.database)
+        .env("PGAPPNAME", "pgferry")
+        .env("PGGSSENCMODE", "disable")
+        .env("PGCONNECT_TIMEOUT", "30")
+        .env(
+            "PGSSLMODE",
+            match location.tls {
+                Tls::VerifyFull => "verify-full",
+                Tls::Require => "require",
+                Tls::None => "disable",
+            },
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Ctrl-C is for us to handle: the upload must be ended in order.
+        .process_group(0)
+        .kill_on_drop(true);
+    if let Some(password) = &location.password {
+        command.env("PGPASSWORD", password.expose());
     }
+    if let Some(root) = root {
+        command.env("PGSSLROOTCERT", root);
+    }
+    let mut child = command.spawn().map_err(|cause| {
+        Fault::failed(format!("starting `{}`", program.path.display())).because(cause)
+    })?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(Fault::bug("a process without the pipes that it was given"));
+    };
+    let said = tokio::spawn(last_lines(stderr));
+    let (stdout, unread) = (Some(stdout), None);
+    Ok(Process { child, group, stdout, unread, said, _authority: authority })
+}
+
+/// The certificates it shall trust, as a file: the endpoint's own, or the machine's.
+fn trusted(
+    cx: &Cx,
+    program: &Program,
+    source: &Endpoint,
+    location: &Location,
+) -> Result<(Option<tempfile::NamedTempFile>, Option<PathBuf>), Fault> {
+    if location.tls != Tls::VerifyFull {
+        return Ok((None, None));
+    }
+    if let Some(pem) = &source.ca_certificate {
+        let write = || {
+            use std::io::Write;
+            let mut file = tempfile::Builder::new().prefix("pgferry-ca-").tempfile()?;
+            file.write_all(pem.as_bytes())?;
+            file.flush()?;
+            Ok(file)
+        };
+        let file = write().map_err(|cause: std::io::Error| {
+            Fault::failed("writing the source's certificate to a temporary file").because(cause)
+        })?;
+        let path = file.path().to_owned();
+        return Ok((Some(file), Some(path)));
+    }
+    // libpq knows the machine's own store by name since 16.
+    if program.major >= 16 {
+        return Ok((None, Some("system".into())));
+    }
+    const BUNDLES: [&str; 5] = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+        "/opt/homebrew/etc/ca-certificates/cert.pem",
+    ];
+    cx.env("SSL_CERT_FILE")
+        .into_iter()
+        .chain(BUNDLES)
+        .map(PathBuf::from)
+        .find(|path| path.is_file())
+        .map(|path| (None, Some(path)))
+        .ok_or_else(|| {
+            Fault::failed("finding this machine's trusted certificates for `pg_dump`")
+                .help("set SSL_CERT_FILE, or give the source's authority as `ca_certificate`")
+        })
 }
 
 impl Process {

@@ -60,6 +60,7 @@ pub(super) async fn compare(
     for query in names(&want.queries) {
         ask(expected, actual, query, &mut report).await?;
     }
+    let how = if dump.is_some_and(|it| it.inputs.get("from").is_some()) { "copy" } else { "dump" };
     // Last, so that it covers everything above.
     match quiet::check(&want.expected, dump).await? {
         Quiet::NotAsked => {}
@@ -69,14 +70,14 @@ pub(super) async fn compare(
         Quiet::Moved { since, tables } => {
             let shown: Vec<String> = tables.iter().map(|name| format!("`{name}`")).collect();
             report.differences.push(format!(
-                "`{}` was written to after the dump's snapshot of {since}: {}; what was written is not in the dump",
+                "`{}` was written to after the {how}'s snapshot of {since}: {}; what was written is not in the {how}",
                 expected.name,
                 listed(&shown)
             ));
         }
         Quiet::Unknown { since } => report.differences.push(format!(
-            "`{}` is a standby that has taken over transactions since the dump's snapshot of {since}, and a standby does \
-             not count what they wrote: stop its primary's writers, or name the primary as the source, and dump again",
+            "`{}` is a standby that has taken over transactions since the {how}'s snapshot of {since}, and a standby does \
+             not count what they wrote: stop its primary's writers, or name the primary as the source, and {how} again",
             expected.name
         )),
     }
