@@ -24,6 +24,7 @@ fn from_nothing_to_the_cutover_and_then_nothing() {
     assert_eq!(stage.left()["transfers"], 1);
     every_table_is_listed(&stage, &ended);
     the_target_is_like_the_source(&stage);
+    the_target_is_fast_on_its_first_day(&stage);
 
     let again = project.apply();
     again.assert_says(&[
@@ -128,6 +129,21 @@ fn every_table_is_listed(stage: &Stage, ended: &Ended) {
             ended.stderr
         );
     }
+}
+
+/// Every table with rows has statistics, and so has every view that was filled; and whatever made the restore fast ended
+/// with it.
+fn the_target_is_fast_on_its_first_day(stage: &Stage) {
+    let without = stage.target(
+        "select c.oid::regclass from pg_class c join pg_namespace n on n.oid = relnamespace
+         where relkind in ('r', 'm') and nspname !~ '^pg_' and nspname <> 'information_schema'
+           and pg_relation_size(c.oid) > 0
+           and not exists (select from pg_stats s where (s.schemaname, s.tablename) = (nspname, relname))",
+    );
+    assert_eq!(without, "");
+    assert_eq!(stage.target("show synchronous_commit"), "on");
+    let log = stage.transfers()[0].clone();
+    assert!(!log.to_string().contains("WARNING"), "{log}");
 }
 
 fn the_target_is_like_the_source(stage: &Stage) {
