@@ -18,7 +18,7 @@ use super::quiet::{self, Quiet};
 use super::report::{Line, Report};
 use super::side::Side;
 use super::{Contents, Rows, Spec, catalogue, known, large_objects, queries};
-use crate::dump::{Counted, counted};
+use crate::dump::counted;
 use crate::quoting::Tables;
 
 /// Compares the two sides as `want` says; `dump` is what the dump of the expected one remembers.
@@ -48,8 +48,7 @@ pub(super) async fn compare(
     if want.objects.unwrap_or(true) {
         objects(cx, expected, actual, &excluded, (&ours, &theirs), &mut report).await?;
     }
-    let dumped = dump.map(counted).unwrap_or_default();
-    let of_dump = (&without_data, &dumped);
+    let of_dump = (&without_data, dump);
     tables(cx, want, expected, actual, (&ours, &theirs), of_dump, &mut report).await?;
     if want.sequences.unwrap_or(true) {
         sequences(expected, actual, &excluded, &mut report).await?;
@@ -100,7 +99,7 @@ async fn tables(
     expected: &Side,
     actual: &Side,
     (ours, theirs): (&Listed, &Listed),
-    (without_data, dumped): (&Tables, &BTreeMap<String, Counted>),
+    (without_data, dump): (&Tables, Option<&Remembered>),
     report: &mut Report,
 ) -> Result<(), Fault> {
     let alike = expected.encoding == actual.encoding
@@ -116,17 +115,6 @@ async fn tables(
     };
     let of = |table: &Table| {
         if without_data.contains(&table.schema, &table.name) { Measure::Nothing } else { measure }
-    };
-    let known = known::of(dumped, of, (expected, actual), (ours, theirs));
-    let total = (ours.len() + theirs.len() - known.len()) as u64;
-    let done = AtomicU64::new(0);
-    let tell = |name: &str| {
-        cx.progress(Progress {
-            what: format!("comparing `{name}`"),
-            done: Some(done.fetch_add(1, Ordering::Relaxed) + 1),
-            total: Some(total),
-            unit: Some("tables"),
-        });
     };
     // Both sides use the column order of the expected one.
     let tasks = |side: &Listed| -> Vec<Task> {
@@ -144,9 +132,23 @@ async fn tables(
             })
             .collect()
     };
-    let unknown = tasks(ours).into_iter().filter(|task| !known.contains_key(&task.shown));
+    let mut own = tasks(ours);
+    let dumped = dump.map(counted).unwrap_or_default();
+    let known = known::of(&dumped, of, (expected, actual), (ours, theirs));
+    let known = known::unchanged(known, dump, expected, &own).await?;
+    own.retain(|task| !known.contains_key(&task.shown));
+    let total = (ours.len() + theirs.len() - known.len()) as u64;
+    let done = AtomicU64::new(0);
+    let tell = |name: &str| {
+        cx.progress(Progress {
+            what: format!("comparing `{name}`"),
+            done: Some(done.fetch_add(1, Ordering::Relaxed) + 1),
+            total: Some(total),
+            unit: Some("tables"),
+        });
+    };
     let (mut left, mut right) = futures_util::try_join!(
-        contents::measure(expected, unknown.collect(), &tell),
+        contents::measure(expected, own, &tell),
         contents::measure(actual, tasks(theirs), &tell)
     )?;
     if !known.is_empty() {

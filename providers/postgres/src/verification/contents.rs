@@ -34,7 +34,13 @@ pub(super) enum Measure {
     Nothing,
     Estimate,
     Rows,
-    Contents { digest: Digest },
+    /// Besides, in place of the checksum, how many of the rows may be by this transaction or a later one.
+    Since {
+        transaction: u32,
+    },
+    Contents {
+        digest: Digest,
+    },
 }
 
 /// How a row's text becomes a number.
@@ -112,12 +118,22 @@ impl Task {
         Self { shown: shown.to_owned(), table, measure }
     }
 
+    /// The same table, measured otherwise.
+    pub(super) fn but(&self, measure: Measure) -> Self {
+        Self { measure, ..self.clone() }
+    }
+
     fn statement(&self) -> Option<String> {
         let from =
             format!("only {}.{}", identifier(&self.table.schema), identifier(&self.table.name));
         match self.measure {
             Measure::Nothing | Measure::Estimate => None,
             Measure::Rows => Some(format!("select count(*), null::text from {from}")),
+            // An age that has wrapped around is negative, and counts as late.
+            Measure::Since { transaction } => Some(format!(
+                "select count(*), (count(*) filter (where age(t.xmin) <= age('{transaction}'::xid)))::text
+                 from {from} as t"
+            )),
             Measure::Contents { digest } => {
                 let columns: Vec<String> = self
                     .table
