@@ -137,6 +137,9 @@ fn expected(entry: &Entry, state: &str) -> Option<&'static str> {
             Some("its role does not exist on the target, so it allows nobody anything")
         }
         ("COMMENT", NO_SUCH_OBJECT) if of("POLICY ") => Some("its policy was not made"),
+        ("ACL" | "DEFAULT ACL", NO_SUCH_OBJECT) => {
+            Some("rights of a role that does not exist on the target")
+        }
         ("USER MAPPING", NO_SUCH_OBJECT) => Some("its role does not exist on the target"),
         _ => None,
     }

@@ -21,7 +21,7 @@ pub(crate) async fn work<T: Send + 'static>(
 ) -> Result<(Vec<T>, Vec<Session>), Fault> {
     enum Hand<T> {
         Carried(T),
-        Built(Session),
+        Built(Box<Session>),
     }
     let mut hands = JoinSet::new();
     for carrier in carriers {
@@ -29,13 +29,15 @@ pub(crate) async fn work<T: Send + 'static>(
     }
     for target in makers {
         let builds = Arc::clone(builds);
-        hands.spawn(async move { build(&builds, target).await.map(Hand::Built) });
+        hands.spawn(async move {
+            build(&builds, target).await.map(|session| Hand::Built(Box::new(session)))
+        });
     }
     let (mut carried, mut idle) = (Vec::new(), Vec::new());
     while let Some(ended) = hands.join_next().await {
         match ended.map_err(|cause| Fault::bug("a worker that does not end").because(cause))?? {
             Hand::Carried(it) => carried.push(it),
-            Hand::Built(session) => idle.push(session),
+            Hand::Built(session) => idle.push(*session),
         }
     }
     Ok((carried, idle))

@@ -15,9 +15,10 @@ use super::object::Object;
 use super::stream::Fetch;
 use super::texts::Texts;
 use crate::connect::Session;
+use crate::dump::restorer::Restorer;
 use crate::fill::keys::Details;
 use crate::fill::script::Entry;
-use crate::quoting::{display, literal};
+use crate::quoting::{display, identifier, literal};
 
 /// An archive that can be restored.
 pub(super) struct Contents {
@@ -89,11 +90,43 @@ const UNWANTED: [&str; 14] = [
     "PGFERRY",
 ];
 
-/// Reads the table of contents of `object`; texts in other encodings are read by `session`.
+/// What belongs to a role by itself.
+const OWNED: [&str; 23] = [
+    "AGGREGATE",
+    "COLLATION",
+    "CONVERSION",
+    "DOMAIN",
+    "EVENT TRIGGER",
+    "FOREIGN DATA WRAPPER",
+    "FOREIGN TABLE",
+    "FUNCTION",
+    "MATERIALIZED VIEW",
+    "OPERATOR",
+    "OPERATOR CLASS",
+    "OPERATOR FAMILY",
+    "PROCEDURAL LANGUAGE",
+    "PROCEDURE",
+    "SCHEMA",
+    "SEQUENCE",
+    "SERVER",
+    "STATISTICS",
+    "TABLE",
+    "TEXT SEARCH CONFIGURATION",
+    "TEXT SEARCH DICTIONARY",
+    "TYPE",
+    "VIEW",
+];
+
+/// Reads the table of contents of `object`; texts in other encodings are read by `session`, and owners put
+/// in place where `restorer` can.
 ///
 /// # Errors
 /// It is no archive that can be restored in this way. Nothing was changed.
-pub(super) async fn read(object: &Object, session: &Session) -> Result<Contents, Fault> {
+pub(super) async fn read(
+    object: &Object,
+    session: &Session,
+    restorer: &Restorer,
+) -> Result<Contents, Fault> {
     let mut incoming = Fetch::new(object.clone(), 1).stream(0, object.size, |_| {});
     let broken = incoming.broken();
     let reading = tokio::task::spawn_blocking(move || {
@@ -104,10 +137,15 @@ pub(super) async fn read(object: &Object, session: &Session) -> Result<Contents,
         .map_err(|cause| Fault::bug("a reader that does not end").because(cause))?
         .map_err(|cause| broken.fault(object.name(), cause))?;
     let texts = Texts::of(&toc, session).await?;
-    sorted(object, &toc, &texts)
+    sorted(object, &toc, &texts, restorer)
 }
 
-fn sorted(object: &Object, toc: &Toc, texts: &Texts) -> Result<Contents, Fault> {
+fn sorted(
+    object: &Object,
+    toc: &Toc,
+    texts: &Texts,
+    restorer: &Restorer,
+) -> Result<Contents, Fault> {
     let head = toc.to_bytes().map_err(|cause| {
         Fault::failed(format!("reading the archive `{}`", object.name())).because(cause)
     })?;
@@ -150,7 +188,7 @@ fn sorted(object: &Object, toc: &Toc, texts: &Texts) -> Result<Contents, Fault> 
         if UNWANTED.contains(&desc) || desc == "TABLE DATA" || desc == "BLOBS" {
             continue;
         }
-        let entry = entry(line, texts);
+        let entry = entry(line, texts, restorer);
         let of = |what: &str| entry.name.starts_with(what);
         if matches!(desc, "COMMENT" | "SECURITY LABEL")
             && (of("PUBLICATION ") || of("SUBSCRIPTION "))
@@ -188,8 +226,17 @@ fn sorted(object: &Object, toc: &Toc, texts: &Texts) -> Result<Contents, Fault> 
     Ok(contents)
 }
 
-fn entry(line: &Line, texts: &Texts) -> Entry {
+fn entry(line: &Line, texts: &Texts, restorer: &Restorer) -> Entry {
     let mut sql = texts.read(&line.definition);
+    // As `pg_restore` does (`_printTocEntry`), where the role can: what has an owner can be dropped.
+    let (owner, dropped) = (texts.read(&line.owner), texts.read(&line.drop));
+    let named = dropped.trim_end().strip_prefix("DROP ").and_then(|rest| rest.strip_suffix(';'));
+    if let Some(named) = named.filter(|_| OWNED.contains(&line.desc.as_str().unwrap_or_default()))
+        && owner != restorer.role
+        && restorer.gives_to(&owner)
+    {
+        sql.push_str(&format!("\nALTER {named} OWNER TO {};", identifier(&owner)));
+    }
     let method = line.access_method.as_str().unwrap_or_default();
     if !matches!(method, "" | "heap") {
         sql = format!(

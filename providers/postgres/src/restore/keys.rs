@@ -97,3 +97,83 @@ fn foreign(line: &Line, needed: &[&Line], texts: &Texts) -> Option<Detail> {
         });
     Some(Detail { table, qualified, name, kind: "f".to_owned(), plain, index: None })
 }
+
+#[cfg(test)]
+mod tests {
+    use pgferry_archive::{Compression, Header, Section, Version};
+
+    use super::*;
+
+    fn line(id: i32, desc: &str, tag: &str, definition: &str, needs: &[i32]) -> Line {
+        let made = Line::statement(id, Section::PostData, tag, definition);
+        let catalog = (1000, id.unsigned_abs());
+        let namespace = "app".into();
+        Line { desc: desc.into(), catalog, namespace, dependencies: needs.to_vec(), ..made }
+    }
+
+    fn key(id: i32, desc: &str, table: &str, what: &str, needs: &[i32]) -> Line {
+        let sql = format!("ALTER TABLE ONLY app.{table}\n    ADD CONSTRAINT \"K\" {what};\n");
+        line(id, desc, &format!("{table} K"), &sql, needs)
+    }
+
+    fn known(lines: Vec<Line>) -> BTreeMap<u32, (u32, bool, Option<String>)> {
+        let header = Header {
+            version: Version::V1_14,
+            compression: Compression::None,
+            made_at: [0; 7],
+            database: "d".into(),
+            server_version: "15".into(),
+            pg_dump_version: "15".into(),
+        };
+        let toc = Toc { header, entries: lines };
+        let by_id = toc.entries.iter().map(|line| (line.id, line)).collect();
+        let details = details(&toc, &by_id, &Texts::none());
+        let told = |(key, it): ((u32, u32), Detail)| (key.1, (it.table, it.plain, it.index));
+        details.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn keys_are_told_by_the_words_of_pg_dump() {
+        let table = |id, tag: &str| line(id, "TABLE", tag, "CREATE TABLE", &[]);
+        let parts =
+            line(3, "TABLE", "parts", "CREATE TABLE app.parts ()\nPARTITION BY HASH (a);", &[]);
+        let index = |columns: &str| {
+            Some(format!("CREATE UNIQUE INDEX \"K\" ON app.a USING btree {columns}"))
+        };
+        let primary = "PRIMARY KEY (id) INCLUDE (b) WITH (fillfactor='70')";
+        let clustered = "PRIMARY KEY (id);\n\nALTER TABLE app.a CLUSTER ON \"K\"";
+        let found = known(vec![
+            table(1, "a"),
+            table(2, "b"),
+            parts,
+            key(10, "CONSTRAINT", "a", primary, &[1]),
+            key(11, "CONSTRAINT", "a", clustered, &[1]),
+            key(12, "CONSTRAINT", "a", "UNIQUE (id) DEFERRABLE", &[1]),
+            key(13, "CONSTRAINT", "a", "UNIQUE NULLS NOT DISTINCT (id)", &[1]),
+            key(14, "CONSTRAINT", "a", "EXCLUDE USING gist (a WITH &&)", &[1]),
+            key(20, "FK CONSTRAINT", "a", "FOREIGN KEY (b) REFERENCES app.b(id)", &[1, 2]),
+            key(21, "FK CONSTRAINT", "a", "FOREIGN KEY (b) REFERENCES app.parts(id)", &[1, 3]),
+            key(
+                22,
+                "FK CONSTRAINT",
+                "a",
+                "FOREIGN KEY (b) REFERENCES app.b(id) NOT VALID",
+                &[1, 2],
+            ),
+            line(30, "INDEX", "i", "CREATE INDEX i ON app.b USING btree (x);", &[2]),
+            line(31, "INDEX", "j", "CREATE INDEX j ON app.b USING btree (x);", &[1, 2]),
+        ]);
+        let expected = [
+            (10, (1, true, index("(id) INCLUDE (b) WITH (fillfactor='70')"))),
+            (11, (1, true, index("(id)"))),
+            (12, (1, false, None)),
+            (13, (1, false, None)),
+            (14, (1, false, None)),
+            (20, (1, true, None)),
+            (21, (1, false, None)),
+            (22, (1, false, None)),
+            (30, (2, false, None)),
+        ];
+        assert_eq!(found, BTreeMap::from(expected));
+    }
+}

@@ -33,6 +33,7 @@ use serde_json::{Value as Json, json};
 use self::object::Object;
 use self::run::{Restored, Run};
 use crate::connect::{Access, Format, connect};
+use crate::dump::restorer::{Restorer, is_heroku};
 use crate::fill::JOBS;
 use crate::fill::claim::{Claim, cut_short, refused};
 use crate::fill::guard::{missing_extensions, not_offered};
@@ -101,7 +102,8 @@ impl Resource for Restore {
         // All that can be known of the archive, before anything is taken away.
         let reading = async {
             let object = Object::open(cx, &want.from, want.credentials.as_ref()).await?;
-            contents::read(&object, &target).await
+            let restorer = Restorer::read(&target, is_heroku(&want.into)).await?;
+            contents::read(&object, &target, &restorer).await
         };
         let contents = tokio::select! {
             contents = reading => contents?,

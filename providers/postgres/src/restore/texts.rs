@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pgferry_archive::{Text, Toc};
+use pgferry_archive::{Entry as Line, Text, Toc};
 use pgferry_engine::fault::Fault;
 
 use crate::connect::Session;
@@ -23,7 +23,8 @@ impl Texts {
             .entries
             .iter()
             .flat_map(|entry| {
-                [&entry.tag, &entry.definition, &entry.copy, &entry.namespace, &entry.owner]
+                let Line { tag, definition, drop, copy, namespace, owner, .. } = entry;
+                [tag, definition, drop, copy, namespace, owner]
             })
             .filter_map(Text::bytes)
             .filter(|bytes| !bytes.is_ascii())
@@ -44,6 +45,12 @@ impl Texts {
             .map_err(|cause| session.fault(&format!("reading names in {encoding}"), cause))?;
         let known = odd.iter().zip(&rows).map(|(bytes, row)| (bytes.to_vec(), row.get(0)));
         Ok(Self(known.collect()))
+    }
+
+    /// Of an archive in plain ASCII.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self(BTreeMap::new())
     }
 
     /// `text` as UTF-8; empty if there is none.
