@@ -51,10 +51,10 @@ use crate::quoting::{Tables, display};
 
 /// Parts of `pg_dump` on their way at once. With the one being filled, 48 MiB; it is slower than two of them.
 const IN_FLIGHT: usize = 2;
-/// Parts of a parallel dump are smaller, since one more is held: the first.
-const SMALL_PART: u64 = 8 << 20;
+/// Parts of a parallel dump are as small as S3 allows at first, since one more is held: the first.
+const SMALL_PART: u64 = 5 << 20;
 /// Bytes of them on their way at once, at least two parts.
-const ON_THE_WAY: u64 = 24 << 20;
+const ON_THE_WAY: u64 = 10 << 20;
 
 /// The type.
 pub struct Dump;
