@@ -63,7 +63,10 @@ impl Acting {
         let result = limit.hold(&cx, act).await;
         match result {
             Ok(done) => {
-                let entry = self.entry(change, &want, &done, expanded, Some(under));
+                let mut entry = self.entry(change, &want, &done, expanded, Some(under));
+                if verb == Verb::Run {
+                    entry.pace = cx.pace(!change.takes_up).or(entry.pace);
+                }
                 self.append(&Record::Succeeded {
                     address: self.address.clone(),
                     entry: Box::new(entry),
@@ -152,6 +155,7 @@ impl Acting {
                 prior: prior.clone(),
                 confirmed: self.applying.confirmed.clone(),
             };
+            cx.attempt();
             match self.resource.act(cx, change).await {
                 // With its intent before it, an act looks for what became of the last try before it tries again.
                 Err(fault) if may_try_again(&fault) && tried < TRIES => {
