@@ -25,8 +25,8 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "PGF1103",
         "The target cannot read the archive",
         "Each `pg_dump` writes one archive format: 12 to 15 write 1.14, 16 writes 1.15, 17 and later write 1.16. A \
-         `pg_restore` reads its own format and older ones. Install the `pg_dump` of the source's own version, or choose \
-         a newer target.",
+         `pg_restore` reads its own format and older ones. Leave out `method: pg_dump`: other dumps are turned into 1.14. \
+         Or install the `pg_dump` of the source's own version, or choose a newer target.",
     ),
     (
         "PGF1104",

@@ -27,6 +27,9 @@ struct Seen {
     source: Facts,
     target: Option<Target>,
     programs: Vec<Program>,
+    /// What `pg_dump` writes is turned into the version that the most can read.
+    #[serde(default)]
+    parallel: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,6 +50,7 @@ pub(crate) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault>
         source: Facts::read(&session).await?,
         target: None,
         programs: find(cx, "pg_dump").await,
+        parallel: want.get("method").and_then(Tree::as_text) != Some("pg_dump"),
     };
     drop(session);
     if let Some(wanted) = want.get("for") {
@@ -91,6 +95,11 @@ pub(crate) async fn restorer(target: Option<&Endpoint>) -> Result<Option<u32>, F
     Ok(Some(connect(target, Access::ReadOnly, Format::Own).await?.major()))
 }
 
+/// The restorer whose reading decides which `pg_dump` will do: a parallel dump is read by all from 12 on.
+pub(super) fn reads(restorer: Option<u32>, parallel: bool) -> Option<u32> {
+    restorer.filter(|major| !parallel || *major < 12)
+}
+
 /// The findings, worst first.
 pub(crate) fn judge(facts: &Json) -> Vec<Finding> {
     // Facts of another shape are not ours to judge: nothing was looked at yet.
@@ -127,7 +136,7 @@ fn findings(seen: &Seen) -> Vec<Finding> {
 fn versions(seen: &Seen, findings: &mut Vec<Finding>) {
     let restorer = seen.target.as_ref().map(|target| target.facts.major);
     let source = &seen.source;
-    match choose(&seen.programs, source.major, restorer) {
+    match choose(&seen.programs, source.major, reads(restorer, seen.parallel)) {
         Ok(program) => {
             let target = seen
                 .target
@@ -186,7 +195,9 @@ fn misfit_finding(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Findin
                 "PGF1103",
                 format!("what `pg_dump` {oldest} writes, the target's `pg_restore` {restorer} cannot read"),
             );
-            if source <= restorer {
+            if restorer >= 12 {
+                finding.help("write `method: parallel`: its archives are read by all from 12 on")
+            } else if source <= restorer {
                 finding.help(install(source))
             } else {
                 finding.help(format!("choose a target of version {source} or later"))

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use bytes::{Bytes, BytesMut};
+use pgferry_archive::{ArchiveError, Toc};
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::{Endpoint, Tls};
@@ -38,7 +39,9 @@ pub(crate) struct Order<'a> {
 pub(crate) struct Process {
     child: Child,
     group: Option<Pid>,
-    stdout: ChildStdout,
+    stdout: Option<ChildStdout>,
+    /// Its output, once only its beginning was read: while it is open and not read, the process stands still.
+    unread: Option<std::fs::File>,
     said: JoinHandle<VecDeque<String>>,
     /// No secret; removed with the process.
     _authority: Option<tempfile::NamedTempFile>,
@@ -130,7 +133,8 @@ pub(crate) fn launch(
         return Err(Fault::bug("a process without the pipes that it was given"));
     };
     let said = tokio::spawn(last_lines(stderr));
-    Ok(Process { child, group, stdout, said, _authority: authority })
+    let (stdout, unread) = (Some(stdout), None);
+    Ok(Process { child, group, stdout, unread, said, _authority: authority })
 }
 
 /// The certificates it shall trust, as a file: the endpoint's own, or the machine's.
@@ -187,12 +191,63 @@ impl Process {
     /// The pipe broke.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         let mut buffer = BytesMut::with_capacity(CHUNK);
-        let count = self
-            .stdout
+        let Some(stdout) = &mut self.stdout else { return Ok(None) };
+        let count = stdout
             .read_buf(&mut buffer)
             .await
             .map_err(|cause| Fault::failed("reading the output of `pg_dump`").because(cause))?;
         Ok((count > 0).then(|| buffer.freeze()))
+    }
+
+    /// Reads the table of contents that its output begins with, and leaves the rest unread: it then stands still, with
+    /// its locks, or has ended if there was little more.
+    ///
+    /// # Errors
+    /// It fails, or writes something else.
+    pub(crate) async fn contents(&mut self) -> Result<Toc, Fault> {
+        let reading =
+            |cause: std::io::Error| Fault::failed("reading the output of `pg_dump`").because(cause);
+        let Some(stdout) = self.stdout.take() else {
+            return Err(Fault::bug("a `pg_dump` whose output was read before"));
+        };
+        let mut output = std::fs::File::from(stdout.into_owned_fd().map_err(reading)?);
+        // It ends with the process, which is killed when this is dropped.
+        let read = tokio::task::spawn_blocking(move || {
+            let toc = Toc::read(&mut std::io::BufReader::with_capacity(CHUNK, &mut output));
+            (toc, output)
+        });
+        let (toc, output) =
+            read.await.map_err(|cause| Fault::bug("reading a table of contents").because(cause))?;
+        match toc {
+            Ok(toc) => {
+                self.unread = Some(output);
+                Ok(toc)
+            }
+            Err(cause) => {
+                drop(output);
+                let ends = matches!(cause, ArchiveError::Short { .. } | ArchiveError::NotAnArchive);
+                if ends && let Err(failure) = self.end().await {
+                    return Err(failure);
+                }
+                Err(Fault::failed("reading what `pg_dump` wrote").because(cause))
+            }
+        }
+    }
+
+    /// Ends it, whatever it is doing; gives what it said.
+    pub(crate) async fn stop(&mut self) -> Vec<String> {
+        self.kill();
+        // A process that was killed ends, and nobody else is there to wait for it.
+        let _status = self.child.wait().await;
+        self.unread = None;
+        (&mut self.said).await.unwrap_or_default().into()
+    }
+
+    fn kill(&mut self) {
+        if let Some(group) = self.group.take() {
+            // Gone already is as good.
+            let _gone = rustix::process::kill_process_group(group, Signal::KILL);
+        }
     }
 
     /// Waits for its end, once all output was read, and judges it; gives what it said nevertheless.
@@ -213,10 +268,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(group) = self.group {
-            // Gone already is as good.
-            let _gone = rustix::process::kill_process_group(group, Signal::KILL);
-        }
+        self.kill();
     }
 }
 

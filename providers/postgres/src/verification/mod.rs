@@ -7,6 +7,7 @@
 mod catalogue;
 mod compare;
 mod contents;
+mod known;
 mod large_objects;
 mod queries;
 mod quiet;
