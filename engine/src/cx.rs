@@ -148,7 +148,7 @@ impl Cx {
     /// A context for `address`.
     pub fn new(world: World, address: Address, verb: &'static str) -> Self {
         let started = world.clock.now();
-        let measured = Measured { began: started, took: None, bytes: None };
+        let measured = Measured { began: started, bytes: None };
         Self { address, verb, world, started, measured: Arc::new(Mutex::new(measured)) }
     }
 
@@ -195,26 +195,19 @@ impl Cx {
         self.measured().bytes = Some(bytes);
     }
 
-    /// Takes down how long this run has taken, where it knows better than the engine, which measures the attempt that
-    /// succeeds: what was taken up had begun elsewhere.
-    pub fn took(&self, time: Duration) {
-        self.measured().took = Some(time);
-    }
-
     fn measured(&self) -> MutexGuard<'_, Measured> {
         self.measured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An attempt begins; what was measured of the last one does not count.
     pub(crate) fn attempt(&self) {
-        *self.measured() = Measured { began: self.now(), took: None, bytes: None };
+        *self.measured() = Measured { began: self.now(), bytes: None };
     }
 
-    /// How fast the attempt was that has just succeeded. `whole`: it was not begun elsewhere.
-    pub(crate) fn pace(&self, whole: bool) -> Option<Pace> {
+    /// How fast the attempt was that has just succeeded.
+    pub(crate) fn pace(&self) -> Option<Pace> {
         let (at, measured) = (self.now(), *self.measured());
-        let since = at.duration_since(measured.began).try_into().ok();
-        let took: Duration = measured.took.or(since.filter(|_| whole))?;
+        let took: Duration = at.duration_since(measured.began).try_into().ok()?;
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Some(Pace { at, milliseconds, bytes: measured.bytes })
     }

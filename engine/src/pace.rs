@@ -3,8 +3,6 @@
 //! The engine measures the time; a run that moves data says how much ([`crate::cx::Cx::moved`]). Knows no clock.
 //! Tested in `tests/planning` of the engine, with a clock of its own.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,7 +47,5 @@ pub(crate) fn scaled(number: u64, by: u64, of: u64) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) began: Timestamp,
-    /// Told by the act itself, if it knows better: what it took up was begun elsewhere.
-    pub(crate) took: Option<Duration>,
     pub(crate) bytes: Option<u64>,
 }

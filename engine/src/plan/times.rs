@@ -51,12 +51,14 @@ pub(super) fn times(
     let mut expected = BTreeMap::new();
     let mut growths = BTreeMap::new();
     for address in &input.graph.order {
+        let above = growth(input, address, &growths);
+        growths.extend(above.map(|above| (address.clone(), above)));
         let Some(change) = changes.get(address).filter(|change| is_run(change)) else { continue };
         let bytes = match reality.get(&(address.clone(), Ask::Inspect)) {
             Some(Answer::Inspected { bytes, .. }) => *bytes,
             _ => None,
         };
-        let run = run(input, change, bytes, &mut growths);
+        let run = run(input, change, (bytes, above), &mut growths);
         if run != Expected::default() {
             expected.insert(address.clone(), run);
         }
@@ -76,34 +78,36 @@ fn is_run(change: &Change) -> bool {
     change.kind == Kind::Run && change.action.makes_new()
 }
 
+/// By how much the data have grown that `address` depends on, as now and then: the most that any of them has.
+fn growth(
+    input: &Input<'_>,
+    address: &Address,
+    growths: &BTreeMap<Address, (u64, u64)>,
+) -> Option<(u64, u64)> {
+    let above = input.graph.direct_dependencies(address).filter_map(|above| growths.get(above));
+    let ratio = |one: u64, of: u64| u128::from(one) * u128::from(of);
+    above.copied().max_by(|(a, of_a), (b, of_b)| ratio(*a, *of_b).cmp(&ratio(*b, *of_a)))
+}
+
 /// `bytes`: what there is now, if that is known before it is done. What cannot know it, such as a restore of a dump that
-/// is yet to be made, is taken to grow as what it depends on does; `growths` are those so far, as now and then.
+/// is yet to be made, is taken to grow as what it depends on does: `above`.
 fn run(
     input: &Input<'_>,
     change: &Change,
-    bytes: Option<u64>,
+    (bytes, above): (Option<u64>, Option<(u64, u64)>),
     growths: &mut BTreeMap<Address, (u64, u64)>,
 ) -> Expected {
     let address = &change.address;
     let Some(pace) = input.state.resources.get(address).and_then(|entry| entry.pace) else {
         return Expected { bytes, ..Expected::default() };
     };
-    let above = input.graph.direct_dependencies(address).filter_map(|above| growths.get(above));
-    let above = above.copied().max_by(|(a, of_a), (b, of_b)| {
-        (u128::from(*a) * u128::from(*of_b)).cmp(&(u128::from(*b) * u128::from(*of_a)))
-    });
     let bytes = match (bytes, pace.bytes, above) {
         (Some(bytes), ..) => Some(bytes),
         (None, Some(then), Some((now, of))) => Some(scaled(then, now, of)),
         (None, then, _) => then,
     };
-    match (bytes, pace.bytes.filter(|then| *then > 0)) {
-        (Some(now), Some(then)) => {
-            growths.insert(address.clone(), (now, then));
-        }
-        _ => {
-            growths.extend(above.map(|above| (address.clone(), above)));
-        }
+    if let (Some(now), Some(then)) = (bytes, pace.bytes.filter(|then| *then > 0)) {
+        growths.insert(address.clone(), (now, then));
     }
     let mut seconds = Some(pace.seconds_for(bytes));
     if change.takes_up

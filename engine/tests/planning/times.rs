@@ -21,7 +21,7 @@ const SPEC: &str = r#"
   restore: { type: mem.mover, bytes: 250000, seconds: 50, depends_on: [dump] }
   beside: { type: mem.mover, seconds: 20, depends_on: [dump] }
   settings: { type: mem.thing, name: s, depends_on: [restore] }
-  verified: { type: mem.mover, bytes: 1000000, known: true, seconds: 10, depends_on: [settings, beside] }
+  verified: { type: mem.mover, bytes: 1000000, seconds: 10, depends_on: [settings, beside] }
   after: { type: mem.mover, seconds: 1000 }
 "#;
 

@@ -64,8 +64,9 @@ impl Acting {
         match result {
             Ok(done) => {
                 let mut entry = self.entry(change, &want, &done, expanded, Some(under));
-                if verb == Verb::Run {
-                    entry.pace = cx.pace(!change.takes_up).or(entry.pace);
+                // What was taken up had begun elsewhere.
+                if verb == Verb::Run && !change.takes_up {
+                    entry.pace = cx.pace().or(entry.pace);
                 }
                 self.append(&Record::Succeeded {
                     address: self.address.clone(),

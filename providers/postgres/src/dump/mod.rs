@@ -192,6 +192,10 @@ impl Resource for Dump {
         preflight::judge(facts)
     }
 
+    fn size(facts: &Json) -> Option<u64> {
+        preflight::size_of(facts)
+    }
+
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
         let Change { want, before, prior, .. } = change;
         let programs = find(cx, "pg_dump").await;
@@ -202,6 +206,7 @@ impl Resource for Dump {
         let program = choose(&programs, session.major(), restorer)
             .map_err(|misfit| preflight::misfit_fault(&misfit, session.major(), restorer))?;
         let sizes = Sizes::read(&session).await?;
+        cx.moved(sizes.database);
         drop(session);
 
         let bucket = want.to.open(cx).await?;

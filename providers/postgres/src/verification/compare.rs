@@ -126,6 +126,7 @@ async fn tables(
             done: Some(done.fetch_add(1, Ordering::Relaxed) + 1),
             total: Some(total),
             unit: Some("tables"),
+            ..Progress::default()
         });
     };
     // Both sides use the column order of the expected one.
