@@ -4,7 +4,6 @@
 //! `tests/verification.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use pgferry_engine::cx::Cx;
 use pgferry_engine::event::Progress;
@@ -13,13 +12,17 @@ use pgferry_engine::resource::Remembered;
 use serde_json::Value as Json;
 
 use super::catalogue::Certainty;
-use super::contents::{self, Digest, Measure, Table, Task};
+use super::contents::{self, Digest, Measure, Measured, Table, Task};
+use super::progress::Reading;
 use super::quiet::{self, Quiet};
-use super::report::{Line, Report};
+use super::report::{Line, Report, Verdict};
 use super::side::Side;
-use super::{Contents, Rows, Spec, catalogue, known, large_objects, queries};
+use super::{Contents, Rows, Spec, catalogue, known, large_objects, queries, rows, settings};
 use crate::dump::{Counted, counted};
 use crate::quoting::Tables;
+
+/// In so many tables that differ, rows are looked for: each is read twice more on both sides.
+const LOOKED_INTO: usize = 10;
 
 /// Compares the two sides as `want` says; `dump` is what the dump of the expected one remembers.
 pub(super) async fn compare(
@@ -53,6 +56,9 @@ pub(super) async fn compare(
     tables(cx, want, expected, actual, (&ours, &theirs), of_dump, &mut report).await?;
     if want.sequences.unwrap_or(true) {
         sequences(expected, actual, &excluded, &mut report).await?;
+    }
+    if want.objects.unwrap_or(true) {
+        settings::compare(cx, expected, actual, &mut report).await?;
     }
     if want.contents != Some(Contents::None) {
         large(expected, actual, &mut report).await?;
@@ -118,17 +124,11 @@ async fn tables(
         if without_data.contains(&table.schema, &table.name) { Measure::Nothing } else { measure }
     };
     let known = known::of(dumped, of, (expected, actual), (ours, theirs));
-    let total = (ours.len() + theirs.len() - known.len()) as u64;
-    let done = AtomicU64::new(0);
-    let tell = |name: &str| {
-        cx.progress(Progress {
-            what: format!("comparing `{name}`"),
-            done: Some(done.fetch_add(1, Ordering::Relaxed) + 1),
-            total: Some(total),
-            unit: Some("tables"),
-            ..Progress::default()
-        });
-    };
+    let sized = |(name, table): (&String, &Table)| (name.clone(), table.bytes);
+    let read = ours.iter().filter(|(name, _)| !known.contains_key(*name)).chain(theirs);
+    let tell = Reading::new(cx, read.map(sized));
+    // What there is, not what was read: the dump may have read it already.
+    cx.moved(ours.values().map(|table| table.bytes).sum());
     // Both sides use the column order of the expected one.
     let tasks = |side: &Listed| -> Vec<Task> {
         side.iter()
@@ -158,7 +158,7 @@ async fn tables(
             expected.name
         );
         report.others.push(("contents".into(), told));
-        left.extend(known);
+        left.extend(known.clone());
     }
     let exact = !matches!(measure, Measure::Estimate);
     let all: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
@@ -182,6 +182,45 @@ async fn tables(
             }
         }
         report.lines.push(line);
+    }
+    differing_rows(cx, (expected, actual), (ours, theirs), digest, &known, report).await
+}
+
+/// Looks for the rows of tables that differ, table by table.
+async fn differing_rows(
+    cx: &Cx,
+    sides: (&Side, &Side),
+    (ours, theirs): (&Listed, &Listed),
+    digest: Digest,
+    known: &BTreeMap<String, Measured>,
+    report: &mut Report,
+) -> Result<(), Fault> {
+    let mut looked_at = 0;
+    for line in &mut report.lines {
+        let measured = |side: &Option<Measured>| {
+            side.as_ref().filter(|it| it.checksum.is_some()).and_then(|it| it.rows)
+        };
+        let rows = measured(&line.expected).zip(measured(&line.actual));
+        let (Some((one, other)), Some(ours), Some(theirs)) =
+            (rows, ours.get(&line.name), theirs.get(&line.name))
+        else {
+            continue;
+        };
+        if !matches!(line.verdict, Verdict::RowsDiffer | Verdict::ContentsDiffer) {
+            continue;
+        }
+        if looked_at == LOOKED_INTO {
+            line.rows =
+                Some("its rows were not looked for, after those of other tables".to_owned());
+            continue;
+        }
+        looked_at += 1;
+        let what = format!("looking for the rows of `{}` that differ", line.name);
+        cx.progress(Progress { what, ..Progress::default() });
+        let dumped = known.get(&line.name);
+        let found =
+            rows::find(sides, (ours, theirs), digest, &line.name, one.max(other), dumped).await?;
+        line.rows = Some(found);
     }
     Ok(())
 }
