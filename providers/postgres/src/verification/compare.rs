@@ -246,7 +246,7 @@ async fn objects(
         catalogue::compare(&one, &other, expected.major() == actual.major(), &tolerated(cx));
     // A table on one side only is told as a table; its columns and indexes need no line of their own.
     let alone = |table: &str| ours.contains_key(table) != theirs.contains_key(table);
-    let (mut different, mut doubtful) = (0_usize, 0_usize);
+    let (mut different, mut doubtful, mut versions) = (0_usize, 0_usize, 0_usize);
     let mut worded = Vec::new();
     for deviation in deviations {
         if deviation.table.as_deref().is_some_and(alone) {
@@ -256,6 +256,10 @@ async fn objects(
             Certainty::Sure => {
                 different += 1;
                 report.differences.push(deviation.text);
+            }
+            Certainty::Version => {
+                versions += 1;
+                cx.warn(format!("{}; each server brings its own version", deviation.text));
             }
             Certainty::OtherMajor => {
                 doubtful += 1;
@@ -267,7 +271,7 @@ async fn objects(
             Certainty::Wording => worded.push(deviation.text),
         }
     }
-    let unequal = different + doubtful + worded.len();
+    let unequal = different + doubtful + versions + worded.len();
     let mut outcome = equal_or(one.len().saturating_sub(unequal), different);
     if !worded.is_empty() {
         cx.output(format!(
@@ -275,6 +279,9 @@ async fn objects(
             listed(&worded)
         ));
         outcome.push_str(&format!(", {} reworded by the restore", worded.len()));
+    }
+    if versions > 0 {
+        outcome.push_str(&format!(", {versions} extensions of another version"));
     }
     if doubtful > 0 {
         outcome.push_str(&format!(", {doubtful} written differently by another major version"));

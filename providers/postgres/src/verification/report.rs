@@ -188,9 +188,7 @@ impl Report {
         for (what, outcome) in &self.others {
             let _ = writeln!(text, "{what:<label$}  {outcome}");
         }
-        let found = self.lines.iter().filter(|line| line.rows.is_some());
-        for difference in found.filter_map(Line::difference).chain(self.differences.iter().cloned())
-        {
+        for difference in self.all_differences() {
             let _ = writeln!(text, "DIFFERENT: {difference}");
         }
         text.trim_end().to_owned()
@@ -242,7 +240,9 @@ public.orders                 5               5  equal
 public.users                  4               4  CONTENTS DIFFER
 public.gone                   1               -  MISSING
 sequences  7 equal
+DIFFERENT: table `public.accounts`: 20000 rows expected, 19999 found
 DIFFERENT: table `public.users`: contents differ in 4 rows: checksum -12 expected, 13 found; by `id`: 1 row changed: 7
+DIFFERENT: table `public.gone`: 1 row expected, the table is missing
 DIFFERENT: sequence `a.s`: stands at 5, 4 found"
         );
         assert_eq!(
