@@ -21,6 +21,7 @@ pub(crate) struct MoverSpec {
     bytes: Option<u64>,
     /// Whether it knows that before.
     #[serde(default)]
+    #[allow(dead_code, reason = "it is read before it is decoded")]
     known: bool,
     seconds: u64,
 }

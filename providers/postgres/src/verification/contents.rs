@@ -17,7 +17,7 @@ use crate::connect::Session;
 use crate::facts::USER_RELATIONS;
 use crate::quoting::{Tables, display, identifier};
 
-/// Bytes on disk of a part of a table that is read in one go.
+/// Smaller parts of a table than this, in bytes on disk, are not read on their own.
 const RANGE: u64 = 32 << 20;
 /// Ranges of pages are found by their numbers since 14 ("TID range scan").
 const RANGES_SINCE: i32 = 140_000;
@@ -154,11 +154,11 @@ impl Task {
         }
     }
 
-    /// Conditions that give all its rows, each once, and about how many bytes each reads.
-    fn ranges(&self, version_number: i32) -> Vec<(String, u64)> {
+    /// Conditions that give all its rows, each once, and about how many bytes each reads: not much more than `share`.
+    fn ranges(&self, share: u64, version_number: i32) -> Vec<(String, u64)> {
         let Table { bytes, pages, .. } = self.table;
         let reads = matches!(self.measure, Measure::Rows | Measure::Contents { .. });
-        let parts = i64::try_from(bytes / RANGE).unwrap_or(i64::MAX).clamp(1, pages.max(1));
+        let parts = i64::try_from(bytes / share).unwrap_or(i64::MAX).clamp(1, pages.max(1));
         if parts == 1 || !reads || version_number < RANGES_SINCE {
             return vec![(String::new(), bytes)];
         }
@@ -232,8 +232,12 @@ pub(super) async fn measure(
     told: &dyn Told,
 ) -> Result<BTreeMap<String, Measured>, Fault> {
     tasks.sort_by_key(|task| std::cmp::Reverse(task.table.bytes));
+    // A whole table is read somewhat faster than its ranges (measured), so there are no more of them than keep everybody
+    // busy to the end.
+    let total: u64 = tasks.iter().map(|task| task.table.bytes).sum();
+    let share = RANGE.max(total / (side.sessions.len() as u64 * 4));
     let pieces = tasks.iter().flat_map(|task| {
-        let ranges = task.ranges(side.version_number);
+        let ranges = task.ranges(share, side.version_number);
         ranges.into_iter().map(move |(range, bytes)| Piece { task, range, bytes })
     });
     let queue = Mutex::new(pieces.collect::<VecDeque<_>>());
