@@ -24,6 +24,7 @@ fn from_nothing_to_the_cutover_and_then_nothing() {
     assert_eq!(stage.left()["transfers"], 1);
     every_table_is_listed(&stage, &ended);
     the_target_is_like_the_source(&stage);
+    the_target_is_fast_on_its_first_day(&stage);
 
     let again = project.apply();
     again.assert_says(&[
@@ -128,6 +129,22 @@ fn every_table_is_listed(stage: &Stage, ended: &Ended) {
             ended.stderr
         );
     }
+}
+
+/// Every table with rows has statistics, and so has every view that was filled; nothing of it shows in the log.
+fn the_target_is_fast_on_its_first_day(stage: &Stage) {
+    let without = stage.target(
+        "select c.oid::regclass from pg_class c join pg_namespace n on n.oid = relnamespace
+         where relkind in ('r', 'm') and nspname !~ '^pg_' and nspname <> 'information_schema'
+           and pg_relation_size(c.oid) > 0
+           and not exists (select from pg_stats s where (s.schemaname, s.tablename) = (nspname, relname))",
+    );
+    assert_eq!(without, "");
+    let uuid = stage.transfers()[0]["uuid"].as_str().unwrap().to_owned();
+    let path = format!("/client/v11/apps/{APP}/transfers/{uuid}?verbose=true");
+    let log = stage.look(&path)["logs"].to_string();
+    assert!(log.contains("creating PGFERRY \\\"statistics\\\""), "{log}");
+    assert!(!log.contains("WARNING") && !log.contains("COMMENT \\\"EXTENSION"), "{log}");
 }
 
 fn the_target_is_like_the_source(stage: &Stage) {

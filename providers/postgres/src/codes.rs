@@ -66,9 +66,11 @@ pub const CODES: &[(&str, &str, &str)] = &[
     (
         "PGF1110",
         "What the target gets in another form, or not at all",
-        "Grants, publications and subscriptions are left out of the dump, because the target lacks their roles or rights; \
-         event triggers are in it, and the target refuses them; owners become the restoring role. Rights of functions that \
-         were taken from everybody come back. Set up on the target what you still need.",
+        "Publications and subscriptions never come along. An archive that is written `for` a target leaves out what its \
+         role may not restore: event triggers, comments on extensions, security labels without a provider, owners and \
+         rights of roles that are not there. For Heroku these are all owners and all rights, since its restore ignores \
+         them; so they are without `for`, and with `method: pg_dump`. What is left out belongs to the restoring role, and \
+         rights of functions that were taken from everybody come back. Set up on the target what you still need.",
     ),
     (
         "PGF1111",
@@ -105,6 +107,13 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "The server's certificate is not verified",
         "The connection is encrypted, but anybody in between could pose as the server. Give the authority's certificate \
          as `ca_certificate` where the provider has one.",
+    ),
+    (
+        "PGF1117",
+        "What the archive does besides",
+        "An archive that is written `for` a target sets the session that restores it up for the work: more memory to make \
+         indexes (an eighth of the server's, at most 256 MB), and no wait for the disk at each statement, which is made good \
+         at the end. Last comes `ANALYZE`, so that queries are planned well from the first minute.",
     ),
     (
         "PGF1201",

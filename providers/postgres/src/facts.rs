@@ -15,6 +15,18 @@ pub struct Extension {
     pub schema: String,
 }
 
+/// A role's rights on an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Grant {
+    /// `public` for everybody.
+    pub role: String,
+    /// `public.accounts`, `schema audit`, `new tables of app`.
+    pub what: String,
+    /// Whose objects of the future they are on.
+    #[serde(default)]
+    pub of: Option<String>,
+}
+
 /// Facts about one database.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Facts {
@@ -39,13 +51,15 @@ pub struct Facts {
     pub tables: i64,
     pub unlogged_tables: i64,
     pub foreign_tables: i64,
-    pub publications: i64,
-    pub subscriptions: i64,
-    pub event_triggers: i64,
-    /// Objects with rights granted to others than their owner.
-    pub granted: i64,
+    pub publications: Vec<String>,
+    pub subscriptions: Vec<String>,
+    pub event_triggers: Vec<String>,
+    /// Rights that others than the owner have.
+    pub granted: Vec<Grant>,
     /// Functions that not everybody may run.
-    pub closed_functions: i64,
+    pub closed_functions: Vec<String>,
+    /// Security labels, as `provider on table public.accounts`.
+    pub labels: Vec<String>,
     /// Roles that own something here, other than the one that asks.
     pub other_owners: Vec<String>,
     pub prepared_transactions: i64,
@@ -64,10 +78,10 @@ select current_database()::text, current_setting('server_version'), pg_database_
        (select count(*) from user_relations where relkind = 'r'),
        (select count(*) from user_relations where relkind = 'r' and relpersistence = 'u'),
        (select count(*) from user_relations where relkind = 'f'),
-       (select count(*) from pg_publication),
-       (select count(*) from pg_event_trigger where evtname !~ '^(pg_|heroku)'),
-       (select count(*) from user_relations where relacl is not null
-          and exists (select from aclexplode(relacl) a where a.grantee <> relowner)),
+       (select coalesce(array_agg(pubname::text order by 1), '{}') from pg_publication),
+       (select coalesce(array_agg(evtname::text order by 1), '{}') from pg_event_trigger where evtname !~ '^(pg_|heroku)'),
+       (select coalesce(array_agg(distinct format('%s on %s %s', provider, objtype, objname)), '{}') from pg_seclabels
+          where objnamespace is null or objnamespace::regnamespace::text !~ '^pg_'),
        (select coalesce(array_agg(distinct pg_get_userbyid(relowner)::text), '{}') from user_relations
           where relowner <> (select oid from pg_roles where rolname = current_user)),
        (select count(*) from pg_prepared_xacts where database = current_database()),
@@ -81,12 +95,37 @@ select current_database()::text, current_setting('server_version'), pg_database_
             and row_security_active(oid) order by 1 limit 10) as t),
        (select count(*) from pg_stat_activity where datname = current_database()
           and backend_type = 'client backend' and xact_start < now() - interval '1 hour'),
-       (select count(*) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+       (select coalesce(array_agg(p.oid::regprocedure::text order by 1), '{}')
+          from pg_proc p join pg_namespace n on n.oid = p.pronamespace
           where p.proacl is not null and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
             and not exists (select from aclexplode(p.proacl) a where a.grantee = 0 and a.privilege_type = 'EXECUTE')
             and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid
                               and e.deptype = 'e'))
 from pg_database d where d.datname = current_database()";
+
+/// Rights of others than the owner, but for what everybody may do by default.
+const GRANTS: &str = "
+select distinct case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee)::text end, acls.what, acls.of from (
+  select format('%I.%I', nspname, relname) as what, relowner as owner, relacl as acl, true as public, null::text as of
+    from user_relations
+  union all select format('%I.%I.%I', u.nspname, u.relname, attname), u.relowner, attacl, true, null
+    from user_relations u join pg_attribute on attrelid = u.oid and attnum > 0 and not attisdropped
+  union all select format('schema %I', n.nspname), nspowner, nspacl, nspname <> 'public', null from pg_namespace n
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
+      and not exists (select from pg_depend e where e.classid = 'pg_namespace'::regclass and e.objid = n.oid and e.deptype = 'e')
+  union all select p.oid::regprocedure::text, proowner, proacl, false, null from pg_proc p join pg_namespace n on n.oid = pronamespace
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
+      and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')
+  union all select format('type %s', t.oid::regtype), typowner, typacl, false, null from pg_type t join pg_namespace n on n.oid = typnamespace
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
+      and not exists (select from pg_depend e where e.classid = 'pg_type'::regclass and e.objid = t.oid and e.deptype = 'e')
+  union all select format('large object %s', oid), lomowner, lomacl, true, null from pg_largeobject_metadata
+  union all select format('new %s of %s%s', case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences'
+      when 'f' then 'functions' when 'T' then 'types' when 'n' then 'schemas' else 'objects' end,
+      pg_get_userbyid(defaclrole), coalesce(' in ' || nullif(defaclnamespace, 0)::regnamespace::text, '')),
+      defaclrole, defaclacl, defaclobjtype not in ('f', 'T'), pg_get_userbyid(defaclrole)::text from pg_default_acl
+) as acls cross join lateral aclexplode(acls.acl) as a
+where a.grantee <> acls.owner and (a.grantee <> 0 or acls.public) order by 1, 2";
 
 /// Relations of users: not the system's, not an extension's, not what providers put into every database.
 pub(crate) const USER_RELATIONS: &str = "
@@ -111,14 +150,20 @@ impl Facts {
             .await
             .map_err(fault)?;
         // Some providers close the catalogue of subscriptions to all but themselves.
-        let subscriptions: i64 = session
-            .query_one(
-                "select count(*) from pg_subscription where subdbid =
-                   (select oid from pg_database where datname = current_database())",
+        let subscriptions = session
+            .query(
+                "select subname::text from pg_subscription where subdbid =
+                   (select oid from pg_database where datname = current_database()) order by 1",
                 &[],
             )
             .await
-            .map_or(0, |row| row.get(0));
+            .map_or_else(|_| Vec::new(), |rows| rows.iter().map(|row| row.get(0)).collect());
+        let granted =
+            session.query(&format!("with {USER_RELATIONS} {GRANTS}"), &[]).await.map_err(fault)?;
+        let granted = granted
+            .iter()
+            .map(|row| Grant { role: row.get(0), what: row.get(1), of: row.get(2) })
+            .collect();
         Ok(Self {
             server: session.location.server(),
             database: row.get(0),
@@ -138,7 +183,8 @@ impl Facts {
             publications: row.get(11),
             subscriptions,
             event_triggers: row.get(12),
-            granted: row.get(13),
+            labels: row.get(13),
+            granted,
             other_owners: row.get(14),
             prepared_transactions: row.get(15),
             unreadable: row.get(16),

@@ -83,7 +83,7 @@ async fn it_streams_an_archive_that_restores() {
     assert!(note["upload_id"].is_string());
     let arguments = std::fs::read_to_string(format!("{bin}/seen")).unwrap();
     assert!(
-        arguments.starts_with("-Fc -b --no-acl --no-publications --no-subscriptions"),
+        arguments.starts_with("-Fc -b --no-publications --no-subscriptions --no-password"),
         "{arguments}"
     );
     assert!(!arguments.contains("postgres:") && !arguments.contains("AVNS"), "{arguments}");

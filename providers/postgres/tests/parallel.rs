@@ -14,7 +14,8 @@ use pgferry_archive::block::{Block, Blocks};
 use pgferry_archive::{Compression, Offset, Toc, Version};
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::resource::{AnyResource, Done};
-use pgferry_engine::tree::Tree;
+use pgferry_engine::secret::Secret;
+use pgferry_engine::tree::{Handle, Tree};
 use pgferry_postgres::connect::{Access, Format, connect};
 use pgferry_postgres::dump::Dump;
 use serde_json::{Value as Json, json};
@@ -196,6 +197,101 @@ async fn everything_comes_along_by_every_way() {
     }
     by_jobs(&stage, "many.dump").await;
     assert_same(&source, &described(&stage, "other"));
+    stage.end().await;
+}
+
+/// What the restorer does not own, and roles that it does not know.
+const OWNED: &str = "
+create role reader; create role restorer login password 'of-the-test'; grant restorer to current_user;
+create schema app;
+create table app.t (id int primary key, a text);
+insert into app.t select i, repeat('x', i % 7) from generate_series(1, 5000) i;
+create materialized view app.v as select a, count(*) from app.t group by a;
+create function app.f() returns int language sql as 'select 1';
+revoke execute on function app.f() from public;
+grant usage on schema app to reader; grant select on app.t to reader;
+grant select (a) on app.t to restorer with grant option;
+alter default privileges in schema app grant select on tables to reader;
+create extension tablefunc; comment on extension tablefunc is 'ours';
+create publication p for table app.t;
+select lo_from_bytea(900000, 'x'); grant select on large object 900000 to reader;
+";
+
+/// As another role, with a plan of a provider's or none.
+fn endpoint_of(stage: &Stage, database: &str, plan: Option<&str>) -> (String, Tree) {
+    let mut url = url::Url::parse(stage.endpoint(database).url.expose()).unwrap();
+    let owner = url.username().to_owned();
+    url.set_username("restorer").unwrap();
+    url.set_password(Some("of-the-test")).unwrap();
+    let Tree::Resource(handle) = stage.handle("theirs", database) else { panic!("a resource") };
+    let mut attrs = handle.attrs.clone();
+    attrs.insert("url".to_owned(), Tree::Secret(Secret::new(url.as_str())));
+    attrs.extend(plan.map(|plan| ("plan".to_owned(), Tree::text(plan))));
+    let (address, id) = (handle.address.clone(), handle.id.clone());
+    (owner, Tree::Resource(std::sync::Arc::new(Handle { address, id, attrs })))
+}
+
+/// Restored by a role that owns nothing of it, without a flag, and not one error.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_contents_are_written_for_the_restorer() {
+    let stage = Stage::new().await;
+    stage.source().await.batch_execute("create database wild").await.unwrap();
+    stage.session("wild").await.batch_execute(OWNED).await.unwrap();
+    for (database, plan) in [("known", None), ("heroku", Some("heroku-postgresql:essential-0"))] {
+        let admin = stage.source().await;
+        admin.batch_execute(&format!("create database {database} owner restorer")).await.unwrap();
+        // Its comment is not the restorer's to change.
+        stage.session(database).await.batch_execute("create extension tablefunc").await.unwrap();
+        let (owner, target) = endpoint_of(&stage, database, plan);
+        let mut want = wanted(&stage, "wild", database, json!({ "jobs": 2 }));
+        let Tree::Map(fields) = &mut want else { panic!("a map") };
+        fields.insert("for".to_owned(), target);
+        let cx = stage.cx("dump");
+        let facts = AnyResource::inspect(&Dump, &cx, &want, None).await.unwrap().unwrap();
+        let told = AnyResource::judge(&Dump, &want, &facts, &[]).into_iter();
+        let told: Vec<String> = told
+            .filter(|found| found.code == "PGF1110")
+            .map(|found| found.message.replace(&owner, "OWNER"))
+            .collect();
+        let rights = "do not come along, grant them anew on the target";
+        let of_all = [
+            "functions that not everybody may run on the source may be run by everybody on the target: `app.f()`"
+                .to_owned(),
+            format!("rights of `reader` {rights}: `app.t`, `large object 900000`, `new tables of OWNER in app`, `schema app`"),
+            format!("rights of `restorer` {rights}: `app.t.a`"),
+        ];
+        let of_some = [format!(
+            "rights of `reader` {rights}: `large object 900000`, `new tables of OWNER in app`"
+        )];
+        let mut expect = if plan.is_some() { of_all.to_vec() } else { of_some.to_vec() };
+        expect.push("publications do not come along: `p`".to_owned());
+        assert_eq!(told, expect);
+
+        let done = AnyResource::act(&Dump, &cx, change(want)).await.unwrap();
+        let left_out = done.memory["left_out"].to_string();
+        assert!(left_out.contains("COMMENT EXTENSION tablefunc"), "{left_out}");
+        let said = stage.heard.output.lock().unwrap().pop().unwrap();
+        assert!(
+            said.starts_with("left out, because `theirs` cannot take it:\n  COMMENT"),
+            "{said}"
+        );
+
+        let file = stage.home.path().join(database);
+        std::fs::write(&file, archive(&stage, database).await).unwrap();
+        let restore = ["--exit-on-error", "-d", database, &file.display().to_string()];
+        let mut restore = stage.command("pg_restore", database, &restore);
+        let out =
+            restore.env("PGUSER", "restorer").env("PGPASSWORD", "of-the-test").output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let looked = "select (select count(distinct tablename) from pg_stats where schemaname = 'app'),
+            has_table_privilege('reader', 'app.t', 'select'), has_function_privilege('reader', 'app.f()', 'execute'),
+            has_column_privilege('restorer', 'app.t', 'a', 'select'), pg_get_userbyid(relowner)::text
+            from pg_class where oid = 'app.t'::regclass";
+        let row = stage.session(database).await.query_one(looked, &[]).await.unwrap();
+        let found: (i64, bool, bool, bool, String) =
+            (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4));
+        assert_eq!(found, (2, plan.is_none(), plan.is_some(), true, "restorer".to_owned()));
+    }
     stage.end().await;
 }
 

@@ -32,9 +32,13 @@ pub(super) async fn inspect(
     remembered: Option<&Remembered>,
 ) -> Result<Option<Json>, Fault> {
     let (Some(from), Some(into)) = (want.get("from"), want.get("into")) else { return Ok(None) };
-    let asked = [("source".to_owned(), from.clone()), ("for".to_owned(), into.clone())]
-        .into_iter()
-        .collect();
+    // As of a dump that is not written for its target: what does not come along is the same.
+    let asked = [
+        ("source".to_owned(), from.clone()),
+        ("for".to_owned(), into.clone()),
+        ("method".to_owned(), Tree::text("pg_dump")),
+    ]
+    .into();
     let (Some(from), Some(into)) = (dump::endpoint(Some(from)), dump::endpoint(Some(into))) else {
         return Ok(None);
     };

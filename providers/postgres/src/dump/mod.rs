@@ -7,11 +7,14 @@
 mod compression;
 mod counted;
 mod destination;
+mod grants;
+mod losses;
 mod parallel;
 pub(crate) mod preflight;
 pub(crate) use self::preflight::endpoint;
 pub(crate) mod process;
 mod progress;
+pub(crate) mod restorer;
 mod single;
 mod sizes;
 pub(crate) mod snapshot;
@@ -36,8 +39,9 @@ pub use self::compression::{Between, Compression};
 use self::counted::COUNTED;
 pub(crate) use self::counted::{Counted, counted};
 use self::destination::{Destination, fault, final_fault};
-use self::process::Order;
+use self::process::{Order, Rights};
 use self::progress::Meter;
+use self::restorer::Restorer;
 use self::sizes::Sizes;
 pub use self::snapshot::Baseline;
 use self::snapshot::Snapshot;
@@ -61,7 +65,8 @@ pub struct Dump;
 pub struct Spec {
     /// The database to dump: any resource with a `url`. It is only read.
     source: Endpoint,
-    /// The database that the dump is for; its `pg_restore` must be able to read the archive.
+    /// The database that the dump is for; its `pg_restore` must be able to read the archive. What its role may not
+    /// restore is left out, settings that make the restore faster come first, and `ANALYZE` last.
     #[serde(default, rename = "for")]
     target: Option<Endpoint>,
     /// Where the archive goes.
@@ -159,6 +164,8 @@ struct Made {
     compression: Option<String>,
     /// By the table's displayed name.
     tables: BTreeMap<String, Counted>,
+    /// What the target cannot take.
+    left_out: Vec<String>,
     /// The beginning of the archive, where it comes last.
     head: Option<Bytes>,
 }
@@ -200,11 +207,15 @@ impl Resource for Dump {
         let Change { want, before, prior, .. } = change;
         let programs = find(cx, "pg_dump").await;
         let session = connect(&want.source, Access::ReadOnly, Format::Own).await?;
-        let restorer = preflight::restorer(want.target.as_ref()).await?;
         let parallel = want.method == Method::Parallel;
-        let restorer = preflight::reads(restorer, parallel);
-        let program = choose(&programs, session.major(), restorer)
-            .map_err(|misfit| preflight::misfit_fault(&misfit, session.major(), restorer))?;
+        let major = preflight::restorer(want.target.as_ref()).await?;
+        let reader = preflight::reads(major, parallel);
+        let program = choose(&programs, session.major(), reader)
+            .map_err(|misfit| preflight::misfit_fault(&misfit, session.major(), reader))?;
+        let restorer = match &want.target {
+            Some(target) if parallel => Some(Restorer::of(target).await?),
+            _ => None,
+        };
         let sizes = Sizes::read(&session).await?;
         cx.moved(sizes.database);
         drop(session);
@@ -241,6 +252,10 @@ impl Resource for Dump {
                 snapshot: &snapshot.name,
                 exclude_tables: &excluded,
                 exclude_data: &Tables::new(names(&want.exclude_data)),
+                rights: match restorer {
+                    Some(_) => Rights::Kept,
+                    None => Rights::LeftOut,
+                },
                 // Only its table of contents is read, then.
                 compression: if parallel { Some(0) } else { level },
             };
@@ -249,13 +264,19 @@ impl Resource for Dump {
             let meter = Meter::new(cx, sizes.estimate(before.as_ref(), levels.is_some()));
             if parallel {
                 let source = &want.source;
-                let order =
-                    parallel::Order { source, snapshot: &snapshot, jobs: want.jobs, levels };
+                let order = parallel::Order {
+                    source,
+                    snapshot: &snapshot,
+                    jobs: want.jobs,
+                    levels,
+                    restorer: restorer.as_ref(),
+                };
                 let made = order.run(cx, &mut process, &mut uploader, meter).await?;
                 Ok(Made {
                     archive_version: made.archive_version,
                     compression: Some(made.compression),
                     tables: made.tables,
+                    left_out: made.left_out,
                     head: Some(made.head),
                     snapshot,
                 })
@@ -267,13 +288,15 @@ impl Resource for Dump {
                     level => format!("zlib {level}"),
                 });
                 let tables = BTreeMap::new();
-                Ok(Made { archive_version, compression, tables, head: None, snapshot })
+                let (left_out, head) = (Vec::new(), None);
+                Ok(Made { archive_version, compression, tables, left_out, head, snapshot })
             }
         };
-        let Made { snapshot, archive_version, compression, tables, head } = match streamed.await {
-            Ok(made) => made,
-            Err(cause) => return Err(abandon(cx, &mut uploader, cause).await),
-        };
+        let Made { snapshot, archive_version, compression, tables, left_out, head } =
+            match streamed.await {
+                Ok(made) => made,
+                Err(cause) => return Err(abandon(cx, &mut uploader, cause).await),
+            };
         let lsn = snapshot.lsn.clone();
         let baseline = snapshot.release();
         cx.effect("complete upload")?;
@@ -307,7 +330,15 @@ impl Resource for Dump {
                 .map(|name| DumpedTable { rows: tables.get(&name).map(|table| table.rows), name })
                 .collect(),
         };
-        let mut memory = json!({ "baseline": baseline, "excluded_data": want.exclude_data });
+        if let Some(target) = &want.target
+            && !left_out.is_empty()
+        {
+            let list = left_out.join("\n  ");
+            cx.output(format!("left out, because `{}` cannot take it:\n  {list}", target.address));
+        }
+        let mut memory = json!({
+            "baseline": baseline, "excluded_data": want.exclude_data, "left_out": left_out,
+        });
         if !tables.is_empty() {
             memory[COUNTED] = serde_json::to_value(tables).unwrap_or_default();
         }

@@ -11,7 +11,9 @@ use pgferry_engine::tree::Tree;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::losses::{listed, losses};
 use crate::connect::{Access, Format, connect};
+use crate::dump::restorer::{Restorer, is_heroku};
 use crate::facts::Facts;
 use crate::programs::{Misfit, Program, choose, find};
 
@@ -20,7 +22,6 @@ const GIB: i64 = 1 << 30;
 const ADVISED_SIZE: i64 = 100 * GIB;
 /// Up to here Heroku calls its own backups and restores by dump suitable (Dev Center, "Heroku PGBackups").
 const HEROKU_BACKUPS: i64 = 20 * GIB;
-const MANY_LARGE_OBJECTS: i64 = 10_000;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Seen {
@@ -39,6 +40,8 @@ struct Target {
     /// Bytes that its plan holds, where it says so.
     storage_bytes: Option<i64>,
     plan: Option<String>,
+    #[serde(default)]
+    restorer: Restorer,
 }
 
 /// Bytes on disk of the source, of such facts.
@@ -72,6 +75,7 @@ pub(crate) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault>
             address: target.address.to_string(),
             facts: Facts::read(&session).await?,
             storage_bytes: storage,
+            restorer: Restorer::read(&session, is_heroku(&target)).await?,
             plan: target.plan,
         });
     }
@@ -118,7 +122,8 @@ fn findings(seen: &Seen) -> Vec<Finding> {
     let mut findings = Vec::new();
     versions(seen, &mut findings);
     readability(&seen.source, &mut findings);
-    losses(&seen.source, &mut findings);
+    let restorer = seen.target.as_ref().map(|target| &target.restorer).filter(|_| seen.parallel);
+    losses(&seen.source, restorer, &mut findings);
     if let Some(target) = &seen.target {
         sizes(&seen.source, target, &mut findings);
         locale(&seen.source, &target.facts, &mut findings);
@@ -277,83 +282,6 @@ fn readability(source: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
-fn losses(source: &Facts, findings: &mut Vec<Finding>) {
-    let mut note = |count: i64, code: &str, text: &str| {
-        if count > 0 {
-            findings.push(Finding::note(code, format!("{count} {text}")));
-        }
-    };
-    note(
-        source.granted,
-        "PGF1110",
-        "objects have rights granted to others, which do not come along: grant them anew on the target",
-    );
-    note(source.publications, "PGF1110", "publications do not come along");
-    note(source.subscriptions, "PGF1110", "subscriptions do not come along");
-    note(
-        source.event_triggers,
-        "PGF1110",
-        "event triggers need a superuser on the target, and will be missing there",
-    );
-    note(
-        source.foreign_tables,
-        "PGF1110",
-        "foreign tables come along without data and without passwords",
-    );
-    if !source.in_recovery {
-        note(source.unlogged_tables, "PGF1110", "unlogged tables come along with their rows");
-    } else if source.unlogged_tables > 0 {
-        findings.push(
-            Finding::warning(
-                "PGF1110",
-                format!(
-                    "{} unlogged tables come along empty: the source is a standby, which has no rows of them",
-                    source.unlogged_tables
-                ),
-            )
-            .help("name the primary as the source"),
-        );
-    }
-    if source.closed_functions > 0 {
-        findings.push(
-            Finding::warning(
-                "PGF1110",
-                format!(
-                    "{} functions that not everybody may run on the source may be run by everybody on the target",
-                    source.closed_functions
-                ),
-            )
-            .help("take the right away again there: `revoke execute on function … from public`"),
-        );
-    }
-    if !source.other_owners.is_empty() {
-        findings.push(Finding::note(
-            "PGF1110",
-            format!(
-                "what {} own on the source belongs to the restoring role afterwards",
-                listed(&source.other_owners)
-            ),
-        ));
-    }
-    if source.large_objects > MANY_LARGE_OBJECTS {
-        findings.push(Finding::warning(
-            "PGF1111",
-            format!(
-                "{} large objects are restored one by one, which is slow",
-                source.large_objects
-            ),
-        ));
-    } else {
-        let mut note = |count: i64| {
-            if count > 0 {
-                findings
-                    .push(Finding::note("PGF1111", format!("{count} large objects come along")));
-            }
-        };
-        note(source.large_objects);
-    }
-}
-
 fn sizes(source: &Facts, target: &Target, findings: &mut Vec<Finding>) {
     if let Some(storage) = target.storage_bytes {
         let (need, have) = (size(source.size_bytes), size(storage));
@@ -381,8 +309,7 @@ fn sizes(source: &Facts, target: &Target, findings: &mut Vec<Finding>) {
             );
         }
     }
-    let heroku = target.plan.as_deref().is_some_and(|plan| plan.starts_with("heroku-postgresql"));
-    if heroku && source.size_bytes > HEROKU_BACKUPS {
+    if target.restorer.heroku && source.size_bytes > HEROKU_BACKUPS {
         findings.push(Finding::warning(
             "PGF1106",
             format!(
@@ -423,10 +350,6 @@ fn locale(source: &Facts, target: &Facts, findings: &mut Vec<Finding>) {
 
 fn both(collate: &str, ctype: &str) -> String {
     if collate == ctype { collate.to_owned() } else { format!("{collate}/{ctype}") }
-}
-
-fn listed(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// `2.5 GB`: powers of 1024, as Postgres and the providers' plans count.

@@ -32,7 +32,15 @@ pub(crate) struct Order<'a> {
     pub(crate) snapshot: &'a str,
     pub(crate) exclude_tables: &'a Tables,
     pub(crate) exclude_data: &'a Tables,
+    pub(crate) rights: Rights,
     pub(crate) compression: Option<u8>,
+}
+
+/// Whether grants are in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    Kept,
+    LeftOut,
 }
 
 /// `pg_dump` at work. Killed, with all that it may have started, when dropped.
@@ -53,7 +61,6 @@ impl Order<'_> {
         let mut arguments: Vec<String> = [
             "-Fc",
             "-b",
-            "--no-acl",
             "--no-publications",
             "--no-subscriptions",
             "--no-password",
@@ -62,6 +69,9 @@ impl Order<'_> {
         ]
         .map(str::to_owned)
         .to_vec();
+        if self.rights == Rights::LeftOut {
+            arguments.insert(2, "--no-acl".to_owned());
+        }
         arguments.push(format!("--snapshot={}", self.snapshot));
         arguments.extend(self.compression.map(|level| format!("--compress={level}")));
         arguments

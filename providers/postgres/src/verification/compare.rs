@@ -18,7 +18,7 @@ use super::quiet::{self, Quiet};
 use super::report::{Line, Report, Verdict};
 use super::side::Side;
 use super::{Contents, Rows, Spec, catalogue, known, large_objects, queries, rows, settings};
-use crate::dump::{Counted, counted};
+use crate::dump::counted;
 use crate::quoting::Tables;
 
 /// In so many tables that differ, rows are looked for: each is read twice more on both sides.
@@ -51,8 +51,7 @@ pub(super) async fn compare(
     if want.objects.unwrap_or(true) {
         objects(cx, expected, actual, &excluded, (&ours, &theirs), &mut report).await?;
     }
-    let dumped = dump.map(counted).unwrap_or_default();
-    let of_dump = (&without_data, &dumped);
+    let of_dump = (&without_data, dump);
     tables(cx, want, expected, actual, (&ours, &theirs), of_dump, &mut report).await?;
     if want.sequences.unwrap_or(true) {
         sequences(expected, actual, &excluded, &mut report).await?;
@@ -106,7 +105,7 @@ async fn tables(
     expected: &Side,
     actual: &Side,
     (ours, theirs): (&Listed, &Listed),
-    (without_data, dumped): (&Tables, &BTreeMap<String, Counted>),
+    (without_data, dump): (&Tables, Option<&Remembered>),
     report: &mut Report,
 ) -> Result<(), Fault> {
     let alike = expected.encoding == actual.encoding
@@ -123,12 +122,6 @@ async fn tables(
     let of = |table: &Table| {
         if without_data.contains(&table.schema, &table.name) { Measure::Nothing } else { measure }
     };
-    let known = known::of(dumped, of, (expected, actual), (ours, theirs));
-    let sized = |(name, table): (&String, &Table)| (name.clone(), table.bytes);
-    let read = ours.iter().filter(|(name, _)| !known.contains_key(*name)).chain(theirs);
-    let tell = Reading::new(cx, read.map(sized));
-    // What there is, not what was read: the dump may have read it already.
-    cx.moved(ours.values().map(|table| table.bytes).sum());
     // Both sides use the column order of the expected one.
     let tasks = |side: &Listed| -> Vec<Task> {
         side.iter()
@@ -145,9 +138,18 @@ async fn tables(
             })
             .collect()
     };
-    let unknown = tasks(ours).into_iter().filter(|task| !known.contains_key(&task.shown));
+    let mut own = tasks(ours);
+    let dumped = dump.map(counted).unwrap_or_default();
+    let read_by_dump = known::of(&dumped, of, (expected, actual), (ours, theirs));
+    let known = known::unchanged(read_by_dump.clone(), dump, expected, &own).await?;
+    own.retain(|task| !known.contains_key(&task.shown));
+    let sized = |(name, table): (&String, &Table)| (name.clone(), table.bytes);
+    let read = ours.iter().filter(|(name, _)| !known.contains_key(*name)).chain(theirs);
+    let tell = Reading::new(cx, read.map(sized));
+    // What there is, not what was read: the dump may have read it already.
+    cx.moved(ours.values().map(|table| table.bytes).sum());
     let (mut left, mut right) = futures_util::try_join!(
-        contents::measure(expected, unknown.collect(), &tell),
+        contents::measure(expected, own, &tell),
         contents::measure(actual, tasks(theirs), &tell)
     )?;
     if !known.is_empty() {
@@ -158,7 +160,7 @@ async fn tables(
             expected.name
         );
         report.others.push(("contents".into(), told));
-        left.extend(known.clone());
+        left.extend(known);
     }
     let exact = !matches!(measure, Measure::Estimate);
     let all: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
@@ -183,7 +185,7 @@ async fn tables(
         }
         report.lines.push(line);
     }
-    differing_rows(cx, (expected, actual), (ours, theirs), digest, &known, report).await
+    differing_rows(cx, (expected, actual), (ours, theirs), digest, &read_by_dump, report).await
 }
 
 /// Looks for the rows of tables that differ, table by table.
@@ -192,7 +194,7 @@ async fn differing_rows(
     sides: (&Side, &Side),
     (ours, theirs): (&Listed, &Listed),
     digest: Digest,
-    known: &BTreeMap<String, Measured>,
+    read_by_dump: &BTreeMap<String, Measured>,
     report: &mut Report,
 ) -> Result<(), Fault> {
     let mut looked_at = 0;
@@ -217,7 +219,7 @@ async fn differing_rows(
         looked_at += 1;
         let what = format!("looking for the rows of `{}` that differ", line.name);
         cx.progress(Progress { what, ..Progress::default() });
-        let dumped = known.get(&line.name);
+        let dumped = read_by_dump.get(&line.name);
         let found =
             rows::find(sides, (ours, theirs), digest, &line.name, one.max(other), dumped).await?;
         line.rows = Some(found);

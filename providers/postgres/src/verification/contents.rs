@@ -46,7 +46,13 @@ pub(super) enum Measure {
     Nothing,
     Estimate,
     Rows,
-    Contents { digest: Digest },
+    /// Besides, in place of the checksum, how many of the rows may be by this transaction or a later one.
+    Since {
+        transaction: u32,
+    },
+    Contents {
+        digest: Digest,
+    },
 }
 
 /// How a row's text becomes a number.
@@ -139,12 +145,22 @@ impl Task {
         Self { shown: shown.to_owned(), table, measure }
     }
 
+    /// The same table, measured otherwise.
+    pub(super) fn but(&self, measure: Measure) -> Self {
+        Self { measure, ..self.clone() }
+    }
+
     /// `range` as a condition on the pages.
     fn statement(&self, range: &str) -> Option<String> {
         let from = self.table.from();
         match self.measure {
             Measure::Nothing | Measure::Estimate => None,
             Measure::Rows => Some(format!("select count(*), null::text from {from} as t{range}")),
+            // An age that has wrapped around is negative, and counts as late.
+            Measure::Since { transaction } => Some(format!(
+                "select count(*), (count(*) filter (where age(t.xmin) <= age('{transaction}'::xid)))::text
+                 from {from} as t{range}"
+            )),
             Measure::Contents { digest } => {
                 let hash = digest.of(&row_of(&self.table.columns));
                 Some(format!(
@@ -157,7 +173,7 @@ impl Task {
     /// Conditions that give all its rows, each once, and about how many bytes each reads: not much more than `share`.
     fn ranges(&self, share: u64, version_number: i32) -> Vec<(String, u64)> {
         let Table { bytes, pages, .. } = self.table;
-        let reads = matches!(self.measure, Measure::Rows | Measure::Contents { .. });
+        let reads = !matches!(self.measure, Measure::Nothing | Measure::Estimate);
         let parts = i64::try_from(bytes / share).unwrap_or(i64::MAX).clamp(1, pages.max(1));
         if parts == 1 || !reads || version_number < RANGES_SINCE {
             return vec![(String::new(), bytes)];
@@ -216,6 +232,12 @@ pub(super) trait Told: Sync {
     fn begun(&self, shown: &str, bytes: u64);
     /// A part of a table is read.
     fn read(&self, shown: &str, bytes: u64, rows: i64);
+}
+
+/// Nobody is told.
+impl Told for () {
+    fn begun(&self, _: &str, _: u64) {}
+    fn read(&self, _: &str, _: u64, _: i64) {}
 }
 
 /// A part of a table.

@@ -46,12 +46,14 @@ pub(super) fn dump_of(cx: &Cx, expected: &Endpoint, actual: &Endpoint) -> Option
         .or_else(|| of("postgres.dump", &[("source", expected)]))
 }
 
+/// What the source looked like when it was dumped or copied.
+pub(super) fn baseline(dump: &Remembered) -> Option<Baseline> {
+    serde_json::from_value(dump.memory.get("baseline")?.clone()).ok()
+}
+
 /// Looks at the source again.
 pub(super) async fn check(expected: &Endpoint, dump: Option<&Remembered>) -> Result<Quiet, Fault> {
-    let baseline = dump
-        .and_then(|dump| dump.memory.get("baseline"))
-        .and_then(|baseline| serde_json::from_value::<Baseline>(baseline.clone()).ok());
-    let Some(baseline) = baseline else { return Ok(Quiet::NotAsked) };
+    let Some(baseline) = dump.and_then(baseline) else { return Ok(Quiet::NotAsked) };
     let session = connect(expected, Access::ReadOnly, Format::Own).await?;
     let looked = async {
         if completed_transactions(&session).await? == baseline.completed {

@@ -38,7 +38,7 @@ struct Question<'a> {
     buckets: i64,
 }
 
-/// The differing rows, in words; `dumped` is what the dump has read, if the expected side was not read itself.
+/// The differing rows, in words; `dumped` is what the dump has read of the expected side.
 pub(super) async fn find(
     (expected, actual): (&Side, &Side),
     (one, other): (&Table, &Table),

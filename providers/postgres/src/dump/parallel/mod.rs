@@ -10,6 +10,7 @@ mod deflaters;
 mod line;
 mod objects;
 mod plan;
+mod rewrite;
 mod rows;
 mod writer;
 
@@ -36,6 +37,7 @@ use super::counted::{Contents, Counted};
 use super::destination::final_fault;
 use super::process::Process;
 use super::progress::Meter;
+use super::restorer::Restorer;
 use super::snapshot::Snapshot;
 use crate::connect::{Access, Format, Session, connect};
 
@@ -52,6 +54,8 @@ pub(super) struct Order<'a> {
     pub(super) jobs: Option<u8>,
     /// See [`super::Compression::levels`].
     pub(super) levels: Option<RangeInclusive<u32>>,
+    /// Whom the table of contents is written for.
+    pub(super) restorer: Option<&'a Restorer>,
 }
 
 /// An archive that lacks its beginning yet.
@@ -64,6 +68,8 @@ pub(super) struct Outcome {
     pub(super) compression: String,
     /// By the table's displayed name.
     pub(super) tables: BTreeMap<String, Counted>,
+    /// What `restorer` cannot take.
+    pub(super) left_out: Vec<String>,
 }
 
 impl Order<'_> {
@@ -104,6 +110,10 @@ impl Order<'_> {
         prepare(control).await?;
         let plan = Plan::make(control, &mut toc).await?;
         toc.convert(Version::V1_14).map_err(unwritable)?;
+        let left_out = match self.restorer {
+            Some(restorer) => rewrite::rewrite(&mut toc, restorer).map_err(unwritable)?,
+            None => Vec::new(),
+        };
         toc.header.compression = match &self.levels {
             None => Compression::None,
             Some(_) => Compression::Zlib { level: -1 },
@@ -156,6 +166,7 @@ impl Order<'_> {
             archive_version: toc.header.version.to_string(),
             compression: deflaters.used(),
             tables,
+            left_out,
         })
     }
 

@@ -1,6 +1,7 @@
 //! What is found for which facts.
 
 use super::*;
+use crate::facts::Grant;
 
 fn facts(major: u32) -> Facts {
     Facts {
@@ -19,11 +20,12 @@ fn facts(major: u32) -> Facts {
         tables: 3,
         unlogged_tables: 0,
         foreign_tables: 0,
-        publications: 0,
-        subscriptions: 0,
-        event_triggers: 0,
-        granted: 0,
-        closed_functions: 0,
+        publications: vec![],
+        subscriptions: vec![],
+        event_triggers: vec![],
+        granted: vec![],
+        closed_functions: vec![],
+        labels: vec![],
         other_owners: vec![],
         prepared_transactions: 0,
         unreadable: vec![],
@@ -41,6 +43,7 @@ fn seen(source: Facts, target: u32, programs: &[u32]) -> Seen {
             facts: facts(target),
             storage_bytes: Some(10 * GIB),
             plan: None,
+            restorer: Restorer::default(),
         }),
         programs: programs
             .iter()
@@ -78,9 +81,9 @@ fn versions_that_do_not_fit_stop_the_plan() {
     );
     // A parallel dump is read by all.
     let parallel = Seen { parallel: true, ..seen(facts(15), 15, &[17]) };
-    check(&parallel, &[("PGF1100", Severity::Note)]);
+    check(&parallel, &[("PGF1100", Severity::Note), ("PGF1117", Severity::Note)]);
     let parallel = Seen { parallel: true, ..seen(facts(11), 11, &[15]) };
-    check(&parallel, &[("PGF1103", Severity::Error)]);
+    check(&parallel, &[("PGF1103", Severity::Error), ("PGF1117", Severity::Note)]);
 }
 
 #[test]
@@ -93,8 +96,8 @@ fn sizes_and_readability() {
     );
     source.size_bytes = 200 * GIB;
     source.unreadable = vec!["audit.events".into()];
-    source.granted = 2;
-    source.closed_functions = 1;
+    source.granted = vec![Grant { role: "reader".into(), what: "public.t".into(), of: None }];
+    source.closed_functions = vec!["public.f()".into()];
     check(
         &seen(source, 16, &[16]),
         &[
@@ -105,5 +108,57 @@ fn sizes_and_readability() {
             ("PGF1100", Severity::Note),
             ("PGF1110", Severity::Note),
         ],
+    );
+}
+
+#[test]
+fn losses_are_told_by_name() {
+    let mut source = facts(16);
+    let grant = |role: &str, what: &str| Grant { role: role.into(), what: what.into(), of: None };
+    source.granted = vec![
+        grant("public", "public.v"),
+        grant("reader", "large object 7"),
+        grant("reader", "public.t"),
+        grant("writer", "public.t"),
+    ];
+    source.event_triggers = vec!["et".into()];
+    source.publications = vec!["p".into()];
+    source.labels = vec!["dummy on table public.t".into()];
+    source.closed_functions = vec!["public.f()".into()];
+    source.other_owners = vec!["app".into(), "gone".into()];
+    let told = |source: &Facts, restorer: Restorer, parallel: bool| -> Vec<String> {
+        let mut seen = Seen { parallel, ..seen(source.clone(), 16, &[16]) };
+        seen.target.as_mut().expect("a target").restorer = restorer;
+        let found = judge(&json(&seen).expect("serialises"));
+        let found = found.into_iter().filter(|finding| finding.code == "PGF1110");
+        found.map(|finding| finding.message).collect()
+    };
+    let everything = [
+        "functions that not everybody may run on the source may be run by everybody on the target: `public.f()`",
+        "rights of everybody do not come along, grant them anew on the target: `public.v`",
+        "rights of `reader` do not come along, grant them anew on the target: `large object 7`, `public.t`",
+        "rights of `writer` do not come along, grant them anew on the target: `public.t`",
+        "publications do not come along: `p`",
+        "event triggers need a superuser on the target, and will be missing there: `et`",
+        "security labels do not come along: `dummy on table public.t`",
+        "what `app`, `gone` own on the source belongs to the restoring role afterwards",
+    ];
+    let heroku = Restorer { heroku: true, ..Restorer::default() };
+    assert_eq!(told(&source, heroku, true), everything);
+    let superuser = Restorer {
+        superuser: true,
+        roles: ["app", "reader"].map(str::to_owned).into(),
+        providers: ["dummy".to_owned()].into(),
+        ..Restorer::default()
+    };
+    assert_eq!(told(&source, superuser.clone(), false), everything);
+    assert_eq!(
+        told(&source, superuser, true),
+        [
+            "rights of `reader` do not come along, grant them anew on the target: `large object 7`",
+            everything[3],
+            everything[4],
+            "what `gone` own on the source belongs to the restoring role afterwards",
+        ]
     );
 }

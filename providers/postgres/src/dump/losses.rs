@@ -1,0 +1,146 @@
+//! What a target gets in another form than the source has it, or not at all; by name.
+//!
+//! Pure. Tested by the tests of `preflight`.
+
+use std::collections::BTreeMap;
+
+use pgferry_engine::finding::Finding;
+
+use super::restorer::Restorer;
+use crate::facts::{Facts, Grant};
+
+const MANY_LARGE_OBJECTS: i64 = 10_000;
+
+/// What does not come along, or in another form. Only the archive of a parallel dump is written for `restorer`.
+pub(super) fn losses(source: &Facts, restorer: Option<&Restorer>, findings: &mut Vec<Finding>) {
+    let mut tell = |message: String| findings.push(Finding::note("PGF1110", message));
+    let mut by_role: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for Grant { role, what, of } in &source.granted {
+        let of_object = what.starts_with("large object ");
+        let comes = restorer.is_some_and(|restorer| {
+            restorer.knows(role) && of.as_ref().is_none_or(|of| restorer.gives_to(of))
+        });
+        if !comes || of_object {
+            by_role.entry(role).or_default().push(what.clone());
+        }
+    }
+    for (role, what) in by_role {
+        let whose = if role == "public" { "everybody".to_owned() } else { format!("`{role}`") };
+        tell(format!(
+            "rights of {whose} do not come along, grant them anew on the target: {}",
+            listed(&what)
+        ));
+    }
+    for (names, what) in
+        [(&source.publications, "publications"), (&source.subscriptions, "subscriptions")]
+    {
+        if !names.is_empty() {
+            tell(format!("{what} do not come along: {}", listed(names)));
+        }
+    }
+    if !source.event_triggers.is_empty() && !restorer.is_some_and(|it| it.superuser) {
+        tell(format!(
+            "event triggers need a superuser on the target, and will be missing there: {}",
+            listed(&source.event_triggers)
+        ));
+    }
+    let refused: Vec<String> = source
+        .labels
+        .iter()
+        .filter(|label| {
+            let provider = label.split(" on ").next().unwrap_or_default();
+            !restorer.is_some_and(|restorer| restorer.labels_by(provider))
+        })
+        .cloned()
+        .collect();
+    if !refused.is_empty() {
+        tell(format!("security labels do not come along: {}", listed(&refused)));
+    }
+    let mut note = |count: i64, code: &str, text: &str| {
+        if count > 0 {
+            findings.push(Finding::note(code, format!("{count} {text}")));
+        }
+    };
+    note(
+        source.foreign_tables,
+        "PGF1110",
+        "foreign tables come along without data and without passwords",
+    );
+    if !source.in_recovery {
+        note(source.unlogged_tables, "PGF1110", "unlogged tables come along with their rows");
+    } else if source.unlogged_tables > 0 {
+        findings.push(
+            Finding::warning(
+                "PGF1110",
+                format!(
+                    "{} unlogged tables come along empty: the source is a standby, which has no rows of them",
+                    source.unlogged_tables
+                ),
+            )
+            .help("name the primary as the source"),
+        );
+    }
+    if !source.closed_functions.is_empty() && !restorer.is_some_and(|it| it.knows("public")) {
+        findings.push(
+            Finding::warning(
+                "PGF1110",
+                format!(
+                    "functions that not everybody may run on the source may be run by everybody on the target: {}",
+                    listed(&source.closed_functions)
+                ),
+            )
+            .help("take the right away again there: `revoke execute on function … from public`"),
+        );
+    }
+    let owners: Vec<String> = source
+        .other_owners
+        .iter()
+        .filter(|owner| !restorer.is_some_and(|restorer| restorer.gives_to(owner)))
+        .cloned()
+        .collect();
+    if !owners.is_empty() {
+        findings.push(Finding::note(
+            "PGF1110",
+            format!(
+                "what {} own on the source belongs to the restoring role afterwards",
+                listed(&owners)
+            ),
+        ));
+    }
+    if let Some(restorer) = restorer {
+        let sets: Vec<String> =
+            restorer.settings.iter().map(|(name, value)| format!("`{name} = {value}`")).collect();
+        let with =
+            if sets.is_empty() { String::new() } else { format!(" with {},", sets.join(", ")) };
+        findings.push(Finding::note(
+            "PGF1117",
+            format!("the archive has itself restored{with} and ends with `ANALYZE`"),
+        ));
+    }
+    if source.large_objects > MANY_LARGE_OBJECTS {
+        findings.push(Finding::warning(
+            "PGF1111",
+            format!(
+                "{} large objects are restored one by one, which is slow",
+                source.large_objects
+            ),
+        ));
+    } else {
+        let mut note = |count: i64| {
+            if count > 0 {
+                findings
+                    .push(Finding::note("PGF1111", format!("{count} large objects come along")));
+            }
+        };
+        note(source.large_objects);
+    }
+}
+
+pub(super) fn listed(names: &[String]) -> String {
+    const MOST: usize = 50;
+    let shown: Vec<String> = names.iter().take(MOST).map(|name| format!("`{name}`")).collect();
+    match names.len().saturating_sub(MOST) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

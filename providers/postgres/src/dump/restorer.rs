@@ -1,0 +1,117 @@
+//! What whoever restores an archive may do in the target, as far as the archive is written for it.
+//!
+//! Read-only statements; what follows from it is decided in `parallel/rewrite` and told by `preflight`. Tested through
+//! both.
+
+use std::collections::BTreeSet;
+
+use pgferry_engine::fault::Fault;
+use pgferry_engine::reference::Endpoint;
+use serde::{Deserialize, Serialize};
+
+use crate::connect::{Access, Format, Session, connect};
+
+/// More memory than this makes no index faster that fits into a small plan.
+const MOST_MEMORY: i64 = 256 << 20;
+const MIB: i64 = 1 << 20;
+
+/// The role that restores, and its server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Restorer {
+    /// Heroku restores without owners and rights, and nobody can tell it otherwise.
+    pub(crate) heroku: bool,
+    pub(crate) role: String,
+    pub(crate) superuser: bool,
+    /// All roles of the server; none for Heroku's.
+    pub(crate) roles: BTreeSet<String>,
+    /// It owns the schema `public`.
+    pub(crate) owns_public: bool,
+    /// Providers of security labels that the server knows.
+    pub(crate) providers: BTreeSet<String>,
+    /// Settings for its session, as SQL writes the values: those that it may change, and that are worth it.
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+impl Restorer {
+    /// Reads it from `target`.
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub(crate) async fn of(target: &Endpoint) -> Result<Self, Fault> {
+        let session = connect(target, Access::ReadOnly, Format::Own).await?;
+        Self::read(&session, is_heroku(target)).await
+    }
+
+    pub(crate) async fn read(session: &Session, heroku: bool) -> Result<Self, Fault> {
+        let row = session
+            .query_one(
+                "select current_user::text, (select rolsuper from pg_roles where rolname = current_user),
+                        case when $1 then '{}' else (select array_agg(rolname::text) from pg_roles) end,
+                        coalesce((select pg_has_role(nspowner, 'USAGE') from pg_namespace where nspname = 'public'), false),
+                        (select coalesce(array_agg(distinct provider), '{}') from (select provider from pg_seclabels
+                           union select extname from pg_extension) as p),
+                        (select setting::int8 * 1024 from pg_settings where name = 'maintenance_work_mem' and context = 'user'),
+                        current_setting('block_size')::int8 * (select setting::int8 from pg_settings where name = 'shared_buffers'),
+                        exists (select from pg_settings where name = 'synchronous_commit' and context = 'user' and setting <> 'off')",
+                &[&heroku],
+            )
+            .await
+            .map_err(|cause| session.fault("looking at who will restore", cause))?;
+        let names = |at: usize| row.get::<_, Vec<String>>(at).into_iter().collect();
+        let mut settings = Vec::new();
+        let (memory, buffers): (Option<i64>, Option<i64>) = (row.get(5), row.get(6));
+        settings.extend(memory.zip(buffers).and_then(|(now, buffers)| more_memory(now, buffers)));
+        if row.get(7) {
+            settings.push(("synchronous_commit".to_owned(), "off".to_owned()));
+        }
+        Ok(Self {
+            heroku,
+            role: row.get(0),
+            superuser: row.get(1),
+            roles: names(2),
+            owns_public: row.get(3),
+            providers: names(4),
+            settings,
+        })
+    }
+
+    /// Whether rights can be granted to `role`; `public` is everybody.
+    pub(crate) fn knows(&self, role: &str) -> bool {
+        !self.heroku && (role == "public" || self.roles.contains(role))
+    }
+
+    /// Whether what it makes can be given to `role`: that takes more than to be its member.
+    pub(crate) fn gives_to(&self, role: &str) -> bool {
+        !self.heroku && (role == self.role || (self.superuser && self.roles.contains(role)))
+    }
+
+    /// Whether the server takes labels of `provider`.
+    pub(crate) fn labels_by(&self, provider: &str) -> bool {
+        self.superuser && self.providers.contains(provider)
+    }
+}
+
+pub(crate) fn is_heroku(target: &Endpoint) -> bool {
+    target.plan.as_deref().is_some_and(|plan| plan.starts_with("heroku-postgresql"))
+}
+
+/// An eighth of the machine's memory, if servers are set up as advised (a quarter of it as `shared_buffers`).
+fn more_memory(now: i64, buffers: i64) -> Option<(String, String)> {
+    let wanted = (buffers / 2).min(MOST_MEMORY);
+    (wanted > now).then(|| ("maintenance_work_mem".to_owned(), format!("'{}MB'", wanted / MIB)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_only_ever_raised() {
+        let check =
+            |now: i64, buffers: i64| more_memory(now * MIB, buffers * MIB).map(|(_, value)| value);
+        assert_eq!(check(64, 4096).as_deref(), Some("'256MB'"));
+        assert_eq!(check(64, 256).as_deref(), Some("'128MB'"));
+        assert_eq!(check(64, 128), None);
+        assert_eq!(check(512, 4096), None);
+    }
+}
