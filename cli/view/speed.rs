@@ -34,7 +34,10 @@ pub(crate) struct Track {
 impl Track {
     /// Takes in how far it is. What counts something else, or less than before, begins anew.
     pub(crate) fn took(&mut self, elapsed: Duration, progress: &Progress) {
-        let Some(done) = progress.done else { return };
+        let Some(done) = progress.done else {
+            *self = Self::default();
+            return;
+        };
         let last = self.told.back().copied();
         if self.unit != progress.unit || last.is_none_or(|(_, before)| before > done) {
             *self = Self { unit: progress.unit, began: elapsed, told: VecDeque::new() };
@@ -88,5 +91,8 @@ mod tests {
         assert_eq!(tell(151, 4200), Some((100, Some(58))), "ten times as fast by now");
         assert_eq!(tell(190, 4200), None, "it stands still");
         assert_eq!(tell(191, 5), None, "it counts anew");
+        assert_eq!(tell(193, 25), Some((10, None)));
+        track.took(Duration::from_secs(194), &Progress::default());
+        assert_eq!(track.speed(&Progress::default()), None, "it counts no more");
     }
 }

@@ -96,16 +96,17 @@ impl Meter {
         loop {
             let rows: u64 = (0..self.tables.len()).map(|table| self.of(table).0).sum();
             let (done, all) = (self.bytes(), self.tables.len());
-            let what = match self.arrived.load(Ordering::Relaxed) {
-                arrived if arrived < all => {
-                    format!("copying, {arrived} of {all} tables there")
-                }
-                _ => "making indexes".to_owned(),
+            // How long indexes take, bytes do not tell.
+            let arrived = self.arrived.load(Ordering::Relaxed);
+            let (what, total) = if arrived < all {
+                (format!("copying, {arrived} of {all} tables there"), self.total.max(done))
+            } else {
+                ("making indexes".to_owned(), done)
             };
             cx.progress(Progress {
                 what,
                 done: Some(done),
-                total: Some(self.total.max(done)),
+                total: Some(total),
                 unit: Some("bytes"),
                 rows: Some(rows),
                 parts: self.under_way(),
