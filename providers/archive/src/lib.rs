@@ -2,8 +2,8 @@
 //!
 //! An archive is a header, a table of contents and blocks of data, back to back. This crate takes bytes in and gives
 //! bytes out, over `Read` and `Write`; it knows no file, no network, no clock and no SQL beyond the one statement that
-//! names the columns of a table's data. Tested by round trips of random archives, by garbage, and in the tests of
-//! `postgres.dump` with the real `pg_dump` and `pg_restore`.
+//! names the columns of a table's data. Tested by round trips of random archives, by garbage (more of it in
+//! `fuzz`), and in the tests of `postgres.dump` with the real `pg_dump` and `pg_restore`.
 //!
 //! Source of every fact about the format: PostgreSQL 15–18, `pg_backup_archiver.c` and `pg_backup_custom.c`.
 
