@@ -216,8 +216,7 @@ const STATEMENTS: [(&str, bool); 15] = [
                   where k.oid = t.typcollation and b.typcollation <> k.oid))
              else 'range ' || (select concat_ws(' ', format_type(r.rngsubtype, null), o.opcname,
                  (select 'collate ' || quote_ident(k.collname) from pg_collation k where k.oid = r.rngcollation),
-                 'canonical', r.rngcanonical, 'difference', r.rngsubdiff,
-                 'multirange ' || format_type((to_jsonb(r) ->> 'rngmultitypid')::oid, null))
+                 'canonical', r.rngcanonical, 'difference', r.rngsubdiff)
                from pg_range r join pg_opclass o on o.oid = r.rngsubopc where r.rngtypid = t.oid) end
          from types t left join pg_class c on c.oid = t.typrelid
          where t.typtype in ('e', 'd', 'r') or (t.typtype = 'c' and c.relkind = 'c')",
