@@ -199,6 +199,10 @@ impl Resource for Dump {
         preflight::judge(facts)
     }
 
+    fn size(facts: &Json) -> Option<u64> {
+        preflight::size_of(facts)
+    }
+
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
         let Change { want, before, prior, .. } = change;
         let programs = find(cx, "pg_dump").await;
@@ -213,6 +217,7 @@ impl Resource for Dump {
             _ => None,
         };
         let sizes = Sizes::read(&session).await?;
+        cx.moved(sizes.database);
         drop(session);
 
         let bucket = want.to.open(cx).await?;
