@@ -24,6 +24,7 @@ pub(crate) mod json;
 pub(crate) mod partial;
 pub(crate) mod plan;
 pub(crate) mod running;
+pub(crate) mod speed;
 pub(crate) mod summary;
 pub(crate) mod words;
 

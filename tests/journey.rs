@@ -205,6 +205,7 @@ fn the_data_is_moved_again_by_a_new_label_only_and_hand_made_rows_are_not_lost()
         "Plan: 5 to add, 0 to change, 0 to destroy.",
         "Scopes: 2 to open and close.",
     ]);
+    it_tells_how_long_it_will_take(&project, &plan);
     project.apply();
     project.assert_nothing_to_do("after night-2");
     stage.assert_settled("after night-2");
@@ -225,6 +226,31 @@ fn the_data_is_moved_again_by_a_new_label_only_and_hand_made_rows_are_not_lost()
     project.apply_with(&["--confirm", &format!("target={name}")]);
     project.assert_nothing_to_do("after night-3");
     assert_eq!(stage.target("select count(*) from billing.rates where country = 'ES'"), "0");
+}
+
+/// By the night before: each run, and the window by the chain under it.
+fn it_tells_how_long_it_will_take(project: &Project, plan: &Ended) {
+    let opens = "window (heroku.maintenance) opens and closes; open for about ";
+    let window = plan.stdout.lines().find_map(|line| line.trim().strip_prefix(opens)).unwrap();
+    assert!(window.ends_with(" (dump, restore, verified, smoke)"), "{window}");
+    let dump = plan.stdout.split_once("# dump will be run\n").unwrap().1;
+    let dump = dump.lines().find(|line| line.starts_with("  # about ")).unwrap();
+    let done_at = project.state()["resources"]["dump"]["pace"]["at"].as_str().unwrap().to_owned();
+    assert!(dump.contains(" MB at "), "{dump}");
+    assert!(dump.ends_with(&format!("/s, as on {})", &done_at[..10])), "{dump}");
+
+    let saved = project.run(&["plan", "--out", "night-2.plan"]);
+    saved.assert_code(0);
+    let shown = project.run(&["show", "--json", "night-2.plan"]);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    let expected = &shown["expected"];
+    let seconds = |address: &str| expected[address]["seconds"].as_u64().unwrap();
+    let path = ["dump", "restore", "verified", "smoke"];
+    assert_eq!(expected["window"]["path"], json!(path), "{expected}");
+    assert_eq!(seconds("window"), path.iter().map(|run| seconds(run)).sum::<u64>(), "{expected}");
+    assert!(expected["dump"]["bytes"].as_u64() > Some(10_000_000), "{expected}");
+    assert_eq!(expected["dump"]["as_on"], json!(done_at));
+    assert_eq!(expected.get("key"), None, "a key is no window");
 }
 
 #[test]

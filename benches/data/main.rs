@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench data -- SCALE` (20 by default; 60 is a source of 1.7 GB) makes a source, moves it every way
 //! three times in turn on real servers and a real store on this machine, and prints medians side by side: quote the
-//! ratios, not the seconds. `-- SCALE uplink` holds the way to the bucket to 200 Mbit/s and dumps only.
+//! ratios, not the seconds. More words choose ways by their titles: `-- 20 guide copy`. `-- SCALE uplink` holds the way to
+//! the bucket to 200 Mbit/s and dumps only.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, dead_code, reason = "a benchmark")]
 
@@ -30,17 +31,21 @@ fn main() {
         return meter::metered(&arguments[1..]);
     }
     let scale = arguments.iter().find_map(|word| word.parse().ok()).unwrap_or(20);
-    let said = |word: &str| arguments.iter().any(|argument| argument == word);
     let began = Instant::now();
     let stage = Stage::start(&Options { provision_seconds: 0.0, ..QUICK });
     let ground = Ground::new(&stage, scale);
     let size = ground.source("select pg_size_pretty(pg_database_size(current_database()))");
     println!("source: scale {scale}, {size}, made in {:.0} s", began.elapsed().as_secs_f64());
-    if said("uplink") {
+    let words: Vec<&String> =
+        arguments.iter().filter(|word| word.chars().all(char::is_alphabetic)).collect();
+    if words.iter().any(|word| *word == "uplink") {
         return narrow(&ground);
     }
-    let chosen = Way::all().into_iter().filter(|way| !said("quick") || way.is_quick());
-    let ways: Vec<Way> = chosen.filter(|way| way.is_possible()).collect();
+    let chosen = |way: &Way| {
+        words.is_empty() || words.iter().any(|word| way.title().contains(word.as_str()))
+    };
+    let ways: Vec<Way> =
+        Way::all().into_iter().filter(|way| chosen(way) && way.is_possible()).collect();
     let mut runs: Vec<Vec<Figures>> = vec![Vec::new(); ways.len()];
     for _ in 0..RUNS {
         for (way, figures) in ways.iter().zip(&mut runs) {

@@ -111,4 +111,4 @@ create function touch() returns trigger language plpgsql as $$ begin new.changed
 create trigger touch before update on documents for each row execute function touch();
 create sequence ticket start 1077;
 comment on table documents is 'what customers wrote; ümlaut';
-analyze;
+select format('analyze shop.%I', tablename) from pg_tables where schemaname = 'shop' \gexec

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::meter::{Usage, run_with};
-use crate::stage::{BUCKET, Stage, psql};
+use crate::stage::{BUCKET, Stage, psql, until};
 
 /// No file that is written may be larger, in units of 512 bytes: 1 MiB.
 const LARGEST_FILE: &str = "2048";
@@ -51,10 +51,6 @@ impl Way {
     pub(crate) fn all() -> Vec<Self> {
         use Way::{Bucket, Copy, Fastest, Guide, Pgcopydb, Restore};
         vec![Guide, Bucket, Fastest, Restore, Copy, Pgcopydb]
-    }
-
-    pub(crate) fn is_quick(self) -> bool {
-        self != Self::Fastest
     }
 
     pub(crate) fn is_possible(self) -> bool {
@@ -116,6 +112,7 @@ impl<'a> Ground<'a> {
         self.stage.heroku(Method::POST, "/apps", &json!({ "name": app }));
         let addon = json!({ "plan": "heroku-postgresql:standard-0", "name": format!("{app}-db") });
         self.stage.heroku(Method::POST, &format!("/apps/{app}/addons"), &addon);
+        until("the add-on", || self.stage.config(&app)["DATABASE_URL"].is_string());
         let folder = tempfile::tempdir().unwrap();
         let mut journey = Journey { ground: self, way, app: &app, folder: folder.path(), store };
         let figures = match way {
@@ -173,6 +170,7 @@ impl Journey<'_> {
         #[allow(clippy::cast_precision_loss, reason = "bytes")]
         let bytes = fs::metadata(self.folder.join("shop.dump")).unwrap().len() as f64;
         const OBJECT: &str = r#"curl --silent --show-error --fail --aws-sigv4 aws:amz:us-ord:s3 \
+            --header "x-amz-content-sha256: UNSIGNED-PAYLOAD" \
             --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" "$AWS_ENDPOINT_URL_S3/$BUCKET/shop.dump""#;
         let upload = self.shell(&format!("{OBJECT} --upload-file shop.dump"));
         // What it may not set again (comments of the provider's extensions) makes it end with 1.

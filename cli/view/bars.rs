@@ -12,13 +12,18 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pgferry_engine::address::Address;
 use pgferry_engine::event::Progress;
 
-use super::words::{amount, clock, left, size};
+use super::running;
+use super::speed::Speed;
+use super::words::{amount, clock, part, size};
 
 /// Acts that are over sooner get no bar.
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// A line is cut off here: what a person types (`^C`) must find room behind it, or the line cannot be wiped.
 const COLUMNS: usize = 76;
+
+/// So many tables are shown below an act.
+const TABLES: usize = 4;
 
 /// How many characters a bar has.
 const CELLS: u64 = 20;
@@ -60,8 +65,10 @@ pub(crate) fn update(address: &Address, verb: &str, elapsed: Duration, progress:
         let style = ProgressStyle::with_template("{msg}").expect("the template is right");
         bars.all.add(ProgressBar::new_spinner().with_style(style))
     });
-    let text = text(address, verb, elapsed, progress);
-    bar.set_message(text.chars().take(COLUMNS).collect::<String>());
+    let mut lines = vec![text(address, verb, elapsed, progress, running::speed(address))];
+    lines.extend(progress.parts.iter().take(TABLES).map(|table| format!("  {}", part(table))));
+    let cut = |line: &String| line.chars().take(COLUMNS).collect::<String>();
+    bar.set_message(lines.iter().map(cut).collect::<Vec<_>>().join("\n"));
 }
 
 /// An act is over.
@@ -83,9 +90,15 @@ pub(crate) fn clear() {
 
 /// `dump [########------------] 41% 24.6 MB of 60.0 MB, 4.1 MB/s, 9s left`, or without a total
 /// `target: creating [12s] provisioning`.
-fn text(address: &Address, verb: &str, elapsed: Duration, progress: &Progress) -> String {
+fn text(
+    address: &Address,
+    verb: &str,
+    elapsed: Duration,
+    progress: &Progress,
+    speed: Option<Speed>,
+) -> String {
     let time = clock(elapsed);
-    let Progress { what, done, total, unit } = progress;
+    let Progress { what, done, total, unit, .. } = progress;
     let (Some(done), Some(total)) = (*done, total.filter(|total| *total > 0)) else {
         let done = done.map(|done| format!(": {}", amount(done, *unit))).unwrap_or_default();
         return format!("{address}: {verb} [{time}] {what}{done}").trim_end().to_owned();
@@ -95,10 +108,10 @@ fn text(address: &Address, verb: &str, elapsed: Duration, progress: &Progress) -
     let bar: String = (0..CELLS).map(|cell| if cell < cells { '#' } else { '-' }).collect();
     let (done_text, total_text) = (amount(done, *unit), amount(total, *unit));
     let mut text = format!("{address} [{bar}] {share}% {done_text} of {total_text}");
-    if *unit == Some("bytes") && elapsed.as_secs() > 0 {
-        text.push_str(&format!(", {}/s", size(done / elapsed.as_secs())));
+    if let Some(speed) = speed.filter(|_| *unit == Some("bytes")) {
+        text.push_str(&format!(", {}/s", size(speed.rate)));
     }
-    if let Some(left) = left(progress, elapsed) {
+    if let Some(left) = speed.and_then(|speed| speed.left) {
         text.push_str(&format!(", {} left", clock(left)));
     }
     text
@@ -117,13 +130,15 @@ mod tests {
             done: Some(24_600_000),
             total: Some(60_000_000),
             unit: Some("bytes"),
+            ..Progress::default()
         };
-        let said = text(&address, "running", seconds(6), &progress);
+        let speed = Speed { rate: 4_100_000, left: Some(seconds(8)) };
+        let said = text(&address, "running", seconds(6), &progress, Some(speed));
         let bar = "[########------------]";
         assert_eq!(said, format!("restore {bar} 41% 24.6 MB of 60.0 MB, 4.1 MB/s, 8s left"));
         let waiting = Progress { what: "provisioning".into(), ..Progress::default() };
         assert_eq!(
-            text(&address, "creating", seconds(185), &waiting),
+            text(&address, "creating", seconds(185), &waiting, None),
             "restore: creating [3m05s] provisioning"
         );
     }

@@ -9,7 +9,7 @@ use pgferry_engine::address::Address;
 use pgferry_engine::event::{Event, Sink};
 
 use super::json::lines;
-use super::words::{bracket, capital, clock, far, noun};
+use super::words::{bracket, capital, clock, far, noun, part};
 use super::{bars, running, talk, tell};
 
 /// The least time between two lines of progress of one resource, for people and for programs.
@@ -99,8 +99,11 @@ fn for_people(event: Event) {
         // Bars say it already.
         Event::Progress { .. } if bars::are_shown() => {}
         Event::Progress { address, verb, elapsed, progress } => {
-            let far = far(&progress, elapsed);
+            let far = far(&progress, running::speed(&address));
             talk(&format!("{address}: Still {verb}... [{} elapsed]{far}", clock(elapsed)));
+            for table in &progress.parts {
+                talk(&format!("{address}:   {}", part(table)));
+            }
         }
         Event::Succeeded { address, verb, elapsed, id } => {
             let (time, id) = (clock(elapsed), bracket(id.as_deref()));

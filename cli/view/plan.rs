@@ -7,9 +7,10 @@ use std::fmt::Write;
 use pgferry_engine::address::Address;
 use pgferry_engine::finding::{Finding, Severity};
 use pgferry_engine::info::OnRemove;
-use pgferry_engine::plan::{Action, Change, Plan, ScopeAction};
+use pgferry_engine::plan::{Action, Change, Expected, Plan, ScopeAction};
 
 mod field;
+mod times;
 
 use field::{Field, fields};
 
@@ -44,7 +45,8 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
         }
     }
     for change in shown() {
-        resource(&mut out, change, plan.moved.get(&change.address));
+        let expected = plan.expected.get(&change.address);
+        resource(&mut out, change, plan.moved.get(&change.address), expected);
     }
     if !plan.scopes.is_empty() {
         scopes(&mut out, plan);
@@ -167,7 +169,12 @@ pub(super) fn drift(out: &mut String, plan: &Plan) {
     out.push('\n');
 }
 
-fn resource(out: &mut String, change: &Change, moved_from: Option<&Address>) {
+fn resource(
+    out: &mut String,
+    change: &Change,
+    moved_from: Option<&Address>,
+    expected: Option<&Expected>,
+) {
     let address = &change.address;
     let requested = change.reasons.iter().any(|reason| reason == "requested by --replace");
     let what = match change.action {
@@ -199,6 +206,9 @@ fn resource(out: &mut String, change: &Change, moved_from: Option<&Address>) {
     for reason in &change.reasons {
         let _ = writeln!(out, "  # ({reason})");
     }
+    if let Some(expected) = expected {
+        let _ = writeln!(out, "  # {}", times::of_run(expected));
+    }
     for note in &change.notes {
         let _ = writeln!(out, "  # note: {note}");
     }
@@ -223,7 +233,11 @@ fn scopes(out: &mut String, plan: &Plan) {
             ScopeAction::TakeOver => "is open since the last run; is taken over, then closes",
             ScopeAction::Close => "was left open and closes",
         };
-        let _ = writeln!(out, "  {address} ({}) {what}", scope.type_name);
+        let _ = write!(out, "  {address} ({}) {what}", scope.type_name);
+        if let Some(expected) = plan.expected.get(address) {
+            let _ = write!(out, "; {}", times::of_window(expected));
+        }
+        out.push('\n');
     }
 }
 

@@ -8,6 +8,7 @@ use pgferry_engine::address::Address;
 use pgferry_engine::event::{Event, Progress};
 use tokio::time::Instant;
 
+use super::speed::{Speed, Track};
 use super::words::clock;
 
 /// An act under way.
@@ -19,6 +20,7 @@ pub(crate) struct Act {
     pub(crate) told: Option<Instant>,
     /// What it last said.
     pub(crate) progress: Progress,
+    track: Track,
 }
 
 static RUNNING: Mutex<BTreeMap<Address, Act>> = Mutex::new(BTreeMap::new());
@@ -32,11 +34,13 @@ pub(crate) fn took(event: &Event) {
     match event {
         Event::Started { address, verb, .. } => {
             let now = Instant::now();
-            let act = Act { verb, since: now, told: None, progress: Progress::default() };
+            let (progress, track) = (Progress::default(), Track::default());
+            let act = Act { verb, since: now, told: None, progress, track };
             running().insert(address.clone(), act);
         }
-        Event::Progress { address, progress, .. } => {
+        Event::Progress { address, progress, elapsed, .. } => {
             if let Some(act) = running().get_mut(address) {
+                act.track.took(*elapsed, progress);
                 act.progress = progress.clone();
             }
         }
@@ -63,6 +67,13 @@ pub(crate) fn may_be_told(address: &Address, pause: Duration) -> bool {
         act.told = Some(Instant::now());
     }
     waited
+}
+
+/// How fast an act is at present.
+pub(crate) fn speed(address: &Address) -> Option<Speed> {
+    let running = running();
+    let act = running.get(address)?;
+    act.track.speed(&act.progress)
 }
 
 /// Every act that was not spoken of for `pause`, as an event that says that it goes on.

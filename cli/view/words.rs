@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use pgferry_engine::event::Progress;
+use pgferry_engine::event::{Part, Progress};
+
+use super::speed::Speed;
 
 /// `Creating...`, for the beginning of an act.
 pub(crate) fn capital(verb: &str) -> String {
@@ -56,7 +58,7 @@ pub(crate) fn clock(time: Duration) -> String {
 }
 
 /// ` dumping: 12.3 MB of about 60 MB, 4.1 MB/s, about 12s left`.
-pub(crate) fn far(progress: &Progress, elapsed: Duration) -> String {
+pub(crate) fn far(progress: &Progress, speed: Option<Speed>) -> String {
     let mut text =
         if progress.what.is_empty() { String::new() } else { format!(" {}", progress.what) };
     let Some(done) = progress.done else { return text };
@@ -64,27 +66,40 @@ pub(crate) fn far(progress: &Progress, elapsed: Duration) -> String {
     if let Some(total) = progress.total {
         text.push_str(&format!(" of about {}", amount(total, progress.unit)));
     }
-    let seconds = elapsed.as_secs();
-    if seconds == 0 || done == 0 {
-        return text;
+    if let Some(rows) = progress.rows {
+        text.push_str(&format!(", {rows} rows"));
     }
-    if progress.unit == Some("bytes") {
-        text.push_str(&format!(", {}/s", size(done / seconds)));
-    }
-    if let Some(left) = left(progress, elapsed) {
-        text.push_str(&format!(", about {} left", clock(left)));
+    if let Some(speed) = speed {
+        if progress.unit == Some("bytes") {
+            text.push_str(&format!(", {}/s", size(speed.rate)));
+        }
+        if let Some(left) = speed.left {
+            text.push_str(&format!(", about {} left", clock(left)));
+        }
     }
     text
 }
 
-/// The time that is left if it goes on as it went so far. Not told before it can be estimated.
-pub(crate) fn left(progress: &Progress, elapsed: Duration) -> Option<Duration> {
-    let (done, total) = (progress.done?, progress.total?);
-    if elapsed < Duration::from_secs(5) || done == 0 || total <= done {
-        return None;
+/// `public.order_lines: 12.0 MB of about 20.0 MB, 60000 rows`.
+pub(crate) fn part(part: &Part) -> String {
+    let mut text = format!("{}: {}", part.name, size(part.bytes));
+    if let Some(total) = part.total_bytes {
+        text.push_str(&format!(" of about {}", size(total.max(part.bytes))));
     }
-    let seconds = u128::from(elapsed.as_secs()) * u128::from(total - done) / u128::from(done);
-    u64::try_from(seconds).ok().map(Duration::from_secs)
+    if let Some(rows) = part.rows {
+        text.push_str(&format!(", {rows} rows"));
+    }
+    text
+}
+
+/// `40s`, `4 min`, `2 h 10 min`: as exact as an estimate is.
+pub(crate) fn about(seconds: u64) -> String {
+    let minutes = seconds.div_ceil(60);
+    match seconds {
+        0..90 => format!("{seconds}s"),
+        90..5400 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
 }
 
 /// `12.3 MB`, `4000 rows`.
@@ -122,11 +137,19 @@ mod tests {
             done: Some(5_000_000),
             total: Some(60_000_000),
             unit: Some("bytes"),
+            rows: Some(700),
+            ..Progress::default()
         };
+        let speed = Speed { rate: 1_000_000, left: Some(Duration::from_secs(55)) };
         assert_eq!(
-            far(&progress, Duration::from_secs(5)),
-            " dumping: 5.0 MB of about 60.0 MB, 1.0 MB/s, about 55s left"
+            far(&progress, Some(speed)),
+            " dumping: 5.0 MB of about 60.0 MB, 700 rows, 1.0 MB/s, about 55s left"
         );
-        assert_eq!(left(&progress, Duration::from_secs(4)), None);
+        assert_eq!(far(&progress, None), " dumping: 5.0 MB of about 60.0 MB, 700 rows");
+        let (name, total_bytes) = ("a.t".to_owned(), Some(20_000_000));
+        let table = Part { name, bytes: 1_000_000, total_bytes, rows: Some(7) };
+        assert_eq!(part(&table), "a.t: 1.0 MB of about 20.0 MB, 7 rows");
+        let said = [1, 89, 90, 240, 5399, 7801].map(about);
+        assert_eq!(said, ["1s", "89s", "2 min", "4 min", "90 min", "2 h 11 min"]);
     }
 }

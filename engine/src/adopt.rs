@@ -229,5 +229,6 @@ fn entry(
         removal: None,
         cut_over: info.traits.cutover.then_some(input.now),
         done: None,
+        pace: None,
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -17,6 +17,7 @@ use crate::address::Address;
 use crate::event::{Event, Progress, Sink};
 use crate::fault::{Class, Fault};
 use crate::graph::Graph;
+use crate::pace::{Measured, Pace};
 use crate::resource::{Intent, Remembered};
 use crate::state::State;
 use crate::state::rename::BEGUN_AS;
@@ -140,13 +141,15 @@ pub struct Cx {
     pub verb: &'static str,
     pub world: World,
     started: Timestamp,
+    measured: Arc<Mutex<Measured>>,
 }
 
 impl Cx {
     /// A context for `address`.
     pub fn new(world: World, address: Address, verb: &'static str) -> Self {
         let started = world.clock.now();
-        Self { address, verb, world, started }
+        let measured = Measured { began: started, bytes: None };
+        Self { address, verb, world, started, measured: Arc::new(Mutex::new(measured)) }
     }
 
     /// The present instant.
@@ -183,6 +186,30 @@ impl Cx {
             elapsed: self.elapsed(),
             progress,
         });
+    }
+
+    /// Takes down how many bytes this run has moved or compared in all, in the measure of
+    /// [`crate::resource::Resource::size`]. If it succeeds, the state keeps them with the time it took, and later plans
+    /// tell by them how long it will take. Said once it is known, at the end at the latest.
+    pub fn moved(&self, bytes: u64) {
+        self.measured().bytes = Some(bytes);
+    }
+
+    fn measured(&self) -> MutexGuard<'_, Measured> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An attempt begins; what was measured of the last one does not count.
+    pub(crate) fn attempt(&self) {
+        *self.measured() = Measured { began: self.now(), bytes: None };
+    }
+
+    /// How fast the attempt was that has just succeeded.
+    pub(crate) fn pace(&self) -> Option<Pace> {
+        let (at, measured) = (self.now(), *self.measured());
+        let took: Duration = at.duration_since(measured.began).try_into().ok()?;
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        Some(Pace { at, milliseconds, bytes: measured.bytes })
     }
 
     /// Tells people something that they should read.

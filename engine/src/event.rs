@@ -18,6 +18,25 @@ pub struct Progress {
     pub total: Option<u64>,
     /// `bytes`, `rows` or `tables`.
     pub unit: Option<&'static str>,
+    /// Rows so far, where `unit` is something else and they are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// The tables under way at this moment, the largest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// How far one of several tables is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Part {
+    /// As displayed: `public.accounts`.
+    pub name: String,
+    pub bytes: u64,
+    /// An estimate of them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
 }
 
 /// One fact about a running apply.

@@ -18,6 +18,7 @@ pub mod finding;
 pub mod graph;
 pub mod handles;
 pub mod info;
+pub mod pace;
 pub mod plan;
 pub mod reference;
 pub mod refresh;

@@ -25,12 +25,14 @@ mod outputs;
 pub mod question;
 pub mod retire;
 pub mod steps;
+mod times;
 pub mod values;
 
 pub use draft::{Draft, Input, Options, Refresh, draft};
 pub use drift::Drift;
 pub use outputs::OutputChange;
 pub use question::{Answer, Ask, Question, Reality};
+pub use times::Expected;
 
 /// A plan, complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +72,9 @@ pub struct Plan {
     pub outputs: BTreeMap<String, OutputChange>,
     /// Scopes that will be opened, taken over or closed.
     pub scopes: BTreeMap<Address, ScopeChange>,
+    /// How long runs are expected to take, and windows to be open. A run of which nothing is known has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expected: BTreeMap<Address, Expected>,
     pub findings: Vec<Located>,
     /// What apply does, and what each part waits for.
     pub steps: Vec<Step>,

@@ -129,7 +129,8 @@ async fn look(
                 .as_ref()
                 .map(|facts| resource.judge(want, facts, &input.options.confirmed))
                 .unwrap_or_default();
-            Answer::Inspected { known: facts.is_some(), findings }
+            let bytes = facts.as_ref().and_then(|facts| resource.size(facts));
+            Answer::Inspected { known: facts.is_some(), findings, bytes }
         }
     })
 }

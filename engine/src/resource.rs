@@ -165,6 +165,12 @@ pub trait Resource: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// How many bytes a run would move or compare, from the same facts: what [`Cx::moved`] will say if nothing changes
+    /// until then. `None`: that is not known before. Pure.
+    fn size(_facts: &Json) -> Option<u64> {
+        None
+    }
+
     /// Creates, updates or runs.
     fn act(
         &self,
@@ -279,6 +285,7 @@ pub trait AnyResource: Send + Sync {
         remembered: Option<&'a Remembered>,
     ) -> BoxFuture<'a, Result<Option<Json>, Fault>>;
     fn judge(&self, want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding>;
+    fn size(&self, facts: &Json) -> Option<u64>;
     fn act<'a>(
         &'a self,
         cx: &'a Cx,
@@ -370,6 +377,9 @@ impl<R: Resource> AnyResource for R {
     }
     fn judge(&self, want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
         R::judge(want, facts, confirmed)
+    }
+    fn size(&self, facts: &Json) -> Option<u64> {
+        R::size(facts)
     }
     fn act<'a>(
         &'a self,

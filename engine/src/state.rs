@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use crate::address::Address;
 use crate::graph::Graph;
 use crate::info::{Kind, OnRemove};
+use crate::pace::Pace;
 use crate::resource::{Intent, Remembered, Verb};
 
 pub mod check;
@@ -87,6 +88,9 @@ pub struct Entry {
     /// Of runs: when and under what it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<DoneUnder>,
+    /// Of runs: how fast it was when it last succeeded and that could be measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
 }
 
 /// How far something is with being removed after use.

@@ -438,6 +438,7 @@ fn a_hundred_thousand_steps_are_checked_in_seconds() {
             keeping: Default::default(),
             removals: Default::default(),
             drift: Default::default(),
+            expected: Default::default(),
             outputs: Default::default(),
             scopes: [(window.clone(), scope)].into(),
             findings: Vec::new(),

@@ -2,14 +2,14 @@
 //!
 //! `before` and `after` are whole: attributes, and over them the fields. Secrets stand as `(sensitive)`; what is known
 //! only after apply is left out of `after` and marked in `after_unknown`. Beside Terraform's members stand `kind`,
-//! `reasons` and `notes` of each change, `scopes`, `removals`, `findings` and `moved`.
+//! `reasons` and `notes` of each change, `scopes`, `expected`, `removals`, `findings` and `moved`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgferry_engine::address::Address;
 use pgferry_engine::info::Kind;
 use pgferry_engine::plan::values::Values;
-use pgferry_engine::plan::{Action, Change, Located, OutputChange, Plan, ScopeChange};
+use pgferry_engine::plan::{Action, Change, Expected, Located, OutputChange, Plan, ScopeChange};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
@@ -43,6 +43,9 @@ struct Document<'a> {
     complete: bool,
     errored: bool,
     scopes: &'a BTreeMap<Address, ScopeChange>,
+    /// How long runs are expected to take, and windows to be open.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    expected: &'a BTreeMap<Address, Expected>,
     /// What goes after use, and the runs that it waits for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     removals: &'a BTreeMap<Address, Vec<Address>>,
@@ -206,6 +209,7 @@ pub(crate) fn document(parts: &Parts<'_>) -> impl Serialize {
         complete: *complete,
         errored,
         scopes: &plan.scopes,
+        expected: &plan.expected,
         removals: &plan.removals,
         findings: &plan.findings,
     }

@@ -17,6 +17,7 @@ use super::shape::{
     Told,
 };
 use super::{Reasons, word};
+use crate::view::running;
 use crate::view::words::{action, bracket, capital, clock, far, noun};
 
 fn line(level: Level, message: String, told: Told) -> Line {
@@ -54,6 +55,7 @@ pub(crate) fn plan(plan: &Plan, to: &mut dyn FnMut(&Line)) {
             action,
             reason: None,
             reasons: Vec::new(),
+            expected: None,
         };
         to(&line(
             Level::Info,
@@ -75,6 +77,7 @@ pub(crate) fn plan(plan: &Plan, to: &mut dyn FnMut(&Line)) {
             action,
             reason: reasons.why(change).map(short),
             reasons: change.reasons.clone(),
+            expected: plan.expected.get(&change.address).cloned(),
         };
         let message = format!("{}: Plan to {action}", change.address);
         to(&line(Level::Info, message, Told::PlannedChange { change: planned }));
@@ -86,6 +89,7 @@ pub(crate) fn plan(plan: &Plan, to: &mut dyn FnMut(&Line)) {
             action: "delete",
             reason: None,
             reasons: vec!["has served by then".to_owned()],
+            expected: None,
         };
         let message = format!("{}: Plan to delete after use", change.address);
         to(&line(Level::Info, message, Told::PlannedChange { change: planned }));
@@ -102,6 +106,7 @@ pub(crate) fn plan(plan: &Plan, to: &mut dyn FnMut(&Line)) {
             action,
             reason: None,
             reasons: Vec::new(),
+            expected: plan.expected.get(address).cloned(),
         };
         let message = format!("{address}: Plan to {action}");
         to(&line(Level::Info, message, Told::PlannedChange { change: planned }));
@@ -276,10 +281,14 @@ pub(crate) fn event(event: &Event, type_of: &dyn Fn(&Address) -> String) -> Line
             line(Level::Info, format!("{address}: {}...{id}", capital(verb)), told)
         }
         Event::Progress { address, verb, elapsed, progress } => {
-            let (time, far) = (clock(*elapsed), far(progress, *elapsed));
+            let speed = running::speed(address);
+            let (time, far) = (clock(*elapsed), far(progress, speed));
             let message = format!("{address}: Still {verb}... [{time} elapsed]{far}");
             let hook = hook(address, verb, Some(elapsed), None);
-            line(Level::Info, message, Told::ApplyProgress { hook, progress: progress.clone() })
+            let rate = speed.map(|speed| speed.rate);
+            let seconds_left = speed.and_then(|speed| speed.left).map(|left| left.as_secs());
+            let progress = progress.clone();
+            line(Level::Info, message, Told::ApplyProgress { hook, progress, rate, seconds_left })
         }
         Event::Succeeded { address, verb, elapsed, id } => {
             let hook = hook(address, verb, Some(elapsed), id.as_deref());

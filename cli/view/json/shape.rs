@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use pgferry_engine::address::Address;
 use pgferry_engine::event::Progress;
 use pgferry_engine::finding::Finding;
-use pgferry_engine::plan::Counts;
+use pgferry_engine::plan::{Counts, Expected};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -80,6 +80,12 @@ pub(crate) enum Told {
     ApplyProgress {
         hook: Hook,
         progress: Progress,
+        /// Units a second at present, as a rule bytes. Left out while it is not known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rate: Option<u64>,
+        /// How long it takes until all is done, at this rate.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seconds_left: Option<u64>,
     },
     ApplyComplete {
         hook: Hook,
@@ -163,6 +169,9 @@ pub(crate) struct Planned {
     /// All reasons in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) reasons: Vec<String>,
+    /// How long a run is expected to take, or a window to be open. Left out where nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expected: Option<Expected>,
 }
 
 /// The numbers of a summary.

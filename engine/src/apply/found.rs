@@ -89,6 +89,7 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
                 removal: None,
                 cut_over: None,
                 done: None,
+                pace: None,
             },
             (Ask::Expand, Answer::Expanded(fields), Kind::Managed) => {
                 let acts = applying.plan.changes.get(address).is_some_and(|c| c.action.is_work());

@@ -89,6 +89,7 @@ pub fn destroy(input: &Input<'_>) -> Plan {
         drift: BTreeMap::new(),
         outputs: BTreeMap::new(),
         scopes,
+        expected: BTreeMap::new(),
         findings,
         steps: plan_steps,
     }

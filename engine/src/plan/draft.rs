@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use super::moves::Moves;
 use super::outputs::outputs;
 use super::question::{Answer, Ask, Question, Reality};
-use super::{Action, Change, Drift, Located, Plan, ScopeChange, steps};
+use super::{Action, Change, Drift, Located, Plan, ScopeChange, steps, times};
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::graph::Graph;
@@ -143,6 +143,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         }
     };
     let steps = steps::steps(input, &changes, &removals, &scopes, &deferred);
+    let expected = times::times(input, reality, &changes, &scopes, &steps);
     let plan = Plan {
         name: input.spec.name.clone(),
         run: input.spec.run.clone(),
@@ -159,6 +160,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         drift,
         outputs,
         scopes,
+        expected,
         findings,
         steps,
     };
@@ -384,7 +386,7 @@ impl<'a> Drafting<'a> {
             return;
         }
         match self.ask(address, info.name, Ask::Inspect, want) {
-            Some(Answer::Inspected { known, findings }) => {
+            Some(Answer::Inspected { known, findings, .. }) => {
                 for finding in findings {
                     self.find(address, finding.clone());
                 }

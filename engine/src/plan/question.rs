@@ -48,6 +48,8 @@ pub enum Answer {
     Inspected {
         known: bool,
         findings: Vec<Finding>,
+        /// How much a run would move.
+        bytes: Option<u64>,
     },
     /// It could not be found out; already worded for people.
     Failed(Finding),

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::{DoneUnder, Entry, Expanded, Removal};
 use crate::address::Address;
 use crate::info::{Kind, OnRemove};
+use crate::pace::Pace;
 use crate::resource::Remembered;
 
 /// The fields of an [`Entry`] as they stand beside each other in the file.
@@ -37,6 +38,8 @@ struct Flat {
     cut_over: Option<Timestamp>,
     #[serde(default)]
     done: Option<DoneUnder>,
+    #[serde(default)]
+    pace: Option<Pace>,
 }
 
 impl<'de> Deserialize<'de> for Entry {
@@ -55,6 +58,7 @@ impl<'de> Deserialize<'de> for Entry {
             removal: flat.removal,
             cut_over: flat.cut_over,
             done: flat.done,
+            pace: flat.pace,
         })
     }
 }

@@ -32,11 +32,13 @@ use tokio_util::sync::CancellationToken;
 mod endings;
 mod light;
 mod lookup;
+mod mover;
 mod scopes;
 mod staging;
 
 use light::Light;
 use lookup::Lookup;
+use mover::Mover;
 use scopes::{Freeze, Key, Window};
 
 /// What exists in the small cloud, and everything that was done to it.
@@ -233,6 +235,7 @@ pub(crate) struct Project {
     pub(crate) catalog: Catalog,
     pub(crate) cloud: Shared,
     pub(crate) place: StateFile,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -319,6 +322,7 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
                     info::<Thing>(),
                     info::<Light>(),
                     info::<Job>(),
+                    info::<Mover>(),
                     info::<Window>(),
                     info::<Key>(),
                     info::<Freeze>(),
@@ -334,6 +338,7 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
         },
         place: StateFile::new(folder.path().join("state.json")),
         cloud,
+        clock: Arc::new(SystemClock),
         folder,
     };
     project.set(blocks);
@@ -391,6 +396,7 @@ impl Project {
         resources.insert(Thing::TYPE.into(), Arc::new(Thing(cloud())));
         resources.insert(Light::TYPE.into(), Arc::new(Light(cloud())));
         resources.insert(Job::TYPE.into(), Arc::new(Job(cloud())));
+        resources.insert(Mover::TYPE.into(), Arc::new(Mover(cloud())));
         resources.insert(Window::TYPE.into(), Arc::new(Window(cloud())));
         resources.insert(Key::TYPE.into(), Arc::new(Key(cloud())));
         resources.insert(Freeze::TYPE.into(), Arc::new(Freeze(cloud())));
@@ -406,7 +412,7 @@ impl Project {
 
     pub(crate) fn world(&self, cancel: CancellationToken) -> World {
         World {
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&self.clock),
             sink: Arc::new(Silent),
             notes: Arc::new(NoNotes),
             hook: None,
@@ -437,7 +443,7 @@ impl Project {
             catalog: &self.catalog,
             state,
             options,
-            now: SystemClock.now(),
+            now: self.clock.now(),
         };
         let world = self.world(CancellationToken::new());
         let (draft, reality) = refresh(&input, &self.resources(), &world).await.unwrap();
@@ -454,8 +460,7 @@ impl Project {
         let state = self.state();
         let (draft, reality) = self.planned(options, &state).await;
         let world = self.world(cancel);
-        let journal =
-            Journal::begin(Arc::new(self.place.clone()), state, SystemClock.now(), watch)?;
+        let journal = Journal::begin(Arc::new(self.place.clone()), state, self.clock.now(), watch)?;
         apply(Applying {
             spec: Arc::new(self.spec.clone()),
             graph: Arc::new(self.graph.clone()),

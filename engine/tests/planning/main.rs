@@ -10,6 +10,7 @@ mod drift;
 #[path = "../memory/mod.rs"]
 mod memory;
 mod timeouts;
+mod times;
 mod triggers;
 mod unseen;
 

@@ -254,6 +254,7 @@ impl Resource for Restore {
                 }
                 let total = Some(want.from.size);
                 watch::until_over(&self.api, cx, &target.app, &begun.uuid, total).await?;
+                cx.moved(want.from.size);
                 return self.conclude(cx, &target, &earlier, &begun.uuid, Moment::Acting).await;
             }
             if !begun.is_over() {
@@ -311,6 +312,7 @@ impl Resource for Restore {
         cx.note(json!({ "transfer": started.uuid }))?;
         let total = Some(want.from.size);
         watch::until_over(&self.api, cx, &target.app, &started.uuid, total).await?;
+        cx.moved(want.from.size);
         self.conclude(cx, &target, &notes, &started.uuid, Moment::Acting).await
     }
 

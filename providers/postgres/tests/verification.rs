@@ -235,7 +235,13 @@ async fn what_a_restore_words_anew_is_no_difference() {
         ("source", stage.source_handle()),
         ("to", spec(vec![("bucket", stage.bucket_handle()), ("object", Tree::text("w.dump"))])),
     ]);
-    AnyResource::act(&Dump, &stage.cx("dump"), change(want)).await.unwrap();
+    let done = AnyResource::act(&Dump, &stage.cx("dump"), change(want)).await.unwrap();
+    let dump = Remembered {
+        inputs: json!({ "source": { "$address": "source" } }),
+        attrs: done.attrs.storable(),
+        memory: done.memory.clone(),
+        id: done.id,
+    };
     stage.restore("w.dump").await;
 
     verify(&stage, None, vec![]).await.map_err(|fault| fault.message).unwrap();
@@ -273,5 +279,47 @@ async fn what_a_restore_words_anew_is_no_difference() {
         &["table `w.pair`: its columns stand in another order"],
     )
     .await;
+    rows_that_differ(&stage, &dump).await;
     stage.end().await;
+}
+
+/// Rows are named by their key, or told by where they lie; a source that has moved on is said to have.
+async fn rows_that_differ(stage: &Stage, dump: &Remembered) {
+    let target = stage.target().await;
+    target
+        .batch_execute(
+            "update w.t set d = 2 where id in (10, 9); delete from w.t where id = 7; insert into w.t values (500, 'a');
+             delete from w.twice where ctid = '(0,2)'; insert into w.twice values (5);
+             update public.accounts set balance = balance + 1",
+        )
+        .await
+        .unwrap();
+    let fault = verify(stage, Some(dump), vec![]).await.unwrap_err();
+    let said = |fault: &Fault, table: &str| {
+        let head = format!("table `{table}`: ");
+        let line = fault.message.lines().find_map(|line| line.trim().strip_prefix(&head)).unwrap();
+        line.split_once("; ").unwrap().1.to_owned()
+    };
+    assert_eq!(
+        said(&fault, "w.t"),
+        "by `id`: 1 row missing: 7; 1 row not expected: 500; 2 rows changed: 9, 10"
+    );
+    assert_eq!(
+        said(&fault, "w.twice"),
+        "no key tells its rows apart; 1 row of `source` missing, there at ctid: (0,1); 1 row of `target` not expected, \
+         there at ctid: (0,3)"
+    );
+    let accounts = said(&fault, "public.accounts");
+    let (first, rest) = accounts.split_once(" rows changed: ").unwrap();
+    assert!(first.starts_with("by `id`: ") && rest.contains(", and "), "{accounts}");
+
+    let source = stage.source().await;
+    source.batch_execute("insert into w.t values (600, 'b')").await.unwrap();
+    drop(source);
+    let fault = verify(stage, Some(dump), vec![]).await.unwrap_err();
+    assert_eq!(
+        said(&fault, "w.t"),
+        "`source` does not hold what the dump read there any more (101 rows then, 102 now), so rows are compared with \
+         what it holds now: by `id`: 2 rows missing: 7, 600; 1 row not expected: 500; 2 rows changed: 9, 10"
+    );
 }

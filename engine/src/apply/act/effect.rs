@@ -63,7 +63,11 @@ impl Acting {
         let result = limit.hold(&cx, act).await;
         match result {
             Ok(done) => {
-                let entry = self.entry(change, &want, &done, expanded, Some(under));
+                let mut entry = self.entry(change, &want, &done, expanded, Some(under));
+                // What was taken up had begun elsewhere.
+                if verb == Verb::Run && !change.takes_up {
+                    entry.pace = cx.pace().or(entry.pace);
+                }
                 self.append(&Record::Succeeded {
                     address: self.address.clone(),
                     entry: Box::new(entry),
@@ -152,6 +156,7 @@ impl Acting {
                 prior: prior.clone(),
                 confirmed: self.applying.confirmed.clone(),
             };
+            cx.attempt();
             match self.resource.act(cx, change).await {
                 // With its intent before it, an act looks for what became of the last try before it tries again.
                 Err(fault) if may_try_again(&fault) && tried < TRIES => {

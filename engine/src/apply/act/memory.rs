@@ -77,6 +77,11 @@ impl Acting {
                 .filter(|info| info.traits.cutover)
                 .map(|_| self.applying.world.clock.now()),
             done: under.filter(|_| change.kind == Kind::Run),
+            // Until it is measured anew, what was measured before is the best that is known.
+            pace: self
+                .applying
+                .journal
+                .with_state(|state| state.resources.get(&self.address)?.pace),
         }
     }
 

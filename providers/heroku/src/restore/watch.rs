@@ -127,7 +127,8 @@ fn lost(fault: Fault) -> Fault {
 
 fn progress(transfer: &Transfer, total: Option<u64>) -> Progress {
     let what = if transfer.stage() == Stage::Pending { "waiting for Heroku" } else { "restoring" };
-    Progress { what: what.to_owned(), done: transfer.processed_bytes, total, unit: Some("bytes") }
+    let (what, done) = (what.to_owned(), transfer.processed_bytes);
+    Progress { what, done, total, unit: Some("bytes"), ..Progress::default() }
 }
 
 #[cfg(test)]

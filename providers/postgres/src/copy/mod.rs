@@ -103,6 +103,10 @@ impl Resource for Copy {
         preflight::judge(want, facts, confirmed)
     }
 
+    fn size(facts: &Json) -> Option<u64> {
+        crate::dump::preflight::size_of(facts.get("dump")?)
+    }
+
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
         let want = &change.want;
         let programs = find(cx, "pg_dump").await;

@@ -117,13 +117,14 @@ impl Run<'_> {
     ) -> Result<(Arc<Shared>, Vec<Step>), Fault> {
         let row = reader
             .query_one(
-                "select pg_encoding_to_char(encoding)::text, pg_is_in_recovery() from pg_database
+                "select pg_encoding_to_char(encoding)::text, pg_is_in_recovery(), pg_database_size(oid) from pg_database
                  where datname = current_database()",
                 &[],
             )
             .await
             .map_err(|cause| reader.fault("reading its encoding", cause))?;
         let (encoding, standby): (String, bool) = (row.get(0), row.get(1));
+        self.cx.moved(row.get::<_, i64>(2).unsigned_abs());
         let ends = Ends {
             source: reader.version_number,
             target: main.version_number,
@@ -137,11 +138,10 @@ impl Run<'_> {
         let objects = objects::numbers(reader).await?;
         let pieces = pieces(&tables, workers, reader.version_number);
         let total = tables.iter().map(|table| table.bytes).sum();
-        let meter = Meter::new(self.expected_bytes.unwrap_or(total), tables.len());
-        Ok((
-            Shared::new(tables, encoding, meter, pieces, objects, Arc::new(Builds::new(work))),
-            steps,
-        ))
+        let sized = tables.iter().map(|table| (table.shown(), table.bytes));
+        let meter = Meter::new(self.expected_bytes.unwrap_or(total), sized);
+        let builds = Arc::new(Builds::new(work));
+        Ok((Shared::new(tables, encoding, meter, pieces, objects, builds), steps))
     }
 
     fn at(&self, what: &str) {

@@ -64,7 +64,7 @@ impl Shared {
 
     fn arrived(&self, piece: &Piece) {
         if self.missing[piece.table].fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.meter.arrived();
+            self.meter.arrived(piece.table);
             self.builds.loaded(piece.table);
         }
     }

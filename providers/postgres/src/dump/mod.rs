@@ -51,10 +51,10 @@ use crate::quoting::{Tables, display};
 
 /// Parts of `pg_dump` on their way at once. With the one being filled, 48 MiB; it is slower than two of them.
 const IN_FLIGHT: usize = 2;
-/// Parts of a parallel dump are smaller, since one more is held: the first.
-const SMALL_PART: u64 = 8 << 20;
+/// Parts of a parallel dump are as small as S3 allows at first, since one more is held: the first.
+const SMALL_PART: u64 = 5 << 20;
 /// Bytes of them on their way at once, at least two parts.
-const ON_THE_WAY: u64 = 24 << 20;
+const ON_THE_WAY: u64 = 10 << 20;
 
 /// The type.
 pub struct Dump;
@@ -199,6 +199,10 @@ impl Resource for Dump {
         preflight::judge(facts)
     }
 
+    fn size(facts: &Json) -> Option<u64> {
+        preflight::size_of(facts)
+    }
+
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
         let Change { want, before, prior, .. } = change;
         let programs = find(cx, "pg_dump").await;
@@ -213,6 +217,7 @@ impl Resource for Dump {
             _ => None,
         };
         let sizes = Sizes::read(&session).await?;
+        cx.moved(sizes.database);
         drop(session);
 
         let bucket = want.to.open(cx).await?;

@@ -44,6 +44,11 @@ struct Target {
     restorer: Restorer,
 }
 
+/// Bytes on disk of the source, of such facts.
+pub(crate) fn size_of(facts: &Json) -> Option<u64> {
+    facts.get("source")?.get("size_bytes")?.as_u64()
+}
+
 /// Reads both ends. While the target is not known, only what stops the dump anyway is told: `None` asks for another
 /// look at the gate.
 pub(crate) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault> {

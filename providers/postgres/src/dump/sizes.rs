@@ -14,7 +14,7 @@ const COMPRESSES_TO: u64 = 4;
 
 pub(super) struct Sizes {
     /// Bytes on disk of the whole database.
-    database: u64,
+    pub(super) database: u64,
     /// Bytes on disk of tables and large objects without indexes.
     tables_bytes: u64,
     /// Schema and name.

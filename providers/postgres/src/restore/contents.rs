@@ -316,7 +316,8 @@ impl Contents {
         self.blocks = with_data()
             .filter_map(|line| {
                 let Offset::At(at) = line.offset else { return None };
-                let end = places.iter().copied().find(|end| *end > at)?;
+                let next = places.partition_point(|place| *place <= at);
+                let end = *places.get(next)?;
                 Some(Block { id: line.id, at, end: Some(end) })
             })
             .collect();

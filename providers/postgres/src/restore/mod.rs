@@ -119,6 +119,7 @@ impl Resource for Restore {
         let jobs = want.jobs.map_or(JOBS, usize::from);
         let run = Run { cx, name: &claim.name, into: &want.into, jobs };
         let (restored, left) = claim.fill(target, run.restore(contents)).await?;
+        cx.moved(want.from.size);
         let Restored { tables, rows, warnings } = restored;
         let database = claim.place.clone();
         let finished_at = cx.now();

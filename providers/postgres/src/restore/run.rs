@@ -121,6 +121,11 @@ impl Run<'_> {
         let known = contents.blocks.len() == contents.block_count;
         let total = contents.object.size.saturating_sub(contents.data);
         let ids = contents.tables.iter().map(|table| table.id);
+        let size = |id: i32| {
+            let block = contents.blocks.iter().find(|block| block.id == id);
+            block.and_then(|block| block.end.map(|end| end - block.at)).unwrap_or_default()
+        };
+        let sized = contents.tables.iter().map(|table| (table.shown.clone(), size(table.id)));
         Shared {
             fetch: Fetch::new(contents.object.clone(), workers),
             compression: contents.compression,
@@ -130,7 +135,7 @@ impl Run<'_> {
             conditions,
             waiting: Arc::new(Waiting::new(contents.blocks.clone(), known)),
             builds: Arc::new(Builds::new(builds)),
-            meter: Arc::new(Meter::new(total, contents.tables.len())),
+            meter: Arc::new(Meter::new(total, sized)),
         }
     }
 

@@ -47,10 +47,10 @@ pub(super) async fn carry(shared: Arc<Shared>, target: Session) -> Result<usize,
             Some(at) => {
                 let rows = shared.fill(*at, block, &target).await?;
                 shared.meter.rows(*at, rows);
-                shared.meter.arrived();
+                shared.meter.arrived(*at);
                 shared.builds.loaded(*at);
             }
-            None => objects::fill(&target, shared.wanted(block)).await?,
+            None => objects::fill(&target, shared.wanted(block, None)).await?,
         }
         carried += 1;
     }
@@ -58,17 +58,20 @@ pub(super) async fn carry(shared: Arc<Shared>, target: Session) -> Result<usize,
 }
 
 impl Shared {
-    fn wanted(&self, block: Block) -> Wanted {
+    fn wanted(&self, block: Block, table: Option<usize>) -> Wanted {
         let meter = Arc::clone(&self.meter);
         let end = block.end.unwrap_or(self.fetch.object.size);
-        let incoming = self.fetch.stream(block.at, end, move |bytes| meter.passed_otherwise(bytes));
+        let incoming = self.fetch.stream(block.at, end, move |bytes| match table {
+            Some(table) => meter.passed(table, bytes),
+            None => meter.passed_otherwise(bytes),
+        });
         let object = self.fetch.object.name().to_owned();
         Wanted { incoming, compression: self.compression, id: block.id, object }
     }
 
     async fn fill(&self, at: usize, block: Block, target: &Session) -> Result<u64, Fault> {
         let table = &self.tables[at];
-        let rows = self.wanted(block).rows();
+        let rows = self.wanted(block, Some(at)).rows();
         let filling = async {
             let condition = self.conditions.get(&table.name);
             let begin = match (table.kind, condition) {

@@ -4,7 +4,6 @@
 //! `tests/verification.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use pgferry_engine::cx::Cx;
 use pgferry_engine::event::Progress;
@@ -13,13 +12,17 @@ use pgferry_engine::resource::Remembered;
 use serde_json::Value as Json;
 
 use super::catalogue::Certainty;
-use super::contents::{self, Digest, Measure, Table, Task};
+use super::contents::{self, Digest, Measure, Measured, Table, Task};
+use super::progress::Reading;
 use super::quiet::{self, Quiet};
-use super::report::{Line, Report};
+use super::report::{Line, Report, Verdict};
 use super::side::Side;
-use super::{Contents, Rows, Spec, catalogue, known, large_objects, queries};
+use super::{Contents, Rows, Spec, catalogue, known, large_objects, queries, rows, settings};
 use crate::dump::counted;
 use crate::quoting::Tables;
+
+/// In so many tables that differ, rows are looked for: each is read twice more on both sides.
+const LOOKED_INTO: usize = 10;
 
 /// Compares the two sides as `want` says; `dump` is what the dump of the expected one remembers.
 pub(super) async fn compare(
@@ -52,6 +55,9 @@ pub(super) async fn compare(
     tables(cx, want, expected, actual, (&ours, &theirs), of_dump, &mut report).await?;
     if want.sequences.unwrap_or(true) {
         sequences(expected, actual, &excluded, &mut report).await?;
+    }
+    if want.objects.unwrap_or(true) {
+        settings::compare(cx, expected, actual, &mut report).await?;
     }
     if want.contents != Some(Contents::None) {
         large(expected, actual, &mut report).await?;
@@ -134,19 +140,14 @@ async fn tables(
     };
     let mut own = tasks(ours);
     let dumped = dump.map(counted).unwrap_or_default();
-    let known = known::of(&dumped, of, (expected, actual), (ours, theirs));
-    let known = known::unchanged(known, dump, expected, &own).await?;
+    let read_by_dump = known::of(&dumped, of, (expected, actual), (ours, theirs));
+    let known = known::unchanged(read_by_dump.clone(), dump, expected, &own).await?;
     own.retain(|task| !known.contains_key(&task.shown));
-    let total = (ours.len() + theirs.len() - known.len()) as u64;
-    let done = AtomicU64::new(0);
-    let tell = |name: &str| {
-        cx.progress(Progress {
-            what: format!("comparing `{name}`"),
-            done: Some(done.fetch_add(1, Ordering::Relaxed) + 1),
-            total: Some(total),
-            unit: Some("tables"),
-        });
-    };
+    let sized = |(name, table): (&String, &Table)| (name.clone(), table.bytes);
+    let read = ours.iter().filter(|(name, _)| !known.contains_key(*name)).chain(theirs);
+    let tell = Reading::new(cx, read.map(sized));
+    // What there is, not what was read: the dump may have read it already.
+    cx.moved(ours.values().map(|table| table.bytes).sum());
     let (mut left, mut right) = futures_util::try_join!(
         contents::measure(expected, own, &tell),
         contents::measure(actual, tasks(theirs), &tell)
@@ -184,6 +185,45 @@ async fn tables(
         }
         report.lines.push(line);
     }
+    differing_rows(cx, (expected, actual), (ours, theirs), digest, &read_by_dump, report).await
+}
+
+/// Looks for the rows of tables that differ, table by table.
+async fn differing_rows(
+    cx: &Cx,
+    sides: (&Side, &Side),
+    (ours, theirs): (&Listed, &Listed),
+    digest: Digest,
+    read_by_dump: &BTreeMap<String, Measured>,
+    report: &mut Report,
+) -> Result<(), Fault> {
+    let mut looked_at = 0;
+    for line in &mut report.lines {
+        let measured = |side: &Option<Measured>| {
+            side.as_ref().filter(|it| it.checksum.is_some()).and_then(|it| it.rows)
+        };
+        let rows = measured(&line.expected).zip(measured(&line.actual));
+        let (Some((one, other)), Some(ours), Some(theirs)) =
+            (rows, ours.get(&line.name), theirs.get(&line.name))
+        else {
+            continue;
+        };
+        if !matches!(line.verdict, Verdict::RowsDiffer | Verdict::ContentsDiffer) {
+            continue;
+        }
+        if looked_at == LOOKED_INTO {
+            line.rows =
+                Some("its rows were not looked for, after those of other tables".to_owned());
+            continue;
+        }
+        looked_at += 1;
+        let what = format!("looking for the rows of `{}` that differ", line.name);
+        cx.progress(Progress { what, ..Progress::default() });
+        let dumped = read_by_dump.get(&line.name);
+        let found =
+            rows::find(sides, (ours, theirs), digest, &line.name, one.max(other), dumped).await?;
+        line.rows = Some(found);
+    }
     Ok(())
 }
 
@@ -208,7 +248,7 @@ async fn objects(
         catalogue::compare(&one, &other, expected.major() == actual.major(), &tolerated(cx));
     // A table on one side only is told as a table; its columns and indexes need no line of their own.
     let alone = |table: &str| ours.contains_key(table) != theirs.contains_key(table);
-    let (mut different, mut doubtful) = (0_usize, 0_usize);
+    let (mut different, mut doubtful, mut versions) = (0_usize, 0_usize, 0_usize);
     let mut worded = Vec::new();
     for deviation in deviations {
         if deviation.table.as_deref().is_some_and(alone) {
@@ -218,6 +258,10 @@ async fn objects(
             Certainty::Sure => {
                 different += 1;
                 report.differences.push(deviation.text);
+            }
+            Certainty::Version => {
+                versions += 1;
+                cx.warn(format!("{}; each server brings its own version", deviation.text));
             }
             Certainty::OtherMajor => {
                 doubtful += 1;
@@ -229,7 +273,7 @@ async fn objects(
             Certainty::Wording => worded.push(deviation.text),
         }
     }
-    let unequal = different + doubtful + worded.len();
+    let unequal = different + doubtful + versions + worded.len();
     let mut outcome = equal_or(one.len().saturating_sub(unequal), different);
     if !worded.is_empty() {
         cx.output(format!(
@@ -237,6 +281,9 @@ async fn objects(
             listed(&worded)
         ));
         outcome.push_str(&format!(", {} reworded by the restore", worded.len()));
+    }
+    if versions > 0 {
+        outcome.push_str(&format!(", {versions} extensions of another version"));
     }
     if doubtful > 0 {
         outcome.push_str(&format!(", {doubtful} written differently by another major version"));

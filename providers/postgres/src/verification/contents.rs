@@ -1,8 +1,10 @@
 //! Rows and their contents, table by table.
 //!
 //! A table's checksum is the sum of a 64-bit hash of each row's text: independent of the order of rows, of the server's
-//! version and of object numbers. Partitions are compared one by one, their parents not. Tested in `tests/`.
+//! version and of object numbers. Sums of parts add up to it, so large tables are read in ranges of their pages, by all
+//! sessions at once. Partitions are compared one by one, their parents not. Tested in `tests/`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +17,11 @@ use crate::connect::Session;
 use crate::facts::USER_RELATIONS;
 use crate::quoting::{Tables, display, identifier};
 
+/// Smaller parts of a table than this, in bytes on disk, are not read on their own.
+const RANGE: u64 = 32 << 20;
+/// Ranges of pages are found by their numbers since 14 ("TID range scan").
+const RANGES_SINCE: i32 = 140_000;
+
 /// A table as its side's catalogue has it.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
@@ -24,7 +31,12 @@ pub(super) struct Table {
     pub(super) materialized: bool,
     /// Has parents, whose columns a restore puts first.
     pub(super) inherits: bool,
-    bytes: i64,
+    /// What tells its rows apart: the columns of the primary key, else of a unique index without NULL. Or nothing does.
+    pub(super) key: Vec<String>,
+    /// On disk, with what lies outside its own file.
+    pub(super) bytes: u64,
+    /// Pages of its own file, whose rows are found by their numbers; of others, none.
+    pages: i64,
     estimate: i64,
 }
 
@@ -71,7 +83,20 @@ pub(super) async fn tables(
          select u.nspname::text, u.relname::text, pg_table_size(u.oid), coalesce(s.n_live_tup, 0),
                 coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a
                   where a.attrelid = u.oid and a.attnum > 0 and not a.attisdropped), '{{}}'),
-                u.relkind = 'm', exists (select from pg_inherits i where i.inhrelid = u.oid)
+                u.relkind = 'm', exists (select from pg_inherits i where i.inhrelid = u.oid),
+                coalesce((select array_agg(a.attname::text order by k.n)
+                  from (select x.indkey, coalesce((to_jsonb(x) ->> 'indnkeyatts')::int, x.indnatts) as count
+                    from pg_index x
+                    where x.indrelid = u.oid and x.indisunique and x.indisvalid and x.indimmediate and x.indpred is null
+                      and not exists (select from unnest(x.indkey::int2[]) as of (number)
+                        where number = 0 or not (select attnotnull from pg_attribute
+                          where attrelid = u.oid and attnum = number))
+                    order by x.indisprimary desc, x.indnatts, x.indexrelid limit 1) x,
+                  unnest(x.indkey::int2[]) with ordinality as k (number, n)
+                  join pg_attribute a on a.attrelid = u.oid and a.attnum = k.number
+                  where k.n <= x.count), '{{}}'),
+                case when coalesce((select amname from pg_am where oid = c.relam), 'heap') = 'heap'
+                  then pg_relation_size(u.oid) / current_setting('block_size')::int8 else 0 end
          from user_relations u join pg_class c on c.oid = u.oid
          left join pg_stat_all_tables s on s.relid = u.oid
          where u.relkind = 'r' or (u.relkind = 'm' and c.relispopulated)"
@@ -86,11 +111,13 @@ pub(super) async fn tables(
         .map(|row| Table {
             schema: row.get(0),
             name: row.get(1),
-            bytes: row.get(2),
+            bytes: row.get::<_, i64>(2).unsigned_abs(),
             estimate: row.get(3),
             columns: row.get(4),
             materialized: row.get(5),
             inherits: row.get(6),
+            key: row.get(7),
+            pages: row.get(8),
         })
         .filter(|table| !excluded.contains(&table.schema, &table.name))
         .map(|table| (display(&table.schema, &table.name), table))
@@ -123,36 +150,70 @@ impl Task {
         Self { measure, ..self.clone() }
     }
 
-    fn statement(&self) -> Option<String> {
-        let from =
-            format!("only {}.{}", identifier(&self.table.schema), identifier(&self.table.name));
+    /// `range` as a condition on the pages.
+    fn statement(&self, range: &str) -> Option<String> {
+        let from = self.table.from();
         match self.measure {
             Measure::Nothing | Measure::Estimate => None,
-            Measure::Rows => Some(format!("select count(*), null::text from {from}")),
+            Measure::Rows => Some(format!("select count(*), null::text from {from} as t{range}")),
             // An age that has wrapped around is negative, and counts as late.
             Measure::Since { transaction } => Some(format!(
                 "select count(*), (count(*) filter (where age(t.xmin) <= age('{transaction}'::xid)))::text
-                 from {from} as t"
+                 from {from} as t{range}"
             )),
             Measure::Contents { digest } => {
-                let columns: Vec<String> = self
-                    .table
-                    .columns
-                    .iter()
-                    .map(|name| format!("t.{}", identifier(name)))
-                    .collect();
-                // Written out, because dropped columns and their order are no contents.
-                let text = format!("row({})::text", columns.join(", "));
-                let hash = match digest {
-                    Digest::Hash => format!("hashtextextended({text} collate \"C\", 0)"),
-                    Digest::Md5 => format!(
-                        "('x' || substr(md5(convert_to({text}, 'UTF8')), 1, 16))::bit(64)::int8"
-                    ),
-                };
-                Some(format!("select count(*), coalesce(sum({hash}), 0)::text from {from} as t"))
+                let hash = digest.of(&row_of(&self.table.columns));
+                Some(format!(
+                    "select count(*), coalesce(sum({hash}), 0)::text from {from} as t{range}"
+                ))
             }
         }
     }
+
+    /// Conditions that give all its rows, each once, and about how many bytes each reads: not much more than `share`.
+    fn ranges(&self, share: u64, version_number: i32) -> Vec<(String, u64)> {
+        let Table { bytes, pages, .. } = self.table;
+        let reads = !matches!(self.measure, Measure::Nothing | Measure::Estimate);
+        let parts = i64::try_from(bytes / share).unwrap_or(i64::MAX).clamp(1, pages.max(1));
+        if parts == 1 || !reads || version_number < RANGES_SINCE {
+            return vec![(String::new(), bytes)];
+        }
+        let step = pages / parts;
+        let from = |part: i64| format!("t.ctid >= '({},0)'", part * step);
+        let range = |part: i64| match part + 1 == parts {
+            // Pages that were added since are read too; the snapshot says which rows count.
+            true => format!(" where {}", from(part)),
+            false => format!(" where {} and t.ctid < '({},0)'", from(part), (part + 1) * step),
+        };
+        (0..parts).map(|part| (range(part), bytes / parts.unsigned_abs())).collect()
+    }
+}
+
+impl Table {
+    /// Its own rows alone, as SQL.
+    pub(super) fn from(&self) -> String {
+        format!("only {}.{}", identifier(&self.schema), identifier(&self.name))
+    }
+}
+
+impl Digest {
+    /// The hash of a text in SQL.
+    pub(super) fn of(self, text: &str) -> String {
+        match self {
+            Self::Hash => format!("hashtextextended({text} collate \"C\", 0)"),
+            Self::Md5 => {
+                format!("('x' || substr(md5(convert_to({text}, 'UTF8')), 1, 16))::bit(64)::int8")
+            }
+        }
+    }
+}
+
+/// The text of these columns of `t`, in this order. Written out, because dropped columns and their order are no
+/// contents.
+pub(super) fn row_of(columns: &[String]) -> String {
+    let columns: Vec<String> =
+        columns.iter().map(|name| format!("t.{}", identifier(name))).collect();
+    format!("row({})::text", columns.join(", "))
 }
 
 /// Whether both lists name the same columns, in any order.
@@ -165,29 +226,78 @@ pub(super) fn same(one: &[String], other: &[String]) -> bool {
     sorted(one) == sorted(other)
 }
 
-/// Measures all tables of a side, the largest first, as many at a time as it has sessions.
+/// What is told of a measuring.
+pub(super) trait Told: Sync {
+    /// A part of a table is begun; it has about so many bytes.
+    fn begun(&self, shown: &str, bytes: u64);
+    /// A part of a table is read.
+    fn read(&self, shown: &str, bytes: u64, rows: i64);
+}
+
+/// Nobody is told.
+impl Told for () {
+    fn begun(&self, _: &str, _: u64) {}
+    fn read(&self, _: &str, _: u64, _: i64) {}
+}
+
+/// A part of a table.
+struct Piece<'a> {
+    task: &'a Task,
+    range: String,
+    bytes: u64,
+}
+
+/// Measures all tables of a side, the largest first, as many parts at a time as it has sessions.
 pub(super) async fn measure(
     side: &Side,
     mut tasks: Vec<Task>,
-    done: &(dyn Fn(&str) + Sync),
+    told: &dyn Told,
 ) -> Result<BTreeMap<String, Measured>, Fault> {
     tasks.sort_by_key(|task| std::cmp::Reverse(task.table.bytes));
-    let queue = Mutex::new(VecDeque::from(tasks));
-    let workers = side.sessions.iter().map(|session| work(session, &queue, done));
-    Ok(try_join_all(workers).await?.into_iter().flatten().collect())
+    // A whole table is read somewhat faster than its ranges (measured), so there are no more of them than keep everybody
+    // busy to the end.
+    let total: u64 = tasks.iter().map(|task| task.table.bytes).sum();
+    let share = RANGE.max(total / (side.sessions.len() as u64 * 4));
+    let pieces = tasks.iter().flat_map(|task| {
+        let ranges = task.ranges(share, side.version_number);
+        ranges.into_iter().map(move |(range, bytes)| Piece { task, range, bytes })
+    });
+    let queue = Mutex::new(pieces.collect::<VecDeque<_>>());
+    let workers = side.sessions.iter().map(|session| work(session, &queue, told));
+    let mut sums: BTreeMap<String, Measured> = BTreeMap::new();
+    for (shown, part) in try_join_all(workers).await?.into_iter().flatten() {
+        match sums.entry(shown) {
+            Entry::Vacant(place) => {
+                place.insert(part);
+            }
+            Entry::Occupied(mut sum) => sum.get_mut().add(&part),
+        }
+    }
+    Ok(sums)
+}
+
+impl Measured {
+    /// Takes in another part of the same table.
+    fn add(&mut self, part: &Self) {
+        self.rows = self.rows.zip(part.rows).map(|(one, other)| one + other);
+        let number = |text: &Option<String>| text.as_ref()?.parse::<i128>().ok();
+        let sum = number(&self.checksum).zip(number(&part.checksum));
+        self.checksum = sum.map(|(one, other)| (one + other).to_string());
+    }
 }
 
 async fn work(
     session: &Session,
-    queue: &Mutex<VecDeque<Task>>,
-    done: &(dyn Fn(&str) + Sync),
+    queue: &Mutex<VecDeque<Piece<'_>>>,
+    told: &dyn Told,
 ) -> Result<Vec<(String, Measured)>, Fault> {
     let mut all = Vec::new();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(task) = next else { return Ok(all) };
-        let measured = match task.statement() {
+        let Some(Piece { task, range, bytes }) = next else { return Ok(all) };
+        let measured = match task.statement(&range) {
             Some(statement) => {
+                told.begun(&task.shown, bytes);
                 let row = session
                     .query_one(&statement, &[])
                     .await
@@ -199,7 +309,7 @@ async fn work(
                 checksum: None,
             },
         };
-        done(&task.shown);
-        all.push((task.shown, measured));
+        told.read(&task.shown, bytes, measured.rows.unwrap_or_default());
+        all.push((task.shown.clone(), measured));
     }
 }

@@ -67,7 +67,7 @@ pub(super) async fn unchanged(
     let since = Measure::Since { transaction: (oldest & u64::from(u32::MAX)) as u32 };
     let asked = tasks.iter().filter(|task| known.contains_key(&task.shown));
     let asked = asked.map(|task| task.but(since)).collect();
-    let found = contents::measure(expected, asked, &|_| {}).await?;
+    let found = contents::measure(expected, asked, &()).await?;
     let is_unchanged = |name: &String, known: &Measured| {
         found
             .get(name)

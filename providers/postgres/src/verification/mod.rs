@@ -9,9 +9,12 @@ mod compare;
 mod contents;
 mod known;
 mod large_objects;
+mod progress;
 mod queries;
 mod quiet;
 mod report;
+mod rows;
+mod settings;
 mod side;
 mod wording;
 

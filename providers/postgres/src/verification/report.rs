@@ -18,6 +18,9 @@ pub(super) struct Line {
     pub(super) expected: Option<Measured>,
     pub(super) actual: Option<Measured>,
     pub(super) verdict: Verdict,
+    /// Which rows differ, in words, if they were looked for.
+    #[serde(skip)]
+    pub(super) rows: Option<String>,
 }
 
 /// What the comparison of one table says.
@@ -60,7 +63,7 @@ impl Line {
             (Some(one), Some(other)) if one.checksum != other.checksum => Verdict::ContentsDiffer,
             _ => Verdict::Estimated,
         };
-        Self { name: name.to_owned(), expected, actual, verdict }
+        Self { name: name.to_owned(), expected, actual, verdict, rows: None }
     }
 
     /// Takes rows and contents that differ as computed anew; tells whether they do.
@@ -94,7 +97,10 @@ impl Line {
             }
             _ => return None,
         };
-        Some(text)
+        Some(match &self.rows {
+            Some(found) => format!("{text}; {found}"),
+            None => text,
+        })
     }
 
     fn verdict_text(&self) -> &'static str {
@@ -182,7 +188,7 @@ impl Report {
         for (what, outcome) in &self.others {
             let _ = writeln!(text, "{what:<label$}  {outcome}");
         }
-        for difference in &self.differences {
+        for difference in self.all_differences() {
             let _ = writeln!(text, "DIFFERENT: {difference}");
         }
         text.trim_end().to_owned()
@@ -208,7 +214,7 @@ mod tests {
 
     #[test]
     fn every_table_is_listed_and_differences_are_named_with_both_numbers() {
-        let report = Report {
+        let mut report = Report {
             lines: vec![
                 Line::new(
                     "public.accounts",
@@ -224,6 +230,7 @@ mod tests {
             others: vec![("sequences".into(), "7 equal".into())],
             differences: vec!["sequence `a.s`: stands at 5, 4 found".into()],
         };
+        report.lines[2].rows = Some("by `id`: 1 row changed: 7".into());
         assert_eq!(
             report.table("source", "target"),
             "\
@@ -233,6 +240,9 @@ public.orders                 5               5  equal
 public.users                  4               4  CONTENTS DIFFER
 public.gone                   1               -  MISSING
 sequences  7 equal
+DIFFERENT: table `public.accounts`: 20000 rows expected, 19999 found
+DIFFERENT: table `public.users`: contents differ in 4 rows: checksum -12 expected, 13 found; by `id`: 1 row changed: 7
+DIFFERENT: table `public.gone`: 1 row expected, the table is missing
 DIFFERENT: sequence `a.s`: stands at 5, 4 found"
         );
         assert_eq!(
@@ -240,7 +250,7 @@ DIFFERENT: sequence `a.s`: stands at 5, 4 found"
             "\
 `target` is not what `source` is: 4 differences
   table `public.accounts`: 20000 rows expected, 19999 found
-  table `public.users`: contents differ in 4 rows: checksum -12 expected, 13 found
+  table `public.users`: contents differ in 4 rows: checksum -12 expected, 13 found; by `id`: 1 row changed: 7
   table `public.gone`: 1 row expected, the table is missing
   sequence `a.s`: stands at 5, 4 found"
         );

@@ -44,7 +44,7 @@ use crate::connect::{Access, Format, Session, connect};
 /// More sessions than this read no faster from a server of ordinary size.
 const MOST_JOBS: usize = 8;
 /// Bytes of the archive that may be ready before their turn, for each session.
-const ROOM: usize = 5 << 20;
+const ROOM: usize = 3 << 20;
 
 /// What to dump, and how.
 pub(super) struct Order<'a> {

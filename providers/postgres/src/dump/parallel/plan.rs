@@ -27,6 +27,8 @@ pub(super) struct Block {
     /// `public.accounts`, for people.
     pub(super) shown: String,
     pub(super) is_table: bool,
+    /// On disk, of a table.
+    pub(super) bytes: u64,
     /// The columns that its checksum is made of, in their order; `None` where it would not be the server's own.
     pub(super) columns: Option<Vec<String>>,
 }
@@ -116,6 +118,7 @@ impl Plan {
                     id: entry.id,
                     shown: table.shown.clone(),
                     is_table: true,
+                    bytes: u64::try_from(table.bytes).unwrap_or_default(),
                     columns: table.hashed.clone().filter(|_| hashes),
                 };
                 plan.add(block, works);
@@ -129,7 +132,8 @@ impl Plan {
                     works.push(Work::Objects(Vec::new()));
                 }
                 let shown = "large objects".to_owned();
-                plan.add(Block { id: entry.id, shown, is_table: false, columns: None }, works);
+                let block = Block { id: entry.id, shown, is_table: false, bytes: 0, columns: None };
+                plan.add(block, works);
             }
         }
         Ok(plan)

@@ -66,6 +66,8 @@ impl Writer<'_> {
             self.line.turn_of(piece.number);
             if piece.first {
                 join = Join::default();
+                let block = &self.blocks[piece.block];
+                self.meter.begin(&block.shown, block.is_table.then_some(block.bytes));
                 self.begin(&piece, &mut written).await?;
             }
             loop {
@@ -143,6 +145,7 @@ impl Writer<'_> {
             self.deflaters.adapt(waits.upload, waits.readers);
             *waits = Waits::default();
         }
+        self.meter.passed(chunk.length, chunk.rows);
         self.meter.tell(self.cx, self.uploader.received());
         Ok(())
     }
