@@ -20,6 +20,7 @@ use crate::resource::AnyResource;
 use crate::spec::Spec;
 use crate::state::StateError;
 use crate::state::journal::{Durability, Journal};
+use crate::tree::Tree;
 use crate::state::{DoneUnder, Outcome as Unsettled, Record, Scope, State};
 
 pub(super) enum Stop {
@@ -78,7 +79,7 @@ impl Walk {
         }
         let complete = self.everything_under_is_done(&address);
         let policy = if complete { "on_success" } else { "on_failure" };
-        let said = scope.intent.inputs.get(policy).and_then(serde_json::Value::as_str);
+        let said = scope.intent.inputs.get(policy).and_then(Tree::as_text);
         if said == Some("hold") {
             self.applying
                 .journal

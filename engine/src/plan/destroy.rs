@@ -38,7 +38,7 @@ pub fn destroy(input: &Input<'_>) -> Plan {
             (true, ..) => "`on_remove` is `destroy`".to_owned(),
             (false, true, _) => {
                 let name = ["name", "label"].iter().find_map(|key| {
-                    entry.remembered.attrs.get(*key).and_then(serde_json::Value::as_str)
+                    entry.remembered.attrs.get(*key).and_then(crate::tree::Tree::as_text)
                 });
                 format!("kept; to delete it: `--confirm {address}={}`", name.unwrap_or("NAME"))
             }

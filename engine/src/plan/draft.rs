@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use jiff::Timestamp;
-use serde_json::Value as Json;
 
 use super::moves::Moves;
 use super::outputs::outputs;
@@ -21,7 +19,7 @@ use crate::info::{Catalog, FieldRole, Kind, TypeInfo};
 use crate::resource::{Intent, Remembered};
 use crate::spec::{Block, Spec};
 use crate::state::State;
-use crate::tree::{Handle, Tree};
+use crate::tree::{Fields, Handle, Tree};
 
 mod drift;
 mod managed;
@@ -255,7 +253,7 @@ impl<'a> Drafting<'a> {
     /// The fields with everything put in that is known, defaults of the type included.
     fn wanted(&self, block: &Block, info: &TypeInfo) -> Wanted {
         let resolve = |address: &Address| self.handles.get(address);
-        let mut fields: IndexMap<String, Tree> = block
+        let mut fields: Fields = block
             .fields
             .iter()
             .map(|(name, template)| (name.clone(), template.evaluate(&resolve)))
@@ -428,7 +426,7 @@ impl<'a> Drafting<'a> {
     fn set(&mut self, address: &Address, id: Option<String>, attrs: &Tree) {
         let attrs = match attrs {
             Tree::Map(map) => map.clone(),
-            _ => IndexMap::new(),
+            _ => Fields::new(),
         };
         let handle = Handle { address: address.clone(), id, attrs };
         self.handles.insert(address.clone(), Arc::new(handle));
@@ -454,10 +452,10 @@ impl<'a> Drafting<'a> {
 }
 
 /// Attributes as they were when last seen; what is secret is unknown, because it is stored nowhere.
-fn recalled(info: &TypeInfo, remembered: &Remembered) -> IndexMap<String, Tree> {
-    let mut attrs = match Tree::recalled(&remembered.attrs) {
+fn recalled(info: &TypeInfo, remembered: &Remembered) -> Fields {
+    let mut attrs = match remembered.attrs.recalled() {
         Tree::Map(map) => map,
-        _ => IndexMap::new(),
+        _ => Fields::new(),
     };
     for name in info.attributes().filter(|name| info.is_secret(name)) {
         attrs.insert(name.to_owned(), Tree::Unknown);
@@ -465,12 +463,12 @@ fn recalled(info: &TypeInfo, remembered: &Remembered) -> IndexMap<String, Tree> 
     attrs
 }
 
-/// Whether `json` mentions a whole resource, and with which id.
-pub(crate) fn mentions<'j>(json: &'j Json, found: &mut Vec<(&'j str, Option<&'j str>)>) {
-    match json {
-        Json::Array(items) => items.iter().for_each(|item| mentions(item, found)),
-        Json::Object(map) => match map.get("$address").and_then(Json::as_str) {
-            Some(address) => found.push((address, map.get("$id").and_then(Json::as_str))),
+/// Whether what is stored mentions a whole resource, and with which id.
+pub(crate) fn mentions<'t>(stored: &'t Tree, found: &mut Vec<(&'t str, Option<&'t str>)>) {
+    match stored {
+        Tree::List(items) => items.iter().for_each(|item| mentions(item, found)),
+        Tree::Map(map) => match map.get("$address").and_then(Tree::as_text) {
+            Some(address) => found.push((address, map.get("$id").and_then(Tree::as_text))),
             None => map.values().for_each(|item| mentions(item, found)),
         },
         _ => {}

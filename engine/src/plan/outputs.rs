@@ -85,7 +85,7 @@ fn change(
 }
 
 fn recalled(address: &Address, entry: &Entry) -> Arc<Handle> {
-    let attrs = match Tree::recalled(&entry.remembered.attrs) {
+    let attrs = match entry.remembered.attrs.recalled() {
         Tree::Map(map) => map,
         _ => Default::default(),
     };

@@ -373,7 +373,7 @@ pub(super) fn unconfirmed_delete(input: &Input<'_>, address: &Address) -> Option
     let entry = input.state.resources.get(address)?;
     let names: Vec<&str> = ["name", "label"]
         .iter()
-        .filter_map(|key| entry.remembered.attrs.get(*key).and_then(serde_json::Value::as_str))
+        .filter_map(|key| entry.remembered.attrs.get(*key).and_then(crate::tree::Tree::as_text))
         .collect();
     let confirmed = input
         .options

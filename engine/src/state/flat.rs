@@ -11,6 +11,7 @@ use super::{DoneUnder, Entry, Expanded, Removal};
 use crate::address::Address;
 use crate::info::{Kind, OnRemove};
 use crate::resource::Remembered;
+use crate::tree::Tree;
 
 /// The fields of an [`Entry`] as they stand beside each other in the file.
 #[derive(Deserialize)]
@@ -19,9 +20,9 @@ struct Flat {
     type_name: String,
     kind: Kind,
     id: String,
-    inputs: Json,
-    attrs: Json,
-    memory: Json,
+    inputs: Tree,
+    attrs: Tree,
+    memory: Tree,
     #[serde(default)]
     dependencies: Vec<Address>,
     on_remove: OnRemove,

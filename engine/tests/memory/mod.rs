@@ -121,7 +121,7 @@ impl Resource for Thing {
         want: &Tree,
         remembered: Option<&Remembered>,
     ) -> Result<Option<Live<ThingAttrs>>, Fault> {
-        let known = remembered.and_then(|remembered| remembered.attrs["name"].as_str());
+        let known = remembered.and_then(|remembered| remembered.attrs.get("name")?.as_text());
         let name = known.or(want.get("name").and_then(Tree::as_text)).unwrap_or_default();
         let cloud = self.0.lock().unwrap();
         Ok(cloud.things.get("thing").and_then(|t| t.get(name)).map(|json| Self::live(name, json)))
@@ -139,7 +139,7 @@ impl Resource for Thing {
     }
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
         hangs(&self.0, cx, &format!("delete {}", cx.address)).await?;
-        let name = remembered.attrs["name"].as_str().unwrap_or_default().to_owned();
+        let name = remembered.attrs.get("name").and_then(Tree::as_text).unwrap_or_default().to_owned();
         let mut cloud = self.0.lock().unwrap();
         cloud.log.push(format!("delete {}", cx.address));
         cloud.things.entry("thing".into()).or_default().remove(&name);

@@ -47,9 +47,9 @@ async fn equal_databases_are_equal_and_each_difference_is_named() {
     let done = AnyResource::act(&Dump, &stage.cx("dump"), change(want)).await.unwrap();
     let dump = Remembered {
         id: done.id.clone(),
-        inputs: json!({ "source": { "$address": "source" } }),
-        attrs: done.attrs.storable(),
-        memory: done.memory.clone(),
+        inputs: json!({ "source": { "$address": "source" } }).into(),
+        attrs: done.attrs.stored(),
+        memory: done.memory.clone().into(),
     };
     stage.restore("v.dump").await;
 

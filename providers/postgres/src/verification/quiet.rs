@@ -7,7 +7,7 @@ use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::Remembered;
-use serde_json::Value as Json;
+use pgferry_engine::tree::Tree;
 
 use crate::connect::{Access, Format, connect};
 use crate::counters::{Counters, completed_transactions};
@@ -37,7 +37,7 @@ pub(super) fn dump_of(cx: &Cx, expected: &Endpoint) -> Option<Remembered> {
         .map(|(_, remembered)| remembered)
         .find(|dump| {
             let source = dump.inputs.get("source").and_then(|source| source.get("$address"));
-            source.and_then(Json::as_str) == Some(expected.address.as_str())
+            source.and_then(Tree::as_text) == Some(expected.address.as_str())
         })
 }
 
@@ -45,7 +45,7 @@ pub(super) fn dump_of(cx: &Cx, expected: &Endpoint) -> Option<Remembered> {
 pub(super) async fn check(expected: &Endpoint, dump: Option<&Remembered>) -> Result<Quiet, Fault> {
     let baseline = dump
         .and_then(|dump| dump.memory.get("baseline"))
-        .and_then(|baseline| serde_json::from_value::<Baseline>(baseline.clone()).ok());
+        .and_then(|baseline| baseline.to_typed::<Baseline>().ok());
     let Some(baseline) = baseline else { return Ok(Quiet::NotAsked) };
     let session = connect(expected, Access::ReadOnly, Format::Own).await?;
     let looked = async {
