@@ -207,7 +207,8 @@ fn entry(
 ) -> Entry {
     let mut inputs = fields.stored();
     if let Tree::Map(inputs) = &mut inputs {
-        inputs.extend(live.fields.iter().map(|(name, json)| (name.clone(), Tree::from_stored(json))));
+        inputs
+            .extend(live.fields.iter().map(|(name, json)| (name.clone(), Tree::from_stored(json))));
     }
     let dependencies = input.graph.direct_dependencies(address).cloned().collect();
     Entry {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Number, Value as Json};
@@ -41,6 +42,9 @@ pub enum Tree {
     /// A reference to a whole resource: `${source}`.
     Resource(Arc<Handle>),
 }
+
+/// Whole resources by address, for looking up.
+pub type Handles = FxHashMap<Address, Arc<Handle>>;
 
 /// A whole resource handed on. Only `address` and `id` are compared between plans.
 #[derive(Clone, Debug, PartialEq)]

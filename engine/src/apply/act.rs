@@ -1,6 +1,5 @@
 //! One step of the walk, outside the walk's own thread: effect, records around it, events about it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -19,7 +18,7 @@ use crate::resource::{AnyResource, Done, Remembered, Settled, Verb};
 use crate::state::Record;
 use crate::state::StateError;
 use crate::state::journal::Durability;
-use crate::tree::{Fields, Handle, Tree};
+use crate::tree::{Fields, Handle, Handles, Tree};
 
 mod effect;
 pub(super) mod limit;
@@ -46,7 +45,7 @@ pub(super) enum Ended {
 
 /// What a step knows of the others.
 pub(super) struct Surroundings {
-    pub(super) handles: BTreeMap<Address, Arc<Handle>>,
+    pub(super) handles: Handles,
     /// Itself, as it was found when planning.
     pub(super) own: Option<Arc<Handle>>,
     /// What is planned for it, if this is the step that does it.

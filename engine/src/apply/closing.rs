@@ -20,8 +20,8 @@ use crate::resource::AnyResource;
 use crate::spec::Spec;
 use crate::state::StateError;
 use crate::state::journal::{Durability, Journal};
-use crate::tree::Tree;
 use crate::state::{DoneUnder, Outcome as Unsettled, Record, Scope, State};
+use crate::tree::Tree;
 
 pub(super) enum Stop {
     Fault(Fault),

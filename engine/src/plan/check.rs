@@ -133,13 +133,12 @@ impl<'a> Check<'a> {
     fn references(&mut self) {
         let (spec, graph) = (self.input.spec, self.input.graph);
         for (address, block) in &spec.resources {
-            let none = Default::default();
-            let known = graph.dependencies.get(address).unwrap_or(&none);
+            let known = graph.dependencies.get(address).map(Vec::as_slice).unwrap_or_default();
             let referred = block.references().map(|reference| &reference.address);
             for other in referred.chain(&block.depends_on) {
                 if !spec.resources.contains_key(other) {
                     self.say(format!("`{address}` refers to `{other}`, which is not there"));
-                } else if !known.contains(other) {
+                } else if known.binary_search(other).is_err() {
                     self.say(format!(
                         "`{address}` refers to `{other}`, which the order does not know"
                     ));

@@ -19,7 +19,7 @@ use crate::info::{Catalog, FieldRole, Kind, TypeInfo};
 use crate::resource::{Intent, Remembered};
 use crate::spec::{Block, Spec};
 use crate::state::State;
-use crate::tree::{Fields, Handle, Tree};
+use crate::tree::{Fields, Handle, Handles, Tree};
 
 mod drift;
 mod managed;
@@ -70,7 +70,7 @@ pub enum Refresh {
 pub struct Draft {
     pub plan: Plan,
     /// What each resource is, as far as it is known, secrets included; where apply starts from.
-    pub handles: BTreeMap<Address, Arc<Handle>>,
+    pub handles: Handles,
     /// What must be found out before the plan is one. Empty: it is.
     pub questions: Vec<Question>,
 }
@@ -88,7 +88,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
     let mut drafting = Drafting {
         input,
         reality,
-        handles: BTreeMap::new(),
+        handles: Handles::default(),
         changes: BTreeMap::new(),
         removals: BTreeMap::new(),
         scopes: BTreeMap::new(),
@@ -166,7 +166,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
 struct Drafting<'a> {
     input: &'a Input<'a>,
     reality: &'a Reality,
-    handles: BTreeMap<Address, Arc<Handle>>,
+    handles: Handles,
     changes: BTreeMap<Address, Change>,
     removals: BTreeMap<Address, Vec<Address>>,
     scopes: BTreeMap<Address, ScopeChange>,

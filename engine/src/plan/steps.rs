@@ -242,7 +242,7 @@ impl Builder<'_> {
             let dependents = if self.has_epochs(scope) {
                 self.input.graph.descendants(scope)
             } else {
-                self.input.graph.dependents.get(scope).cloned().unwrap_or_default()
+                self.input.graph.direct_dependents(scope).cloned().collect()
             };
             after.extend(self.main.get(scope).copied());
             after.extend(dependents.iter().filter_map(|dep| self.main.get(dep).copied()));

@@ -119,9 +119,7 @@ impl<'a> Whole<'a> {
         let entry = self.state().resources.get(address);
         let mut before = match live {
             Some(live) => fields(&live.attrs),
-            None => entry
-                .map(|entry| fields(&entry.remembered.attrs))
-                .unwrap_or_default(),
+            None => entry.map(|entry| fields(&entry.remembered.attrs)).unwrap_or_default(),
         };
         if let (true, Some(handle)) = (before.is_empty(), self.draft.handles.get(address)) {
             before.clone_from(&handle.attrs);

@@ -105,7 +105,9 @@ fn of_entry(state: &State, entry: &Entry) -> Vec<String> {
     if entry.kind == Kind::Scoped {
         wrong.push("is a scope, and remembered as something else".to_owned());
     }
-    for dependency in entry.dependencies.iter().filter(|dependency| !is_address(dependency.as_str())) {
+    for dependency in
+        entry.dependencies.iter().filter(|dependency| !is_address(dependency.as_str()))
+    {
         wrong.push(format!("depends on `{dependency}`, which is no address"));
     }
     let remembered = &entry.remembered;

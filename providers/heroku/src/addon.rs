@@ -283,7 +283,9 @@ impl Resource for AddOn {
         remembered: Option<&Remembered>,
     ) -> Result<Option<Live<Attrs>>, Fault> {
         let Some(remembered) = remembered else { return Ok(None) };
-        let Some(app) = remembered.attrs.get("app").and_then(Tree::as_text) else { return Ok(None) };
+        let Some(app) = remembered.attrs.get("app").and_then(Tree::as_text) else {
+            return Ok(None);
+        };
         Ok(self.look(cx, app, &remembered.id).await?.map(|ready| live(&ready, want)))
     }
 

@@ -8,7 +8,7 @@ use pgferry_engine::resource::{AnyResource, Change, Remembered, Verb};
 use pgferry_engine::tree::Tree;
 use pgferry_postgres::extensions::Extensions;
 use pgferry_postgres::settings::Settings;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use stage::{Stage, spec};
 
 fn create(want: Tree) -> Change<Tree> {
