@@ -42,7 +42,7 @@ pub async fn adopt(
             .help(format!("to call it `{address}`: `renamed_from: {other}` in its block")));
     }
     let entry = entry(input, address, block, info, &fields, &live);
-    Ok(Entry { expanded, ..entry })
+    Ok(Entry { expanded: expanded.map(Box::new), ..entry })
 }
 
 fn refused(message: String) -> Fault {

@@ -75,7 +75,7 @@ pub struct Entry {
     pub replace_when: BTreeMap<String, Json>,
     /// Fields written out from something else (`like`), and the run in which that was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expanded: Option<Expanded>,
+    pub expanded: Option<Box<Expanded>>,
     /// Of staging with `after_use: remove`, and of a source that is retired: that its removal was begun, or done. What
     /// is remembered stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,7 +86,7 @@ pub struct Entry {
     pub cut_over: Option<Timestamp>,
     /// Of runs: when and under what it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub done: Option<DoneUnder>,
+    pub done: Option<Box<DoneUnder>>,
 }
 
 /// How far something is with being removed after use.

@@ -119,7 +119,7 @@ fn all_done(below: &BTreeSet<Address>, spec: &Spec, catalog: &Catalog, state: &S
     let good = |done: &DoneUnder| done.run == spec.run && !done.epochs.iter().any(broken);
     below.iter().filter(|address| acts(address)).all(|address| {
         let entry = state.resources.get(address);
-        entry.is_some_and(|entry| entry.done.as_ref().is_none_or(good))
+        entry.is_some_and(|entry| entry.done.as_deref().is_none_or(good))
             && !state.operations.contains_key(address)
     })
 }

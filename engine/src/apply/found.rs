@@ -95,7 +95,7 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
                 let acts = applying.plan.changes.get(address).is_some_and(|c| c.action.is_work());
                 let Some(before) = before.as_ref().filter(|_| !acts) else { continue };
                 let fields = fields.clone().unwrap_or_default();
-                let expanded = Some(Expanded { run: applying.spec.run.clone(), fields });
+                let expanded = Some(Box::new(Expanded { run: applying.spec.run.clone(), fields }));
                 Entry { expanded, ..before.clone() }
             }
             _ => continue,

@@ -176,7 +176,7 @@ impl<'a> Whole<'a> {
             _ => None,
         };
         let entry = self.state().resources.get(address);
-        let known = entry.and_then(|entry| entry.expanded.as_ref());
+        let known = entry.and_then(|entry| entry.expanded.as_deref());
         let known =
             known.filter(|known| known.run == self.input.spec.run).map(|known| &known.fields);
         for (name, json) in found.or(known).into_iter().flatten() {

@@ -70,13 +70,13 @@ impl Acting {
                 .unwrap_or(crate::info::OnRemove::Keep),
             prevent_destroy: block.is_some_and(|block| block.lifecycle.prevent_destroy),
             replace_when,
-            expanded: expanded.map(|fields| Expanded { run, fields }),
+            expanded: expanded.map(|fields| Box::new(Expanded { run, fields })),
             removal: None,
             cut_over: self
                 .info()
                 .filter(|info| info.traits.cutover)
                 .map(|_| self.applying.world.clock.now()),
-            done: under.filter(|_| change.kind == Kind::Run),
+            done: under.filter(|_| change.kind == Kind::Run).map(Box::new),
         }
     }
 

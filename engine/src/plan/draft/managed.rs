@@ -135,7 +135,8 @@ impl Drafting<'_> {
         if !refers || info.traits.internal {
             return true;
         }
-        let remembered = self.input.state.resources.get(address).and_then(|e| e.expanded.as_ref());
+        let remembered =
+            self.input.state.resources.get(address).and_then(|e| e.expanded.as_deref());
         let expanded = match remembered.filter(|expanded| expanded.run == self.input.spec.run) {
             Some(expanded) => Some(&expanded.fields),
             None => {

@@ -27,7 +27,7 @@ impl Drafting<'_> {
         let mut reasons = Vec::new();
         let mut settled = None;
         let mut takes_up = false;
-        let mut under = entry.and_then(|entry| entry.done.as_ref());
+        let mut under = entry.and_then(|entry| entry.done.as_deref());
         let operation = self.input.state.operations.get(address);
         if let Some(operation) = operation.filter(|op| op.type_name == info.name) {
             match &operation.outcome {
