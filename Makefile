@@ -1,6 +1,7 @@
 # `make demo`: the whole journey on this machine. `make test`: all tests. Both install what is missing.
 # `make bench`: how fast the engine is (`SIZES="1000 100000"`), beside Terraform if it is installed.
-.PHONY: demo test test-slow bench schema setup build
+# `make bench-data`: how fast a database moves (`SCALE=60`), beside the guide's way, and pgcopydb if it is installed.
+.PHONY: demo test test-slow bench bench-data schema setup build
 
 demo: build
 	examples/linode-to-heroku/demo.sh target/debug/pgferry
@@ -14,6 +15,9 @@ test-slow: setup
 
 bench: setup
 	cargo bench --locked --bench engine -- $(SIZES)
+
+bench-data: setup
+	cargo bench --locked --bench data -- $(SCALE)
 
 schema: setup
 	UPDATE=1 cargo test --locked --test generated

@@ -12,10 +12,11 @@ use expected::{Expected, below, files, pgferry, root, text};
 use pgferry_engine::source::{self, Node, Source, Value, yaml};
 
 /// All that a spec of this folder finds in the environment.
-const ENVIRONMENT: [(&str, &str); 3] = [
+const ENVIRONMENT: [(&str, &str); 4] = [
     ("HEROKU_API_KEY", "HRKU-of-nobody"),
     ("LINODE_TOKEN", "token-of-nobody"),
     ("SOURCE_DATABASE_URL", "postgres://reader:pw-of-nobody@db.example.com:5432/acme"),
+    ("TARGET_DATABASE_URL", "postgres://owner:pw-of-nobody@db.example.org:5432/acme"),
 ];
 
 fn validate(path: &Path) -> std::process::Output {

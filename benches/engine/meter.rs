@@ -44,9 +44,15 @@ pub(crate) fn metered(arguments: &[String]) {
 
 /// Runs a command in `folder` once; it must end with 0.
 pub(crate) fn run(folder: &Path, command: &[&str]) -> Usage {
+    run_with(folder, command, &[])
+}
+
+/// The same with variables in its environment.
+pub(crate) fn run_with(folder: &Path, command: &[&str], env: &[(String, String)]) -> Usage {
     let me = std::env::current_exe().expect("this program");
-    let out = Command::new(me).arg("--meter").args(command).current_dir(folder).output();
-    let out = out.expect("this program runs");
+    let mut meter = Command::new(me);
+    meter.arg("--meter").args(command).current_dir(folder).envs(env.iter().cloned());
+    let out = meter.output().expect("this program runs");
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let figures: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [wall, cpu, peak, code] = figures[..] else {

@@ -37,9 +37,15 @@ pub struct Running {
 impl Project {
     /// A copy of `examples/linode-to-heroku` whose runs see that sandbox.
     pub fn new(stage: &Stage) -> Self {
+        Self::of(stage, "linode-to-heroku", &["pgferry.yaml", "notify.sh", "smoke-test.sh"])
+    }
+
+    /// A copy of those files of an example.
+    pub fn of(stage: &Stage, example: &str, files: &[&str]) -> Self {
         let folder = tempfile::tempdir_in(stage.home.path()).unwrap();
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/linode-to-heroku");
-        for file in ["pgferry.yaml", "notify.sh", "smoke-test.sh"] {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        let example = examples.join(example);
+        for file in files {
             fs::copy(example.join(file), folder.path().join(file)).unwrap();
         }
         let mut environment: BTreeMap<String, String> = stage.environment().into_iter().collect();

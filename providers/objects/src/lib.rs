@@ -26,4 +26,6 @@ pub use error::{Cause, Class, ObjectError};
 pub use listing::Upload;
 pub use privacy::Privacy;
 pub use signed_url::{MAX_EXPIRES, Probe, SignedUrl, probe};
-pub use uploader::{DEFAULT_IN_FLIGHT, DEFAULT_PART_SIZE, Finished, Uploader, part_size_for};
+pub use uploader::{
+    DEFAULT_IN_FLIGHT, DEFAULT_PART_SIZE, Finished, Uploader, part_size_for, part_size_from,
+};

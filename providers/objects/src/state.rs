@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ use object_store::path::Path;
 use pgferry_engine::cx::Clock;
 use pgferry_engine::state::StateError;
 use pgferry_engine::state::store::{Lines, Lock, Store};
+use tokio::time::timeout;
 
 use crate::error::{Class, ObjectError};
 use journal::{Left, Pieces, Shelf, Unread};
-use lease::{Desk, Lease, Refusal, chain};
+use lease::{Desk, FAREWELL, Farewell, Lease, Refusal, chain};
 use place::Place;
 use remote::{Found, Remote, Version};
 use worker::Worker;
@@ -43,6 +45,7 @@ pub struct ObjectState {
     clock: Arc<dyn Clock>,
     connected: OnceLock<Result<Connected, String>>,
     known: Arc<Mutex<Known>>,
+    farewell: Arc<Farewell>,
 }
 
 #[derive(Clone)]
@@ -87,11 +90,11 @@ impl Drop for Held {
         self.lease.enough.notify_one();
         let lease = Arc::clone(&self.lease);
         self.worker.wait(async move { lease.release().await });
-        lock(&self.known).lease = None;
+        known_now(&self.known).lease = None;
     }
 }
 
-fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+fn known_now(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -107,8 +110,9 @@ impl ObjectState {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StateError> {
         let place = Place::read(url)?;
-        let (connected, known) = (OnceLock::new(), Arc::default());
-        Ok(Self { name: url.to_owned(), place, env, holder, clock, connected, known })
+        let name = url.to_owned();
+        let (connected, known, farewell) = (OnceLock::new(), Arc::default(), Arc::default());
+        Ok(Self { name, place, env, holder, clock, connected, known, farewell })
     }
 
     fn connected(&self) -> Result<&Connected, StateError> {
@@ -163,6 +167,7 @@ impl ObjectState {
         match refusal {
             Refusal::Held(holder, id) => StateError::Locked { holder, id: Some(id) },
             Refusal::Failed(error) => self.failed("locking")(error),
+            Refusal::Leaving => self.io("locking", "this process is ending".to_owned()),
             Refusal::Unfit(why) => StateError::Unfit {
                 path: self.name.clone(),
                 why: why.to_owned(),
@@ -182,7 +187,7 @@ impl ObjectState {
 
     /// The lock that this process must hold to write.
     fn lease(&self) -> Result<Arc<Lease>, StateError> {
-        let lease = lock(&self.known).lease.clone();
+        let lease = known_now(&self.known).lease.clone();
         lease.ok_or_else(|| self.fenced("it was not taken".to_owned()))
     }
 
@@ -218,14 +223,14 @@ impl Store for ObjectState {
     fn read(&self) -> Result<Option<Vec<u8>>, StateError> {
         let found = self.get(self.beside(""), "reading the state")?;
         let bytes = found.as_ref().map(|found| found.bytes.to_vec());
-        lock(&self.known).state = Some(found.map(Seen::from));
+        known_now(&self.known).state = Some(found.map(Seen::from));
         Ok(bytes)
     }
 
     /// Compare-and-swap on what was read last, under the lock.
     fn write(&self, state: &[u8]) -> Result<(), StateError> {
         let lease = self.lease()?;
-        let seen = lock(&self.known).state.clone();
+        let seen = known_now(&self.known).state.clone();
         let former = match seen {
             Some(former) => former,
             None => self.get(self.beside(""), "reading the state")?.map(Seen::from),
@@ -254,7 +259,7 @@ impl Store for ObjectState {
         match written.map_err(self.failed("writing the state"))? {
             Some(version) => {
                 let bytes = Bytes::copy_from_slice(state);
-                lock(&self.known).state = Some(Some(Seen { bytes, version }));
+                known_now(&self.known).state = Some(Some(Seen { bytes, version }));
                 Ok(())
             }
             None => Err(self.overtaken("it is not as it was read")),
@@ -285,13 +290,13 @@ impl Store for ObjectState {
         let left = left.map_err(|unread| self.unread(unread))?;
         let Some(left) = left else { return Ok(None) };
         let lines = left.lines.clone();
-        lock(&self.known).journal.get_or_insert(left);
+        known_now(&self.known).journal.get_or_insert(left);
         Ok(Some(lines))
     }
 
     fn seal_journal(&self, serial: u64) -> Result<bool, StateError> {
         let lease = self.lease()?;
-        let known = lock(&self.known).journal.clone();
+        let known = known_now(&self.known).journal.clone();
         let Some(left) = known.filter(|left| left.serial >= serial) else {
             return Ok(lease.is_uneasy);
         };
@@ -321,7 +326,7 @@ impl Store for ObjectState {
             lease.ensure().await.map_err(Err)?;
             shelf.clear(serial).await.map_err(Ok)
         })?;
-        lock(&self.known).journal = None;
+        known_now(&self.known).journal = None;
         removed.map_err(|error: Result<ObjectError, String>| match error {
             Ok(error) => self.failed("removing the journal of")(error),
             Err(why) => self.fenced(why),
@@ -330,26 +335,38 @@ impl Store for ObjectState {
 
     fn lock(&self, purpose: &str, patience: Duration) -> Result<Box<dyn Lock>, StateError> {
         let (desk, holder, purpose) = (self.desk()?, self.holder.clone(), purpose.to_owned());
+        let (known, farewell) = (Arc::clone(&self.known), Arc::clone(&self.farewell));
         let taken = self.wait(|remote| async move {
             if let Some(why) = probe::probe(&remote, &desk.scratch).await? {
                 return Err(Refusal::Unfit(why));
             }
-            desk.take(&holder, &purpose, patience).await
+            let turn = farewell.turn.lock().await;
+            let taken = desk.take(&holder, &purpose, patience, &farewell).await;
+            if matches!(taken, Err(Refusal::Leaving)) {
+                drop(turn);
+                // Whoever wants the lock is to say nothing more.
+                return std::future::pending().await;
+            }
+            let lease = Arc::new(taken?);
+            *known_now(&known) = Known { lease: Some(Arc::clone(&lease)), ..Known::default() };
+            Ok(lease)
         })?;
-        let lease = Arc::new(taken.map_err(|refusal| self.refused(refusal))?);
+        let lease = taken.map_err(|refusal| self.refused(refusal))?;
         let worker = Arc::clone(&self.connected()?.worker);
         worker.spawn(Arc::clone(&lease).keep());
-        let mut known = lock(&self.known);
-        *known = Known { lease: Some(Arc::clone(&lease)), ..Known::default() };
-        drop(known);
         Ok(Box::new(Held { lease, worker, known: Arc::clone(&self.known) }))
     }
 
     fn give_back(&self) {
-        let Ok(lease) = self.lease() else { return };
-        lease.enough.notify_one();
+        self.farewell.is_near.store(true, Ordering::SeqCst);
+        self.farewell.bell.notify_waiters();
+        let (known, farewell) = (Arc::clone(&self.known), Arc::clone(&self.farewell));
         // Who cannot be reached does not keep us from ending. A write may be on its way.
         let _ = self.wait(|_| async move {
+            // What is being taken at this moment can be given back once it is known.
+            let _turn = timeout(FAREWELL, farewell.turn.lock()).await;
+            let Some(lease) = known_now(&known).lease.clone() else { return };
+            lease.enough.notify_one();
             lease.be_unsure().await;
             lease.release().await;
         });

@@ -1,22 +1,20 @@
 //! A stream of unknown length into one object, in parts, with bounded memory.
 //!
-//! Holds one part being filled and at most `in_flight` parts on their way; hashes the whole stream as it passes. It
-//! does not remember uploads: whoever starts one notes its id first, to abort it after a crash. Tested in
-//! `tests/uploader.rs`.
+//! Holds one part being filled and at most `in_flight` parts on their way, and the first one where the beginning is
+//! known only at the end; hashes what passes. It does not remember uploads: whoever starts one notes its id first, to
+//! abort it after a crash. Tested in `tests/uploader.rs`.
 
-use std::time::Duration;
+mod part;
 
 use bytes::{Bytes, BytesMut};
-use md5::Md5;
-use object_store::PutPayload;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, PutMultipartOptions};
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::bucket::MARK;
-use crate::bucket::{Bucket, unquoted};
+use self::part::{Arrived, PartSender, Sent, etag_of_parts, hex};
+use crate::bucket::{Bucket, MARK};
 use crate::error::{Class, ObjectError};
 use crate::listing::Upload;
 
@@ -35,8 +33,13 @@ pub const DEFAULT_IN_FLIGHT: usize = 3;
 
 /// The part size (bytes, whole MiB) with which 10,000 parts hold an object of about `estimated_bytes`.
 pub fn part_size_for(estimated_bytes: u64) -> u64 {
+    part_size_from(DEFAULT_PART_SIZE, estimated_bytes)
+}
+
+/// As [`part_size_for`], with parts of `least` bytes (at least 5 MiB) or more.
+pub fn part_size_from(least: u64, estimated_bytes: u64) -> u64 {
     let needed = estimated_bytes.div_ceil(PLANNED_PARTS).div_ceil(MIB) * MIB;
-    needed.clamp(DEFAULT_PART_SIZE, MAX_PART_SIZE)
+    needed.clamp(least.max(MIN_PART_SIZE), MAX_PART_SIZE)
 }
 
 /// An upload that became an object.
@@ -46,7 +49,8 @@ pub struct Finished {
     pub size: u64,
     /// As the store tells, without quotes.
     pub etag: String,
-    /// Of the whole stream, as lower-case hexadecimal digits.
+    /// Of the whole object, as lower-case hexadecimal digits. Where room was reserved and there are N > 1 parts: of
+    /// the digests of its parts, as S3 composes checksums, with `-N` behind it.
     pub sha256: String,
     /// How many parts it took.
     pub parts: usize,
@@ -99,8 +103,14 @@ impl Bucket {
     }
 }
 
-/// Which part, the store's word for it, and its content for its memory to be used again.
-type Sent = Result<(usize, PartId, Bytes), ObjectError>;
+/// How the stream is hashed.
+#[derive(Debug)]
+enum Hashed {
+    /// As it passes.
+    Whole(Box<Sha256>),
+    /// Part by part, since its beginning comes last.
+    Parts(Vec<Option<[u8; 32]>>),
+}
 
 /// Sends a stream into an upload that was begun. Dropping it stops sending and leaves the upload open.
 #[derive(Debug)]
@@ -117,7 +127,11 @@ pub struct Uploader {
     spare: Vec<BytesMut>,
     sending: JoinSet<Sent>,
     parts: Vec<Option<PartId>>,
-    sha256: Sha256,
+    hashed: Hashed,
+    /// Bytes at the beginning that come last.
+    reserved: usize,
+    /// The full parts in which they are.
+    held: Vec<BytesMut>,
     received: u64,
     acknowledged: u64,
     is_broken: bool,
@@ -156,14 +170,38 @@ impl Uploader {
             spare: Vec::new(),
             sending: JoinSet::new(),
             parts: Vec::new(),
-            sha256: Sha256::new(),
+            hashed: Hashed::Whole(Box::default()),
+            reserved: 0,
+            held: Vec::new(),
             received: 0,
             acknowledged: 0,
             is_broken: false,
         })
     }
 
-    /// Bytes taken in so far.
+    /// Leaves room for `length` bytes at the object's beginning, which [`Uploader::finish_with`] is given at the end.
+    /// The parts that they are in are held until then. Goes before the first write.
+    ///
+    /// # Errors
+    /// `Rejected` after a write.
+    pub async fn reserve(&mut self, length: usize) -> Result<(), ObjectError> {
+        if self.received > 0 || length == 0 {
+            let cause = "room is reserved before anything is written";
+            return Err(ObjectError::rejected(&self.attempt, cause));
+        }
+        self.hashed = Hashed::Parts(Vec::new());
+        self.reserved = length;
+        let zeros = Bytes::from_static(&[0; 64 * 1024]);
+        let mut left = length;
+        while left > 0 {
+            let piece = left.min(zeros.len());
+            self.write(zeros.slice(..piece)).await?;
+            left -= piece;
+        }
+        Ok(())
+    }
+
+    /// Bytes taken in so far, reserved ones included: where the next one comes to stand.
     pub fn received(&self) -> u64 {
         self.received
     }
@@ -189,15 +227,41 @@ impl Uploader {
                 self.buffer = spare.unwrap_or_else(|| BytesMut::with_capacity(self.part_size));
             }
             let taken = bytes.split_to(bytes.len().min(self.part_size - self.buffer.len()));
-            self.sha256.update(&taken);
+            if let Hashed::Whole(sha256) = &mut self.hashed {
+                sha256.update(&taken);
+            }
             self.received += taken.len() as u64;
             // Copied, because a slice may keep a much larger buffer of the caller's alive.
             self.buffer.extend_from_slice(&taken);
             if self.buffer.len() == self.part_size {
-                self.send_buffer().await?;
+                self.pass_buffer().await?;
             }
         }
         Ok(())
+    }
+
+    /// As [`Uploader::finish`], with the bytes that room was reserved for.
+    ///
+    /// # Errors
+    /// As [`Uploader::finish`]; `Rejected` if they are not as many as were reserved.
+    pub async fn finish_with(&mut self, mut head: Bytes) -> Result<Finished, ObjectError> {
+        self.check_whole()?;
+        if head.len() != self.reserved {
+            let (given, room) = (head.len(), self.reserved);
+            let cause = format!("{given} bytes were given for the room of {room} at its beginning");
+            return Err(ObjectError::rejected(&self.attempt, cause));
+        }
+        // What is being filled comes after the parts that are held, or is the last of them.
+        if !self.buffer.is_empty() {
+            self.pass_buffer().await?;
+        }
+        for (index, mut part) in std::mem::take(&mut self.held).into_iter().enumerate() {
+            let piece = head.split_to(head.len().min(part.len()));
+            part[..piece.len()].copy_from_slice(&piece);
+            self.send(index, part).await?;
+        }
+        self.reserved = 0;
+        self.finish().await
     }
 
     /// Sends what is left, joins the parts, and has the store tell the size and ETag of the object.
@@ -207,9 +271,13 @@ impl Uploader {
     /// there: [`Bucket::head`] tells.
     pub async fn finish(&mut self) -> Result<Finished, ObjectError> {
         self.check_whole()?;
+        if self.reserved > 0 {
+            let cause = "the bytes of its beginning are missing";
+            return Err(ObjectError::rejected(&self.attempt, cause));
+        }
         // An upload of no parts cannot be completed; one of an empty part can.
         if !self.buffer.is_empty() || self.parts.is_empty() {
-            self.send_buffer().await?;
+            self.pass_buffer().await?;
         }
         while !self.sending.is_empty() {
             self.await_one().await?;
@@ -244,13 +312,26 @@ impl Uploader {
             let cause = format!("the store holds {held} bytes of {sent} that were sent");
             return Err(ObjectError::rejected(&self.attempt, cause));
         }
-        let sha256 = self.sha256.finalize_reset();
-        Ok(Finished {
-            size: object.size,
-            etag: object.etag,
-            sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-            parts: count,
-        })
+        Ok(Finished { size: object.size, etag: object.etag, sha256: self.digest(), parts: count })
+    }
+
+    fn digest(&mut self) -> String {
+        match &mut self.hashed {
+            Hashed::Whole(sha256) => hex(&sha256.finalize_reset()),
+            Hashed::Parts(digests) => match &digests[..] {
+                [Some(only)] => hex(only),
+                all => {
+                    let mut composed = Sha256::new();
+                    all.iter().flatten().for_each(|digest| composed.update(digest));
+                    format!("{}-{}", hex(&composed.finalize()), all.len())
+                }
+            },
+        }
+    }
+
+    /// Whether the part being filled is one of the beginning.
+    fn is_held(&self) -> bool {
+        self.parts.len() < self.reserved.div_ceil(self.part_size)
     }
 
     /// Stops sending and ends the upload without an object.
@@ -260,6 +341,7 @@ impl Uploader {
     pub async fn abort(&mut self) -> Result<(), ObjectError> {
         self.is_broken = true;
         self.buffer = BytesMut::new();
+        self.held = Vec::new();
         self.sending.shutdown().await;
         self.bucket.abort(&self.key, &self.upload_id).await
     }
@@ -271,25 +353,39 @@ impl Uploader {
         Ok(())
     }
 
-    async fn send_buffer(&mut self) -> Result<(), ObjectError> {
-        while self.sending.len() >= self.in_flight {
-            self.await_one().await?;
-        }
+    /// Sends the part that was filled, or puts it aside.
+    async fn pass_buffer(&mut self) -> Result<(), ObjectError> {
         let index = self.parts.len();
         if index as u64 >= MAX_PARTS {
             self.is_broken = true;
             let cause = "it needs more than 10000 parts; the estimate of its size was too small";
             return Err(ObjectError::rejected(&self.attempt, cause));
         }
+        let part = std::mem::take(&mut self.buffer);
+        let is_held = self.is_held();
         self.parts.push(None);
-        let content = std::mem::take(&mut self.buffer).freeze();
+        if let Hashed::Parts(digests) = &mut self.hashed {
+            digests.push(None);
+        }
+        if is_held {
+            self.held.push(part);
+            return Ok(());
+        }
+        self.send(index, part).await
+    }
+
+    async fn send(&mut self, index: usize, part: BytesMut) -> Result<(), ObjectError> {
+        while self.sending.len() >= self.in_flight {
+            self.await_one().await?;
+        }
         let sender = PartSender {
             bucket: self.bucket.clone(),
             attempt: self.attempt.clone(),
             path: self.path.clone(),
             upload_id: self.upload_id.clone(),
+            is_hashed: matches!(self.hashed, Hashed::Parts(_)),
         };
-        self.sending.spawn(async move { sender.send(index, content).await });
+        self.sending.spawn(async move { sender.send(index, part.freeze()).await });
         Ok(())
     }
 
@@ -305,8 +401,11 @@ impl Uploader {
             .map_err(|error| ObjectError::rejected(&self.attempt, error.to_string()))
             .and_then(|sent| sent);
         match sent {
-            Ok((index, id, content)) => {
+            Ok(Arrived { index, id, digest, content }) => {
                 self.parts[index] = Some(id);
+                if let Hashed::Parts(digests) = &mut self.hashed {
+                    digests[index] = digest;
+                }
                 self.acknowledged += content.len() as u64;
                 // Nobody else holds it any more, as a rule.
                 if let Ok(mut memory) = content.try_into_mut() {
@@ -321,53 +420,6 @@ impl Uploader {
             }
         }
     }
-}
-
-struct PartSender {
-    bucket: Bucket,
-    attempt: String,
-    path: Path,
-    upload_id: String,
-}
-
-impl PartSender {
-    // The library repeats a request as it is; from here it is signed anew, so that an outage may last longer than a
-    // signature is good for.
-    async fn send(&self, index: usize, content: Bytes) -> Sent {
-        let mut pauses = [1, 2, 4, 8, 15, 30, 30].map(Duration::from_secs).into_iter();
-        loop {
-            let payload = PutPayload::from_bytes(content.clone());
-            let sent =
-                self.bucket.store.put_part(&self.path, &self.upload_id, index, payload).await;
-            let error = match sent {
-                Ok(id) => return Ok((index, id, content)),
-                Err(error) => ObjectError::from_store(&self.attempt, &error),
-            };
-            match pauses.next() {
-                Some(pause) if error.class() == Class::Transient => {
-                    tokio::time::sleep(pause).await;
-                }
-                _ => return Err(error),
-            }
-        }
-    }
-}
-
-/// The ETag that S3 gives an object of such parts: MD5 of their MD5s, and their number. `None` where the parts' ETags
-/// are no digests, as under server-side encryption with a customer's key.
-fn etag_of_parts(parts: &[PartId]) -> Option<String> {
-    let mut digests = Md5::new();
-    for part in parts {
-        let etag = unquoted(&part.content_id);
-        if etag.len() != 32 || !etag.is_ascii() {
-            return None;
-        }
-        for at in (0..32).step_by(2) {
-            digests.update([u8::from_str_radix(&etag[at..at + 2], 16).ok()?]);
-        }
-    }
-    let digest: String = digests.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("{digest}-{}", parts.len()))
 }
 
 #[cfg(test)]
@@ -389,16 +441,5 @@ mod tests {
             assert_eq!(size, expected, "{estimate}");
             assert!(size * MAX_PARTS >= estimate);
         }
-    }
-
-    #[test]
-    fn etags_of_parts() {
-        let part = |etag: &str| PartId { content_id: etag.to_owned() };
-        // md5(unhex("d41d8cd98f00b204e9800998ecf8427e")), as any S3 gives for one empty part.
-        assert_eq!(
-            etag_of_parts(&[part("\"d41d8cd98f00b204e9800998ecf8427e\"")]).as_deref(),
-            Some("59adb24ef3cdbe0297f05b395827453f-1")
-        );
-        assert_eq!(etag_of_parts(&[part("\"not-a-digest\"")]), None);
     }
 }

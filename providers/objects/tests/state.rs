@@ -1,5 +1,6 @@
 //! States in the sandbox's S3, over real HTTP: the promises of all stores, and what becomes of holders that freeze.
 
+mod hands;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -8,10 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{Method, Response, StatusCode};
-use futures_util::future::BoxFuture;
-use jiff::{SignedDuration, Timestamp};
+use hands::Hands;
+use jiff::Timestamp;
 use pgferry_engine::address::Address;
-use pgferry_engine::cx::Clock;
 use pgferry_engine::state::journal::{Durability, Journal, recover};
 use pgferry_engine::state::store::{Lock, Store, save};
 use pgferry_engine::state::{Record, State, StateError};
@@ -19,33 +19,6 @@ use pgferry_engine::testing::stores::{Room, keeps_its_promises};
 use pgferry_objects::state::ObjectState;
 use stage::{ACCESS_KEY, BUCKET, SECRET_KEY, Stage};
 use tokio::runtime::Runtime;
-
-/// A clock that is moved by hand; who sleeps on it sleeps until then.
-#[derive(Clone)]
-struct Hands(Arc<tokio::sync::watch::Sender<i64>>);
-
-impl Hands {
-    fn new() -> Self {
-        Self(Arc::new(tokio::sync::watch::Sender::new(0)))
-    }
-
-    fn pass(&self, seconds: i64) {
-        self.0.send_modify(|now| *now += seconds);
-    }
-}
-
-impl Clock for Hands {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(*self.0.borrow())
-    }
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        let mut hands = self.0.subscribe();
-        let until = *self.0.borrow() + i64::try_from(time.as_secs()).expect("no longer");
-        Box::pin(async move {
-            let _gone = hands.wait_for(|now| *now >= until).await;
-        })
-    }
-}
 
 /// A service on a runtime of its own, as far from the stores as another machine.
 struct Service {
@@ -389,6 +362,38 @@ fn lost_answers_are_found_out_about() {
     drop(lock);
     assert_eq!(serial(&other), 1);
     take(&other);
+}
+
+/// The store has the lock already, and its holder does not know of it yet.
+#[test]
+fn a_lock_is_given_back_that_is_just_being_taken() {
+    let service = Service::start();
+    let ((store, _), other) = two(&service);
+    let leaving: Arc<Mutex<Option<std::thread::JoinHandle<()>>>> = Arc::default();
+    let (here, left) = (Arc::clone(&store), Arc::clone(&leaving));
+    service.stage().interpose(move |request, next| {
+        let is_taken =
+            request.method() == Method::PUT && request.uri().path().ends_with("s.json.lock");
+        let (store, left) = (Arc::clone(&here), Arc::clone(&left));
+        Box::pin(async move {
+            let answer = next.run(request).await;
+            let mut left = left.lock().expect("a thread");
+            if is_taken && left.is_none() {
+                let (tell, told) = std::sync::mpsc::channel();
+                *left = Some(std::thread::spawn(move || {
+                    tell.send(()).expect("somebody listens");
+                    store.give_back();
+                }));
+                told.recv().expect("it runs");
+            }
+            answer
+        })
+    });
+    let lock = take(&store);
+    let left = leaving.lock().expect("a thread").take().expect("it was asked");
+    left.join().expect("it gives the lock back");
+    take(&other);
+    std::mem::forget(lock);
 }
 
 #[test]

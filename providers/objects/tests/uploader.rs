@@ -244,3 +244,80 @@ async fn odd_sizes_are_refused() {
         assert_eq!(class, Some(Class::Rejected), "{part_size} {in_flight}");
     }
 }
+
+/// The digest of the parts' digests, as S3 composes it.
+fn composed(content: &[u8]) -> String {
+    let parts: Vec<_> = content.chunks(PART as usize).map(Sha256::digest).collect();
+    match &parts[..] {
+        [only] => hex(only),
+        all => format!("{}-{}", hex(&Sha256::digest(all.concat())), all.len()),
+    }
+}
+
+#[tokio::test]
+async fn a_beginning_that_comes_last() {
+    let stage = Stage::new().await;
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&order);
+    stage.interpose(move |request, next| {
+        if is_part(&request) {
+            seen.lock().expect("order").push(request.uri().query().unwrap_or_default().to_owned());
+        }
+        Box::pin(async move { next.run(request).await })
+    });
+    let part = PART as usize;
+    // The beginning within a part, as long as one, and over several; with much, little and nothing behind it.
+    for (reserved, behind) in [
+        (1000, 17 * MIB + 3),
+        (1000, 2000),
+        (1000, 0),
+        (part, 0),
+        (part, 1),
+        (2 * part + 5, 3 * part),
+        (2 * part + 5, 10),
+        (part - 1, 1),
+    ] {
+        order.lock().expect("order").clear();
+        let content = content(reserved + behind);
+        let (head, rest) = content.split_at(reserved);
+        let mut uploader = begin(&stage.bucket(), "data.dump", 2).await;
+        uploader.reserve(reserved).await.expect("reserved");
+        assert_eq!(uploader.received(), reserved as u64);
+        for chunk in rest.chunks(700_001) {
+            uploader.write(Bytes::copy_from_slice(chunk)).await.expect("taken in");
+        }
+        let error = uploader.finish_with(Bytes::new()).await.expect_err("too little");
+        assert_eq!(error.class(), Class::Rejected);
+        let error = uploader.finish().await.expect_err("no beginning");
+        assert_eq!(error.class(), Class::Rejected);
+        let held = reserved.div_ceil(part);
+        let numbers = |order: &[String]| -> Vec<usize> {
+            let number = |query: &String| {
+                let (_, rest) = query.split_once("partNumber=").expect("a part");
+                rest.split('&').next().and_then(|digits| digits.parse().ok()).expect("a number")
+            };
+            order.iter().map(number).collect()
+        };
+        let before = numbers(&order.lock().expect("order"));
+        assert!(before.iter().all(|number| *number > held), "{before:?}");
+
+        let finished = uploader.finish_with(Bytes::copy_from_slice(head)).await.expect("finished");
+        assert_eq!(finished.size, content.len() as u64);
+        assert_eq!(finished.sha256, composed(&content));
+        assert!(stored(&stage, "data.dump").await == content, "{reserved} {behind}");
+        assert_eq!(numbers(&order.lock().expect("order")).len(), content.len().div_ceil(part));
+    }
+    assert_eq!(stage.s3.uploads(BUCKET), 0);
+}
+
+#[tokio::test]
+async fn an_abort_with_a_beginning_held_leaves_nothing() {
+    let stage = Stage::new().await;
+    let mut uploader = begin(&stage.bucket(), "data.dump", 2).await;
+    uploader.reserve(100).await.expect("reserved");
+    let error = uploader.reserve(100).await.expect_err("twice");
+    assert_eq!(error.class(), Class::Rejected);
+    uploader.write(Bytes::from(content(12 * MIB))).await.expect("taken in");
+    uploader.abort().await.expect("aborted");
+    assert_eq!((stage.s3.uploads(BUCKET), stage.s3.objects(BUCKET)), (0, vec![]));
+}

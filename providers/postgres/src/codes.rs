@@ -25,8 +25,8 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "PGF1103",
         "The target cannot read the archive",
         "Each `pg_dump` writes one archive format: 12 to 15 write 1.14, 16 writes 1.15, 17 and later write 1.16. A \
-         `pg_restore` reads its own format and older ones. Install the `pg_dump` of the source's own version, or choose \
-         a newer target.",
+         `pg_restore` reads its own format and older ones. Leave out `method: pg_dump`: other dumps are turned into 1.14. \
+         Or install the `pg_dump` of the source's own version, or choose a newer target.",
     ),
     (
         "PGF1104",
@@ -112,6 +112,35 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "A restore deletes what the target holds. It is refused unless the target is empty or holds nothing but what \
          pgferry's own restore put there, unwritten since. If what is there may be lost, say so for one run with \
          `--confirm ADDRESS=NAME`.",
+    ),
+    (
+        "PGF1211",
+        "`confirm` does not name the target",
+        "A copy replaces what its target holds, so `confirm` must repeat the name of it: of the add-on, the app or the \
+         database. Look at both names before you change one.",
+    ),
+    (
+        "PGF1212",
+        "Source and target are one database",
+        "Both URLs lead to the same database of the same server. A copy empties its target first, so it would delete \
+         what it is to copy. Let `into` be another database.",
+    ),
+    (
+        "PGF1213",
+        "The target cannot be filled",
+        "It is a standby, read only by default, or behind a pooler. Name the server itself, and one that takes writes.",
+    ),
+    (
+        "PGF1214",
+        "The target's role may not create",
+        "Schemas, or tables in `public`, will be refused to this role, and the copy fails if the source has any. Connect as \
+         the database's owner, or grant it CREATE.",
+    ),
+    (
+        "PGF1215",
+        "Few sessions are left",
+        "A copy takes `jobs` sessions and four more of the source, twice `jobs` and two more of the target. With fewer it is \
+         slower; without the few more it cannot work. End other sessions, set fewer `jobs`, or raise the limits.",
     ),
     (
         "PGF1301",

@@ -174,7 +174,7 @@ pub async fn extensions(session: &Session) -> Result<Vec<Extension>, Fault> {
 }
 
 /// A pooler hands statements to any backend; a session then has no settings and no snapshot of its own.
-async fn pooled(session: &Session) -> Result<bool, tokio_postgres::Error> {
+pub(crate) async fn pooled(session: &Session) -> Result<bool, tokio_postgres::Error> {
     let mut first: Option<i32> = None;
     for _ in 0..3 {
         let backend: i32 = session.query_one("select pg_backend_pid()", &[]).await?.get(0);

@@ -5,6 +5,7 @@
 
 pub mod codes;
 pub mod connect;
+pub mod copy;
 pub mod counters;
 pub mod database;
 pub mod dump;
@@ -37,6 +38,7 @@ pub fn provider() -> Provider {
             types: vec![
                 info::<database::Database>(),
                 info::<dump::Dump>(),
+                info::<copy::Copy>(),
                 info::<extensions::Extensions>(),
                 info::<settings::Settings>(),
                 info::<freeze::Freeze>(),
@@ -47,6 +49,7 @@ pub fn provider() -> Provider {
             Ok(vec![
                 Arc::new(database::Database),
                 Arc::new(dump::Dump),
+                Arc::new(copy::Copy),
                 Arc::new(extensions::Extensions),
                 Arc::new(settings::Settings),
                 Arc::new(freeze::Freeze),

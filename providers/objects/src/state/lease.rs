@@ -7,6 +7,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use object_store::path::Path;
 use pgferry_engine::cx::Clock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
+use tokio::time::timeout;
 
 use super::probe::store_now;
 use super::remote::{Found, Remote, Version};
@@ -30,7 +32,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// What names a lock that says nothing of itself.
 const UNNAMED: &str = "unnamed";
 /// How long giving it back may take.
-const FAREWELL: Duration = Duration::from_secs(10);
+pub(super) const FAREWELL: Duration = Duration::from_secs(10);
 
 /// What the object says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,6 +67,8 @@ pub(super) enum Refusal {
     Held(String, String),
     /// The store does not do what a lock needs.
     Unfit(&'static str),
+    /// This process is about to end.
+    Leaving,
     Failed(ObjectError),
 }
 
@@ -72,6 +76,16 @@ impl From<ObjectError> for Refusal {
     fn from(error: ObjectError) -> Self {
         Self::Failed(error)
     }
+}
+
+/// This process is about to end, and must not leave a lock that nobody knows of.
+#[derive(Default)]
+pub(super) struct Farewell {
+    pub(super) is_near: AtomicBool,
+    /// Rung when it is near, for who waits for a lock.
+    pub(super) bell: Notify,
+    /// Had by who takes a lock, until it is known that it is taken.
+    pub(super) turn: Mutex<()>,
 }
 
 /// Where the lock is, and whose clock counts.
@@ -104,15 +118,20 @@ struct Inner {
 }
 
 impl Desk {
-    /// Takes the lock, waiting up to `patience`.
+    /// Takes the lock, waiting up to `patience`, unless this process is about to end.
     pub(super) async fn take(
         &self,
         holder: &str,
         purpose: &str,
         patience: Duration,
+        farewell: &Farewell,
     ) -> Result<Lease, Refusal> {
         let mut waited = Duration::ZERO;
         loop {
+            let bell = farewell.bell.notified();
+            if farewell.is_near.load(Ordering::SeqCst) {
+                return Err(Refusal::Leaving);
+            }
             let now = self.clock.now();
             let note = Note {
                 id: nonce().map_err(|_| Refusal::Unfit("this machine gives no random numbers"))?,
@@ -135,7 +154,10 @@ impl Desk {
                     }
                     Err(_) => {
                         let step = LOOK.min(patience - waited);
-                        self.clock.sleep(step).await;
+                        tokio::select! {
+                            () = self.clock.sleep(step) => {}
+                            () = bell => {}
+                        }
                         waited += step;
                         continue;
                     }
@@ -300,7 +322,7 @@ impl Lease {
                 let _ = self.put(&mut inner, note).await;
             }
         };
-        let _ = tokio::time::timeout(FAREWELL, released).await;
+        let _ = timeout(FAREWELL, released).await;
     }
 }
 

@@ -1,49 +1,61 @@
-//! `postgres.dump` — one archive of a database, streamed from `pg_dump` straight into a bucket.
+//! `postgres.dump` — one archive of a database, streamed straight into a bucket.
 //!
-//! `pg_dump -Fc` (PostgreSQL docs, "pg_dump"), multipart upload (S3 `CreateMultipartUpload`). Constant memory, no
-//! local file. Complete only when this act has succeeded: an attempt that was cut short is thrown away. Tested in
+//! The format of `pg_dump -Fc` (PostgreSQL docs, "pg_dump"), multipart upload (S3 `CreateMultipartUpload`). Bounded
+//! memory, no local file. Complete only when this act has succeeded: an attempt that was cut short is thrown away. Tested in
 //! `tests/dump.rs` against real servers.
 
+mod compression;
+mod counted;
 mod destination;
-mod preflight;
+mod parallel;
+pub(crate) mod preflight;
 pub(crate) use self::preflight::endpoint;
-mod process;
-mod snapshot;
+pub(crate) mod process;
+mod progress;
+mod single;
+mod sizes;
+pub(crate) mod snapshot;
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use pgferry_engine::cx::Cx;
-use pgferry_engine::event::Progress;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::finding::Finding;
 use pgferry_engine::info::{Kind, Traits};
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::{Change, Done, Intent, Remembered, Resource, Settled};
 use pgferry_engine::tree::Tree;
-use pgferry_objects::{Uploader, part_size_for};
+use pgferry_objects::{Finished, ObjectError, Uploader, part_size_for, part_size_from};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+pub use self::compression::{Between, Compression};
+use self::counted::COUNTED;
+pub(crate) use self::counted::{Counted, counted};
 use self::destination::{Destination, fault, final_fault};
-use self::process::{Order, Process};
+use self::process::Order;
+use self::progress::Meter;
+use self::sizes::Sizes;
 pub use self::snapshot::Baseline;
 use self::snapshot::Snapshot;
 use crate::connect::{Access, Format, connect};
-use crate::facts::USER_RELATIONS;
 use crate::programs::{choose, find};
 use crate::quoting::{Tables, display};
 
-/// Parts on their way at once. With the one being filled, 48 MiB; `pg_dump` is slower than two of them.
+/// Parts of `pg_dump` on their way at once. With the one being filled, 48 MiB; it is slower than two of them.
 const IN_FLIGHT: usize = 2;
-/// Prose and rows shrink to about a quarter (measured); only for the progress line.
-const COMPRESSES_TO: u64 = 4;
+/// Parts of a parallel dump are smaller, since one more is held: the first.
+const SMALL_PART: u64 = 8 << 20;
+/// Bytes of them on their way at once, at least two parts.
+const ON_THE_WAY: u64 = 24 << 20;
 
 /// The type.
 pub struct Dump;
 
-/// A dump of a database, streamed by `pg_dump` straight into a bucket.
+/// A dump of a database, streamed straight into a bucket.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
@@ -60,10 +72,20 @@ pub struct Spec {
     /// Tables whose rows to leave out.
     #[serde(default)]
     exclude_data: Option<Vec<String>>,
-    /// 0 (none) to 9 (smallest); left out, the default of `pg_dump` (6).
+    /// 0 (none) to 9 (smallest), or bounds, within which it is chosen by what is slower: this machine, or the way to
+    /// the bucket. Default: `{ min: 2, max: 6 }`; with `method: pg_dump`, 6.
     #[serde(default)]
-    #[schemars(range(max = 9))]
-    compression: Option<u8>,
+    compression: Option<Compression>,
+    /// `parallel`, the default: several sessions read, all cores compress. `pg_dump`: it does all of it by itself, on
+    /// one core. Both make the same kind of archive, of the same instant.
+    #[serde(default)]
+    #[schemars(extend("x-change" = "volatile"))]
+    method: Method,
+    /// How many sessions read the source at once, besides three that watch. Default: as many as this machine has
+    /// cores, at most 8.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 64), extend("x-change" = "volatile"))]
+    jobs: Option<u8>,
     /// `remove`: the archive goes in the same apply, once every run that depends on it is done, before the key to its
     /// bucket is revoked. Default: `keep`, until `destroy`.
     #[serde(default, rename = "after_use")]
@@ -78,6 +100,15 @@ pub enum AfterUse {
     #[default]
     Keep,
     Remove,
+}
+
+/// Who reads the tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    #[default]
+    Parallel,
+    PgDump,
 }
 
 /// What others may refer to.
@@ -95,12 +126,17 @@ pub struct Attrs {
     pub size: u64,
     /// As the store tells it, without quotes.
     pub etag: String,
-    /// Of the whole archive, lower-case hex.
+    /// Of the whole archive, lower-case hex. With `-N` behind it: of the digests of its N parts, as S3 composes
+    /// checksums; each part but the last has `part_size` bytes.
     pub sha256: String,
+    /// Bytes of a part of the upload.
+    pub part_size: u64,
     /// Of the archive's format: `1.14`.
     pub archive_version: String,
-    /// Of the program that wrote it: `15.18`.
+    /// Of the program that described its objects: `15.18`.
     pub pg_dump_version: String,
+    /// How it was compressed, as far as it is ours to say: `none`, `zlib 4`, `zlib 2 to 6`.
+    pub compression: Option<String>,
     /// Where the source's write-ahead log stood at the snapshot.
     pub snapshot_lsn: Option<String>,
     /// The tables in it.
@@ -112,6 +148,19 @@ pub struct Attrs {
 pub struct DumpedTable {
     /// `public.accounts`.
     pub name: String,
+    /// How many of its rows are in the dump, where they were counted.
+    pub rows: Option<u64>,
+}
+
+/// What a method has made, but for the end of the upload.
+struct Made {
+    snapshot: Snapshot,
+    archive_version: String,
+    compression: Option<String>,
+    /// By the table's displayed name.
+    tables: BTreeMap<String, Counted>,
+    /// The beginning of the archive, where it comes last.
+    head: Option<Bytes>,
 }
 
 /// What is noted before the first byte leaves.
@@ -148,6 +197,8 @@ impl Resource for Dump {
         let programs = find(cx, "pg_dump").await;
         let session = connect(&want.source, Access::ReadOnly, Format::Own).await?;
         let restorer = preflight::restorer(want.target.as_ref()).await?;
+        let parallel = want.method == Method::Parallel;
+        let restorer = preflight::reads(restorer, parallel);
         let program = choose(&programs, session.major(), restorer)
             .map_err(|misfit| preflight::misfit_fault(&misfit, session.major(), restorer))?;
         let sizes = Sizes::read(&session).await?;
@@ -165,43 +216,63 @@ impl Resource for Dump {
         };
         cx.note(serde_json::to_value(claim).unwrap_or_default())?;
 
-        let mut uploader = Uploader::new(
-            &bucket,
-            object,
-            &upload.upload_id,
-            part_size_for(sizes.most(want.compression)),
-            IN_FLIGHT,
-        )
-        .map_err(final_fault)?;
+        let levels = Compression::levels(want.compression);
+        let most = sizes.most(levels.is_some());
+        let (part_size, in_flight) = if parallel {
+            let size = part_size_from(SMALL_PART, most);
+            (size, usize::try_from(ON_THE_WAY / size).unwrap_or(IN_FLIGHT).max(IN_FLIGHT))
+        } else {
+            (part_size_for(most), IN_FLIGHT)
+        };
+        let mut uploader = Uploader::new(&bucket, object, &upload.upload_id, part_size, in_flight)
+            .map_err(final_fault)?;
+        let excluded = Tables::new(names(&want.exclude_tables));
         let streamed = async {
             let snapshot = Snapshot::take(cx, &want.source).await?;
+            let level = Compression::level(want.compression);
             let order = Order {
                 program,
                 source: &want.source,
                 snapshot: &snapshot.name,
-                exclude_tables: &Tables::new(names(&want.exclude_tables)),
+                exclude_tables: &excluded,
                 exclude_data: &Tables::new(names(&want.exclude_data)),
-                compression: want.compression,
+                // Only its table of contents is read, then.
+                compression: if parallel { Some(0) } else { level },
             };
             cx.effect("pg_dump")?;
             let mut process = order.start(cx)?;
-            let archive_version = stream(
-                cx,
-                &mut process,
-                &mut uploader,
-                sizes.estimate(before.as_ref(), want.compression),
-            )
-            .await?;
-            Ok((snapshot, archive_version))
+            let meter = Meter::new(cx, sizes.estimate(before.as_ref(), levels.is_some()));
+            if parallel {
+                let source = &want.source;
+                let order =
+                    parallel::Order { source, snapshot: &snapshot, jobs: want.jobs, levels };
+                let made = order.run(cx, &mut process, &mut uploader, meter).await?;
+                Ok(Made {
+                    archive_version: made.archive_version,
+                    compression: Some(made.compression),
+                    tables: made.tables,
+                    head: Some(made.head),
+                    snapshot,
+                })
+            } else {
+                let archive_version =
+                    single::stream(cx, &mut process, &mut uploader, meter).await?;
+                let compression = level.map(|level| match level {
+                    0 => "none".to_owned(),
+                    level => format!("zlib {level}"),
+                });
+                let tables = BTreeMap::new();
+                Ok(Made { archive_version, compression, tables, head: None, snapshot })
+            }
         };
-        let (snapshot, archive_version) = match streamed.await {
-            Ok(done) => done,
+        let Made { snapshot, archive_version, compression, tables, head } = match streamed.await {
+            Ok(made) => made,
             Err(cause) => return Err(abandon(cx, &mut uploader, cause).await),
         };
         let lsn = snapshot.lsn.clone();
         let baseline = snapshot.release();
         cx.effect("complete upload")?;
-        let finished = match uploader.finish().await {
+        let finished = match finish(&mut uploader, head).await {
             Ok(finished) => finished,
             Err(cause) if cause.class() == pgferry_objects::Class::Transient => {
                 // It may be there; the next attempt knows the place as ours and starts over.
@@ -210,7 +281,6 @@ impl Resource for Dump {
             Err(cause) => return Err(abandon(cx, &mut uploader, final_fault(cause)).await),
         };
         unreadable_by_strangers(cx, &bucket, object).await?;
-        let excluded = Tables::new(names(&want.exclude_tables));
         let attrs = Attrs {
             bucket: bucket.name().to_owned(),
             endpoint: want.to.bucket.endpoint.clone(),
@@ -219,17 +289,23 @@ impl Resource for Dump {
             size: finished.size,
             etag: finished.etag,
             sha256: finished.sha256,
+            part_size,
             archive_version,
             pg_dump_version: program.version.clone(),
+            compression,
             snapshot_lsn: lsn,
             tables: sizes
                 .tables
                 .iter()
                 .filter(|(schema, name)| !excluded.contains(schema, name))
-                .map(|(schema, name)| DumpedTable { name: display(schema, name) })
+                .map(|(schema, name)| display(schema, name))
+                .map(|name| DumpedTable { rows: tables.get(&name).map(|table| table.rows), name })
                 .collect(),
         };
-        let memory = json!({ "baseline": baseline, "excluded_data": want.exclude_data });
+        let mut memory = json!({ "baseline": baseline, "excluded_data": want.exclude_data });
+        if !tables.is_empty() {
+            memory[COUNTED] = serde_json::to_value(tables).unwrap_or_default();
+        }
         Ok(Done { id: format!("{}/{}", attrs.bucket, attrs.object), attrs, memory })
     }
 
@@ -290,6 +366,13 @@ fn names(list: &Option<Vec<String>>) -> impl Iterator<Item = &str> {
     list.iter().flatten().map(String::as_str)
 }
 
+async fn finish(uploader: &mut Uploader, head: Option<Bytes>) -> Result<Finished, ObjectError> {
+    match head {
+        Some(head) => uploader.finish_with(head).await,
+        None => uploader.finish().await,
+    }
+}
+
 /// Takes the archive away again if it can be read without a key: its object's or bucket's rules make it public.
 async fn unreadable_by_strangers(
     cx: &Cx,
@@ -324,120 +407,4 @@ async fn abandon(cx: &Cx, uploader: &mut Uploader, cause: Fault) -> Fault {
         cx.warn(format!("an unfinished upload is left in the bucket until the next run: {left}"));
     }
     cause
-}
-
-/// Passes the archive on until its end; gives its version.
-async fn stream(
-    cx: &Cx,
-    process: &mut Process,
-    uploader: &mut Uploader,
-    estimate: u64,
-) -> Result<String, Fault> {
-    let mut head = Vec::new();
-    let mut reported = cx.now();
-    loop {
-        let chunk = tokio::select! {
-            chunk = process.next() => chunk?,
-            () = cx.world.cancel.cancelled() => return Err(crate::interrupted()),
-        };
-        let Some(chunk) = chunk else { break };
-        if head.len() < HEAD {
-            head.extend_from_slice(&chunk[..chunk.len().min(HEAD - head.len())]);
-        }
-        tokio::select! {
-            written = uploader.write(chunk) => written.map_err(final_fault)?,
-            () = cx.world.cancel.cancelled() => return Err(crate::interrupted()),
-        }
-        let now = cx.now();
-        if now.duration_since(reported).unsigned_abs() >= Duration::from_millis(250) {
-            reported = now;
-            report(cx, uploader.received(), estimate.max(uploader.received()));
-        }
-    }
-    let said = tokio::select! {
-        ended = process.end() => ended?,
-        () = cx.world.cancel.cancelled() => return Err(crate::interrupted()),
-    };
-    if !said.is_empty() {
-        cx.warn(format!("`pg_dump` succeeded, and says: {}", said.join("\n  ")));
-    }
-    report(cx, uploader.received(), uploader.received());
-    archive_version(&head)
-}
-
-fn report(cx: &Cx, done: u64, total: u64) {
-    cx.progress(Progress {
-        what: "dumping".to_owned(),
-        done: Some(done),
-        total: Some(total),
-        unit: Some("bytes"),
-    });
-}
-
-/// `PGDMP` and three bytes of version (`ReadHead` in pg_backup_archiver.c).
-const HEAD: usize = 8;
-
-fn archive_version(head: &[u8]) -> Result<String, Fault> {
-    match head {
-        [b'P', b'G', b'D', b'M', b'P', major, minor, _] => Ok(format!("{major}.{minor}")),
-        _ => {
-            Err(Fault::failed("`pg_dump` wrote no archive: its output does not begin with `PGDMP`"))
-        }
-    }
-}
-
-/// How much there is to dump.
-struct Sizes {
-    /// Bytes on disk of the whole database.
-    database: u64,
-    /// Bytes on disk of tables and large objects without indexes.
-    tables_bytes: u64,
-    tables: Vec<(String, String)>,
-}
-
-impl Sizes {
-    async fn read(session: &crate::connect::Session) -> Result<Self, Fault> {
-        let statement = format!(
-            "with {USER_RELATIONS}
-             select nspname::text, relname::text, pg_table_size(oid), pg_database_size(current_database()),
-                    pg_table_size('pg_catalog.pg_largeobject'::regclass)
-             from user_relations where relkind = 'r' order by 1, 2"
-        );
-        let rows = session
-            .query(&statement, &[])
-            .await
-            .map_err(|cause| session.fault("measuring the tables", cause))?;
-        let bytes = |row: &tokio_postgres::Row, at: usize| row.get::<_, i64>(at).unsigned_abs();
-        Ok(Self {
-            database: rows.first().map_or(0, |row| bytes(row, 3)),
-            tables_bytes: rows.iter().map(|row| bytes(row, 2)).sum::<u64>()
-                + rows.first().map_or(0, |row| bytes(row, 4)),
-            tables: rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
-        })
-    }
-
-    /// Bytes of the archive at most. Without compression, text and hexadecimal digits take more room than the server's
-    /// own pages, whose long values are compressed.
-    fn most(&self, compression: Option<u8>) -> u64 {
-        if compression == Some(0) { self.database.saturating_mul(4) } else { self.database }
-    }
-
-    /// Bytes of the archive: as many as last time, else by experience.
-    fn estimate(&self, before: Option<&Remembered>, compression: Option<u8>) -> u64 {
-        let last = before.and_then(|before| before.attrs.get("size")).and_then(Tree::as_u64);
-        let ratio = if compression == Some(0) { 1 } else { COMPRESSES_TO };
-        last.unwrap_or(self.tables_bytes / ratio)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn archives_tell_their_version() {
-        assert_eq!(archive_version(b"PGDMP\x01\x0e\x00").expect("an archive"), "1.14");
-        assert!(archive_version(b"-- plain").is_err());
-        assert!(archive_version(b"PGD").is_err());
-    }
 }

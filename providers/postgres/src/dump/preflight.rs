@@ -27,6 +27,9 @@ struct Seen {
     source: Facts,
     target: Option<Target>,
     programs: Vec<Program>,
+    /// What `pg_dump` writes is turned into the version that the most can read.
+    #[serde(default)]
+    parallel: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,13 +43,14 @@ struct Target {
 
 /// Reads both ends. While the target is not known, only what stops the dump anyway is told: `None` asks for another
 /// look at the gate.
-pub(super) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault> {
+pub(crate) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault> {
     let Some(source) = endpoint(want.get("source")) else { return Ok(None) };
     let session = connect(&source, Access::ReadOnly, Format::Own).await?;
     let mut seen = Seen {
         source: Facts::read(&session).await?,
         target: None,
         programs: find(cx, "pg_dump").await,
+        parallel: want.get("method").and_then(Tree::as_text) != Some("pg_dump"),
     };
     drop(session);
     if let Some(wanted) = want.get("for") {
@@ -80,7 +84,7 @@ pub(crate) fn endpoint(field: Option<&Tree>) -> Option<Endpoint> {
 }
 
 /// The major version of the target's `pg_restore`, which is its server's.
-pub(super) async fn restorer(target: Option<&Endpoint>) -> Result<Option<u32>, Fault> {
+pub(crate) async fn restorer(target: Option<&Endpoint>) -> Result<Option<u32>, Fault> {
     let Some(target) = target else { return Ok(None) };
     let told = target.version.as_deref().and_then(|version| {
         version.split(|c: char| !c.is_ascii_digit()).next().and_then(|major| major.parse().ok())
@@ -91,8 +95,13 @@ pub(super) async fn restorer(target: Option<&Endpoint>) -> Result<Option<u32>, F
     Ok(Some(connect(target, Access::ReadOnly, Format::Own).await?.major()))
 }
 
+/// The restorer whose reading decides which `pg_dump` will do: a parallel dump is read by all from 12 on.
+pub(super) fn reads(restorer: Option<u32>, parallel: bool) -> Option<u32> {
+    restorer.filter(|major| !parallel || *major < 12)
+}
+
 /// The findings, worst first.
-pub(super) fn judge(facts: &Json) -> Vec<Finding> {
+pub(crate) fn judge(facts: &Json) -> Vec<Finding> {
     // Facts of another shape are not ours to judge: nothing was looked at yet.
     let Ok(seen) = serde_json::from_value::<Seen>(facts.clone()) else { return Vec::new() };
     let mut findings = findings(&seen);
@@ -127,7 +136,7 @@ fn findings(seen: &Seen) -> Vec<Finding> {
 fn versions(seen: &Seen, findings: &mut Vec<Finding>) {
     let restorer = seen.target.as_ref().map(|target| target.facts.major);
     let source = &seen.source;
-    match choose(&seen.programs, source.major, restorer) {
+    match choose(&seen.programs, source.major, reads(restorer, seen.parallel)) {
         Ok(program) => {
             let target = seen
                 .target
@@ -186,7 +195,9 @@ fn misfit_finding(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Findin
                 "PGF1103",
                 format!("what `pg_dump` {oldest} writes, the target's `pg_restore` {restorer} cannot read"),
             );
-            if source <= restorer {
+            if restorer >= 12 {
+                finding.help("write `method: parallel`: its archives are read by all from 12 on")
+            } else if source <= restorer {
                 finding.help(install(source))
             } else {
                 finding.help(format!("choose a target of version {source} or later"))
@@ -196,7 +207,7 @@ fn misfit_finding(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Findin
 }
 
 /// The same as a fault, for an act whose world has changed since the preflight.
-pub(super) fn misfit_fault(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Fault {
+pub(crate) fn misfit_fault(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Fault {
     let finding = misfit_finding(misfit, source, restorer);
     let fault = Fault::new(Class::Failed, finding.message);
     match finding.help {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use bytes::{Bytes, BytesMut};
+use pgferry_archive::{ArchiveError, Toc};
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::{Endpoint, Tls};
@@ -38,7 +39,9 @@ pub(crate) struct Order<'a> {
 pub(crate) struct Process {
     child: Child,
     group: Option<Pid>,
-    stdout: ChildStdout,
+    stdout: Option<ChildStdout>,
+    /// Its output, once only its beginning was read: while it is open and not read, the process stands still.
+    unread: Option<std::fs::File>,
     said: JoinHandle<VecDeque<String>>,
     /// No secret; removed with the process.
     _authority: Option<tempfile::NamedTempFile>,
@@ -72,98 +75,113 @@ impl Order<'_> {
     /// Starts it.
     ///
     /// # Errors
-    /// The program cannot be run, or its trusted certificates cannot be put where it reads them.
+    /// As [`launch`].
     pub(crate) fn start(&self, cx: &Cx) -> Result<Process, Fault> {
-        let location = Location::of(self.source)?;
-        let (authority, root) = self.trusted(cx, &location)?;
-        let mut command = Command::new(&self.program.path);
-        command
-            .args(self.arguments())
-            .env_clear()
-            .envs(environment(cx))
-            .env("PGHOST", &location.host)
-            .env("PGPORT", location.port.to_string())
-            .env("PGUSER", &location.user)
-            .env("PGDATABASE", &location.database)
-            .env("PGAPPNAME", "pgferry")
-            .env("PGGSSENCMODE", "disable")
-            .env("PGCONNECT_TIMEOUT", "30")
-            .env(
-                "PGSSLMODE",
-                match location.tls {
-                    Tls::VerifyFull => "verify-full",
-                    Tls::Require => "require",
-                    Tls::None => "disable",
-                },
-            )
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C is for us to handle: the upload must be ended in order.
-            .process_group(0)
-            .kill_on_drop(true);
-        if let Some(password) = &location.password {
-            command.env("PGPASSWORD", password.expose());
-        }
-        if let Some(root) = root {
-            command.env("PGSSLROOTCERT", root);
-        }
-        let mut child = command.spawn().map_err(|cause| {
-            Fault::failed(format!("starting `{}`", self.program.path.display())).because(cause)
-        })?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(Fault::bug("a process without the pipes that it was given"));
-        };
-        let said = tokio::spawn(last_lines(stderr));
-        Ok(Process { child, group, stdout, said, _authority: authority })
+        launch(cx, self.program, self.source, self.arguments())
     }
+}
 
-    /// The certificates it shall trust, as a file: the endpoint's own, or the machine's.
-    fn trusted(
-        &self,
-        cx: &Cx,
-        location: &Location,
-    ) -> Result<(Option<tempfile::NamedTempFile>, Option<PathBuf>), Fault> {
-        if location.tls != Tls::VerifyFull {
-            return Ok((None, None));
-        }
-        if let Some(pem) = &self.source.ca_certificate {
-            let write = || {
-                use std::io::Write;
-                let mut file = tempfile::Builder::new().prefix("pgferry-ca-").tempfile()?;
-                file.write_all(pem.as_bytes())?;
-                file.flush()?;
-                Ok(file)
-            };
-            let file = write().map_err(|cause: std::io::Error| {
-                Fault::failed("writing the source's certificate to a temporary file").because(cause)
-            })?;
-            let path = file.path().to_owned();
-            return Ok((Some(file), Some(path)));
-        }
-        // libpq knows the machine's own store by name since 16.
-        if self.program.major >= 16 {
-            return Ok((None, Some("system".into())));
-        }
-        const BUNDLES: [&str; 5] = [
-            "/etc/ssl/certs/ca-certificates.crt",
-            "/etc/pki/tls/certs/ca-bundle.crt",
-            "/etc/ssl/ca-bundle.pem",
-            "/etc/ssl/cert.pem",
-            "/opt/homebrew/etc/ca-certificates/cert.pem",
-        ];
-        cx.env("SSL_CERT_FILE")
-            .into_iter()
-            .chain(BUNDLES)
-            .map(PathBuf::from)
-            .find(|path| path.is_file())
-            .map(|path| (None, Some(path)))
-            .ok_or_else(|| {
-                Fault::failed("finding this machine's trusted certificates for `pg_dump`")
-                    .help("set SSL_CERT_FILE, or give the source's authority as `ca_certificate`")
-            })
+/// Starts `program` on `source`, whose connection reaches it by its environment.
+///
+/// # Errors
+/// The program cannot be run, or its trusted certificates cannot be put where it reads them.
+pub(crate) fn launch(
+    cx: &Cx,
+    program: &Program,
+    source: &Endpoint,
+    arguments: Vec<String>,
+) -> Result<Process, Fault> {
+    let location = Location::of(source)?;
+    let (authority, root) = trusted(cx, program, source, &location)?;
+    let mut command = Command::new(&program.path);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment(cx))
+        .env("PGHOST", &location.host)
+        .env("PGPORT", location.port.to_string())
+        .env("PGUSER", &location.user)
+        .env("PGDATABASE", &location.database)
+        .env("PGAPPNAME", "pgferry")
+        .env("PGGSSENCMODE", "disable")
+        .env("PGCONNECT_TIMEOUT", "30")
+        .env(
+            "PGSSLMODE",
+            match location.tls {
+                Tls::VerifyFull => "verify-full",
+                Tls::Require => "require",
+                Tls::None => "disable",
+            },
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Ctrl-C is for us to handle: the upload must be ended in order.
+        .process_group(0)
+        .kill_on_drop(true);
+    if let Some(password) = &location.password {
+        command.env("PGPASSWORD", password.expose());
     }
+    if let Some(root) = root {
+        command.env("PGSSLROOTCERT", root);
+    }
+    let mut child = command.spawn().map_err(|cause| {
+        Fault::failed(format!("starting `{}`", program.path.display())).because(cause)
+    })?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(Fault::bug("a process without the pipes that it was given"));
+    };
+    let said = tokio::spawn(last_lines(stderr));
+    let (stdout, unread) = (Some(stdout), None);
+    Ok(Process { child, group, stdout, unread, said, _authority: authority })
+}
+
+/// The certificates it shall trust, as a file: the endpoint's own, or the machine's.
+fn trusted(
+    cx: &Cx,
+    program: &Program,
+    source: &Endpoint,
+    location: &Location,
+) -> Result<(Option<tempfile::NamedTempFile>, Option<PathBuf>), Fault> {
+    if location.tls != Tls::VerifyFull {
+        return Ok((None, None));
+    }
+    if let Some(pem) = &source.ca_certificate {
+        let write = || {
+            use std::io::Write;
+            let mut file = tempfile::Builder::new().prefix("pgferry-ca-").tempfile()?;
+            file.write_all(pem.as_bytes())?;
+            file.flush()?;
+            Ok(file)
+        };
+        let file = write().map_err(|cause: std::io::Error| {
+            Fault::failed("writing the source's certificate to a temporary file").because(cause)
+        })?;
+        let path = file.path().to_owned();
+        return Ok((Some(file), Some(path)));
+    }
+    // libpq knows the machine's own store by name since 16.
+    if program.major >= 16 {
+        return Ok((None, Some("system".into())));
+    }
+    const BUNDLES: [&str; 5] = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+        "/opt/homebrew/etc/ca-certificates/cert.pem",
+    ];
+    cx.env("SSL_CERT_FILE")
+        .into_iter()
+        .chain(BUNDLES)
+        .map(PathBuf::from)
+        .find(|path| path.is_file())
+        .map(|path| (None, Some(path)))
+        .ok_or_else(|| {
+            Fault::failed("finding this machine's trusted certificates for `pg_dump`")
+                .help("set SSL_CERT_FILE, or give the source's authority as `ca_certificate`")
+        })
 }
 
 impl Process {
@@ -173,12 +191,63 @@ impl Process {
     /// The pipe broke.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         let mut buffer = BytesMut::with_capacity(CHUNK);
-        let count = self
-            .stdout
+        let Some(stdout) = &mut self.stdout else { return Ok(None) };
+        let count = stdout
             .read_buf(&mut buffer)
             .await
             .map_err(|cause| Fault::failed("reading the output of `pg_dump`").because(cause))?;
         Ok((count > 0).then(|| buffer.freeze()))
+    }
+
+    /// Reads the table of contents that its output begins with, and leaves the rest unread: it then stands still, with
+    /// its locks, or has ended if there was little more.
+    ///
+    /// # Errors
+    /// It fails, or writes something else.
+    pub(crate) async fn contents(&mut self) -> Result<Toc, Fault> {
+        let reading =
+            |cause: std::io::Error| Fault::failed("reading the output of `pg_dump`").because(cause);
+        let Some(stdout) = self.stdout.take() else {
+            return Err(Fault::bug("a `pg_dump` whose output was read before"));
+        };
+        let mut output = std::fs::File::from(stdout.into_owned_fd().map_err(reading)?);
+        // It ends with the process, which is killed when this is dropped.
+        let read = tokio::task::spawn_blocking(move || {
+            let toc = Toc::read(&mut std::io::BufReader::with_capacity(CHUNK, &mut output));
+            (toc, output)
+        });
+        let (toc, output) =
+            read.await.map_err(|cause| Fault::bug("reading a table of contents").because(cause))?;
+        match toc {
+            Ok(toc) => {
+                self.unread = Some(output);
+                Ok(toc)
+            }
+            Err(cause) => {
+                drop(output);
+                let ends = matches!(cause, ArchiveError::Short { .. } | ArchiveError::NotAnArchive);
+                if ends && let Err(failure) = self.end().await {
+                    return Err(failure);
+                }
+                Err(Fault::failed("reading what `pg_dump` wrote").because(cause))
+            }
+        }
+    }
+
+    /// Ends it, whatever it is doing; gives what it said.
+    pub(crate) async fn stop(&mut self) -> Vec<String> {
+        self.kill();
+        // A process that was killed ends, and nobody else is there to wait for it.
+        let _status = self.child.wait().await;
+        self.unread = None;
+        (&mut self.said).await.unwrap_or_default().into()
+    }
+
+    fn kill(&mut self) {
+        if let Some(group) = self.group.take() {
+            // Gone already is as good.
+            let _gone = rustix::process::kill_process_group(group, Signal::KILL);
+        }
     }
 
     /// Waits for its end, once all output was read, and judges it; gives what it said nevertheless.
@@ -199,10 +268,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(group) = self.group {
-            // Gone already is as good.
-            let _gone = rustix::process::kill_process_group(group, Signal::KILL);
-        }
+        self.kill();
     }
 }
 

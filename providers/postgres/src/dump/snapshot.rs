@@ -62,6 +62,11 @@ impl Snapshot {
         Ok(Self { name: row.get(0), lsn: row.get(2), session, baseline, following })
     }
 
+    /// The session that is in it, for what must be seen or locked as long as it is held.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Lets go of it.
     pub(crate) fn release(self) -> Baseline {
         self.following.abort();

@@ -7,6 +7,7 @@
 mod catalogue;
 mod compare;
 mod contents;
+mod known;
 mod large_objects;
 mod queries;
 mod quiet;
@@ -119,7 +120,7 @@ impl Resource for Verification {
 
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
         let want = change.want;
-        let dump = quiet::dump_of(cx, &want.expected);
+        let dump = quiet::dump_of(cx, &want.expected, &want.actual);
         let (expected, actual) =
             futures_util::try_join!(Side::open(&want.expected), Side::open(&want.actual))?;
         let comparing = compare::compare(cx, &want, dump.as_ref(), &expected, &actual);

@@ -1,4 +1,4 @@
-//! The proof that nothing was written to the source since its dump.
+//! The proof that nothing was written to the source since its dump or copy.
 //!
 //! Either no transaction has ended in its whole cluster since the snapshot, or no table's counters have moved. A standby
 //! has no such counters: there the first must hold. Tested in `tests/`.
@@ -30,15 +30,20 @@ pub(super) enum Quiet {
     },
 }
 
-/// What the dump of `expected` remembers, if this verification depends on one.
-pub(super) fn dump_of(cx: &Cx, expected: &Endpoint) -> Option<Remembered> {
-    (cx.world.remembered)(&cx.address, "postgres.dump")
-        .into_iter()
-        .map(|(_, remembered)| remembered)
-        .find(|dump| {
-            let source = dump.inputs.get("source").and_then(|source| source.get("$address"));
-            source.and_then(Tree::as_text) == Some(expected.address.as_str())
-        })
+/// What the dump of `expected`, or the copy of it into `actual`, remembers, if this verification depends on one.
+pub(super) fn dump_of(cx: &Cx, expected: &Endpoint, actual: &Endpoint) -> Option<Remembered> {
+    let of = |type_name: &str, ends: &[(&str, &Endpoint)]| {
+        let is = |remembered: &Remembered, field: &str, end: &Endpoint| {
+            let address = remembered.inputs.get(field).and_then(|field| field.get("$address"));
+            address.and_then(Tree::as_text) == Some(end.address.as_str())
+        };
+        (cx.world.remembered)(&cx.address, type_name)
+            .into_iter()
+            .map(|(_, remembered)| remembered)
+            .find(|remembered| ends.iter().all(|(field, end)| is(remembered, field, end)))
+    };
+    of("postgres.copy", &[("from", expected), ("into", actual)])
+        .or_else(|| of("postgres.dump", &[("source", expected)]))
 }
 
 /// Looks at the source again.

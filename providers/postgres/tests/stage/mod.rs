@@ -199,16 +199,21 @@ impl Stage {
 
     /// A client program of Postgres, connected to `database`.
     pub(crate) fn program(&self, name: &str, database: &str, arguments: &[&str]) -> Output {
+        self.command(name, database, arguments).output().unwrap()
+    }
+
+    /// The same, not started yet.
+    pub(crate) fn command(&self, name: &str, database: &str, arguments: &[&str]) -> Command {
         let url = url::Url::parse(&self.url(database)).unwrap();
-        Command::new(self.program_path(name))
+        let mut command = Command::new(self.program_path(name));
+        command
             .args(arguments)
             .env("PGHOST", "127.0.0.1")
             .env("PGPORT", url.port().unwrap().to_string())
             .env("PGUSER", url.username())
             .env("PGPASSWORD", url.password().unwrap())
-            .env("PGSSLMODE", "require")
-            .output()
-            .unwrap()
+            .env("PGSSLMODE", "require");
+        command
     }
 
     fn program_path(&self, name: &str) -> std::path::PathBuf {

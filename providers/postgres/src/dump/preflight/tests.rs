@@ -34,6 +34,7 @@ fn facts(major: u32) -> Facts {
 
 fn seen(source: Facts, target: u32, programs: &[u32]) -> Seen {
     Seen {
+        parallel: false,
         source,
         target: Some(Target {
             address: "target".into(),
@@ -75,6 +76,11 @@ fn versions_that_do_not_fit_stop_the_plan() {
         &seen(facts(17), 16, &[17]),
         &[("PGF1103", Severity::Error), ("PGF1104", Severity::Warning)],
     );
+    // A parallel dump is read by all.
+    let parallel = Seen { parallel: true, ..seen(facts(15), 15, &[17]) };
+    check(&parallel, &[("PGF1100", Severity::Note)]);
+    let parallel = Seen { parallel: true, ..seen(facts(11), 11, &[15]) };
+    check(&parallel, &[("PGF1103", Severity::Error)]);
 }
 
 #[test]

@@ -1,0 +1,108 @@
+//! How fast a database moves: the guide's own way by hand, pgferry's ways, and `pgcopydb` where it is installed.
+//!
+//! `cargo bench --bench data -- SCALE` (20 by default; 60 is a source of 1.7 GB) makes a source, moves it every way
+//! three times in turn on real servers and a real store on this machine, and prints medians side by side: quote the
+//! ratios, not the seconds. `-- SCALE uplink` holds the way to the bucket to 200 Mbit/s and dumps only.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, dead_code, reason = "a benchmark")]
+
+#[path = "../engine/meter.rs"]
+mod meter;
+#[path = "../../tests/stage/mod.rs"]
+mod stage;
+mod uplink;
+mod ways;
+
+use std::time::Instant;
+
+use meter::{Usage, median};
+use pgferry_sandbox::Options;
+use stage::{QUICK, Stage};
+use ways::{Figures, Ground, Way};
+
+const RUNS: usize = 3;
+/// 200 Mbit/s, in bytes a second.
+const NARROW: f64 = 25e6;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "--meter") {
+        return meter::metered(&arguments[1..]);
+    }
+    let scale = arguments.iter().find_map(|word| word.parse().ok()).unwrap_or(20);
+    let said = |word: &str| arguments.iter().any(|argument| argument == word);
+    let began = Instant::now();
+    let stage = Stage::start(&Options { provision_seconds: 0.0, ..QUICK });
+    let ground = Ground::new(&stage, scale);
+    let size = ground.source("select pg_size_pretty(pg_database_size(current_database()))");
+    println!("source: scale {scale}, {size}, made in {:.0} s", began.elapsed().as_secs_f64());
+    if said("uplink") {
+        return narrow(&ground);
+    }
+    let chosen = Way::all().into_iter().filter(|way| !said("quick") || way.is_quick());
+    let ways: Vec<Way> = chosen.filter(|way| way.is_possible()).collect();
+    let mut runs: Vec<Vec<Figures>> = vec![Vec::new(); ways.len()];
+    for _ in 0..RUNS {
+        for (way, figures) in ways.iter().zip(&mut runs) {
+            figures.push(ground.travel(*way, None));
+        }
+    }
+    println!(
+        "medians of {RUNS}: seconds of wall clock, and how many times as fast as the guide's way"
+    );
+    println!(
+        "{:<42} {:>13} {:>13} {:>6} {:>13} {:>8} {:>8}",
+        "", "dump, upload", "restore", "check", "all", "MB", "peak MiB"
+    );
+    let mut guide: Option<Figures> = None;
+    for (way, figures) in ways.iter().zip(&runs) {
+        let figures = middle(figures);
+        let guide = *guide.get_or_insert(figures);
+        let times = |ours: f64, theirs: f64| match ours > 0.0 {
+            true => format!("{ours:>7.2} {:>4.2}x", theirs / ours),
+            false => String::new(),
+        };
+        println!(
+            "{:<42} {:>13} {:>13} {:>6.2} {:>13} {:>8.1} {:>8.1}",
+            way.title(),
+            times(figures.dump, guide.dump),
+            times(figures.restore, guide.restore),
+            figures.check,
+            times(figures.whole.wall, guide.whole.wall),
+            figures.bytes / 1e6,
+            figures.whole.peak,
+        );
+    }
+}
+
+/// What a narrow uplink costs beyond the time that the smallest archive needs on it.
+fn narrow(ground: &Ground<'_>) {
+    let store = uplink::narrow(&ground.value("AWS_ENDPOINT_URL_S3"), NARROW);
+    let free: Vec<Figures> = (0..RUNS).map(|_| ground.travel(Way::Smallest, None)).collect();
+    let held: Vec<Figures> = (0..RUNS).map(|_| ground.travel(Way::Chosen, Some(&store))).collect();
+    let (free, held) = (middle(&free), middle(&held));
+    let least = free.bytes / NARROW;
+    println!("smallest archive (level 9): {:.1} MB, {least:.2} s at 200 Mbit/s", free.bytes / 1e6);
+    println!(
+        "dump and upload at 200 Mbit/s, level chosen: {:.1} MB, {:.2} s, {:.2} of that",
+        held.bytes / 1e6,
+        held.dump,
+        held.dump / least
+    );
+}
+
+fn middle(runs: &[Figures]) -> Figures {
+    let of = |figure: fn(&Figures) -> f64| {
+        let mut figures: Vec<f64> = runs.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
+    let whole: Vec<Usage> = runs.iter().map(|run| run.whole).collect();
+    Figures {
+        dump: of(|run| run.dump),
+        restore: of(|run| run.restore),
+        check: of(|run| run.check),
+        bytes: of(|run| run.bytes),
+        whole: median(&whole),
+    }
+}

@@ -1,0 +1,231 @@
+//! `postgres.copy` — one database into another, directly: no bucket, no archive, no temporary file.
+//!
+//! The schema is `pg_dump`'s, the rows go through `COPY` (PostgreSQL docs, "COPY") on several connections in one
+//! snapshot, indexes are made behind them. Complete only when this act has succeeded: an attempt that was cut short is
+//! thrown away. Tested in `tests/copy.rs` against real servers.
+
+mod builds;
+mod carry;
+mod empty;
+mod keys;
+mod look;
+mod meter;
+mod notes;
+mod objects;
+mod plan;
+mod preflight;
+mod run;
+mod schema;
+mod script;
+mod sessions;
+mod tables;
+mod worker;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pgferry_engine::cx::{Cx, World};
+use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::finding::Finding;
+use pgferry_engine::info::Kind;
+use pgferry_engine::reference::Endpoint;
+use pgferry_engine::resource::{Change, Done, Intent, Remembered, Resource, Settled};
+use pgferry_engine::tree::Tree;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use self::notes::{Notes, place};
+use self::run::{Copied, Run};
+use crate::connect::{Access, Format, connect};
+use crate::dump::preflight as dump;
+use crate::programs::{choose, find};
+use crate::target::occupancy;
+
+/// Connections that carry rows, where nobody says otherwise: enough for a small server, few enough for its limit.
+const JOBS: usize = 4;
+
+/// The type.
+pub struct Copy;
+
+/// One database copied into another, where both can be reached from here: no bucket, and the fastest way.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// The database to copy: any resource with a `url`. It is only read.
+    from: Endpoint,
+    /// The database to fill. It must hold nothing, or nothing but what pgferry put there, which is replaced.
+    into: Endpoint,
+    /// The name of the target, whose data are replaced: of its add-on, its app or its database.
+    #[schemars(extend("x-change" = "guard"))]
+    confirm: String,
+    /// How many connections carry rows; as many more make indexes. Default: 4.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 64), extend("x-change" = "volatile"))]
+    jobs: Option<u8>,
+}
+
+/// What others may refer to.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Attrs {
+    /// The tables whose rows were copied.
+    pub tables: Vec<CopiedTable>,
+    /// How many rows, in all.
+    pub rows: u64,
+    /// How many bytes went from one end to the other.
+    pub bytes: u64,
+    /// Where the source's write-ahead log stood at the snapshot.
+    pub snapshot_lsn: Option<String>,
+    /// Of the program that wrote the schema: `15.18`.
+    pub pg_dump_version: String,
+    /// When.
+    #[schemars(with = "String")]
+    pub finished_at: Timestamp,
+    /// What the target refused; harmless, or it would have failed.
+    pub warnings: Vec<String>,
+}
+
+/// A table that was copied.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CopiedTable {
+    /// `public.accounts`.
+    pub name: String,
+    /// How many.
+    pub rows: u64,
+    /// As they travelled.
+    pub bytes: u64,
+}
+
+impl Resource for Copy {
+    const TYPE: &'static str = "postgres.copy";
+    const KIND: Kind = Kind::Run;
+    type Spec = Spec;
+    type Attrs = Attrs;
+
+    async fn inspect(
+        &self,
+        cx: &Cx,
+        want: &Tree,
+        remembered: Option<&Remembered>,
+    ) -> Result<Option<Json>, Fault> {
+        look::inspect(cx, want, remembered).await
+    }
+
+    fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
+        preflight::judge(want, facts, confirmed)
+    }
+
+    async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
+        let Change { want, before, prior, confirmed, .. } = change;
+        let programs = find(cx, "pg_dump").await;
+        let (source, target) = futures_util::try_join!(
+            connect(&want.from, Access::ReadOnly, Format::Own),
+            connect(&want.into, Access::ReadWrite, Format::Own)
+        )?;
+        let program = choose(&programs, source.major(), None)
+            .map_err(|misfit| dump::misfit_fault(&misfit, source.major(), None))?;
+        let names = look::names(&want.into, &target.location);
+        let address = want.into.address.to_string();
+        if let Some(finding) = preflight::misnamed(&want.confirm, &address, &names) {
+            return Err(refused(finding, Class::Rejected));
+        }
+        if look::same(&source, &target).await? {
+            return Err(refused(preflight::one_and_the_same(&address), Class::Rejected));
+        }
+        let name = sessions::name(cx);
+        cx.effect("end sessions")?;
+        empty::end_sessions(cx, &source, &name).await?;
+        empty::end_sessions(cx, &target, &name).await?;
+
+        let earlier = prior.as_ref().map(Notes::of).unwrap_or_default();
+        let place = place(&target.location);
+        let (accepted, ours) = (earlier.accepted(before.as_ref()), earlier.is_ours(&place));
+        let found = occupancy(&want.into, cx).await?;
+        let named = (address.as_str(), names.as_slice());
+        if let Some(finding) = preflight::refusal(&found, &accepted, ours, named, &confirmed) {
+            return Err(refused(finding, Class::Conflict));
+        }
+        let pristine = found.is_empty() && earlier.target.is_none();
+        let found = Some(found.fingerprint);
+        cx.note(Notes { target: Some(place.clone()), found, left: None }.json()?)?;
+
+        let last = before.as_ref().and_then(|before| before.attrs.get("bytes"));
+        let run = Run {
+            cx,
+            name: &name,
+            from: &want.from,
+            into: &want.into,
+            program,
+            jobs: want.jobs.map_or(JOBS, usize::from),
+            expected_bytes: last.and_then(Tree::as_u64),
+        };
+        let copying = async {
+            if !pristine {
+                cx.effect("empty target")?;
+                empty::empty(&target).await?;
+            }
+            drop(target);
+            run.copy().await
+        };
+        let copied = tokio::select! {
+            copied = copying => copied,
+            () = cx.world.cancel.cancelled() => Err(crate::interrupted()),
+        };
+        let left = fingerprint(cx, &want, &name).await;
+        match copied {
+            Ok(copied) => Ok(done(cx, copied, &program.version, &place, &left?)),
+            Err(fault) => {
+                // Without it, the next attempt takes what is there for ours, as after a crash.
+                if let Ok(left) = left {
+                    cx.note(json!({ "left": left }))?;
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    async fn settle(&self, _: &Cx, intent: &Intent) -> Result<Settled<Attrs>, Fault> {
+        let begun = Notes::of(intent).target.is_some();
+        let why = if begun { "it was cut short, and starts over" } else { "it had not begun" };
+        Ok(Settled::Not(why.to_owned()))
+    }
+}
+
+fn done(cx: &Cx, copied: Copied, version: &str, place: &str, left: &Json) -> Done<Attrs> {
+    Done {
+        id: format!("{place} as of {}", copied.baseline.taken_at),
+        memory: json!({ "baseline": copied.baseline, "fingerprint": left, "target": place }),
+        attrs: Attrs {
+            rows: copied.tables.iter().map(|table| table.rows).sum(),
+            tables: copied.tables,
+            bytes: copied.bytes,
+            snapshot_lsn: copied.lsn,
+            pg_dump_version: version.to_owned(),
+            finished_at: cx.now(),
+            warnings: copied.warnings,
+        },
+    }
+}
+
+fn refused(finding: Finding, class: Class) -> Fault {
+    let fault = Fault::new(class, finding.message);
+    match finding.help {
+        Some(help) => fault.help(help),
+        None => fault,
+    }
+}
+
+/// The target's fingerprint, once no session of ours can change it any more. Ctrl-C does not stop it.
+async fn fingerprint(cx: &Cx, want: &Spec, name: &str) -> Result<Json, Fault> {
+    let world = World { cancel: Default::default(), ..cx.world.clone() };
+    let cx = &Cx::new(world, cx.address.clone(), cx.verb);
+    for endpoint in [&want.from, &want.into] {
+        let session = connect(endpoint, Access::ReadOnly, Format::Own).await?;
+        empty::end_sessions(cx, &session, name).await?;
+        if session.version_number < 150_000 {
+            // A process of its own gathers the counters there, twice a second.
+            cx.world.clock.sleep(Duration::from_secs(1)).await;
+        }
+    }
+    Ok(occupancy(&want.into, cx).await?.fingerprint)
+}

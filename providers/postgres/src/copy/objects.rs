@@ -1,0 +1,153 @@
+//! What is neither a table's row nor in the schema: large objects, where sequences stand, and statistics.
+//!
+//! Large objects keep their numbers and comments, and come a batch to a request. Tested in `tests/copy.rs`.
+
+use pgferry_engine::fault::Fault;
+use tokio_postgres::Error;
+
+use super::meter::Meter;
+use crate::connect::Session;
+use crate::facts::USER_RELATIONS;
+use crate::quoting::{identifier, literal};
+use crate::sequences;
+
+/// Large objects in one request, and the bytes of each that come with it: 8 MiB at most.
+const AT_ONCE: usize = 32;
+const PART: i32 = 256 << 10;
+/// Sequences set by one statement.
+const SEQUENCES: usize = 100;
+
+/// Numbers of all large objects in the session's snapshot, in batches.
+pub(super) async fn numbers(session: &Session) -> Result<Vec<Vec<u32>>, Fault> {
+    let rows = session
+        .query("select oid from pg_largeobject_metadata order by oid", &[])
+        .await
+        .map_err(|cause| session.fault("listing the large objects", cause))?;
+    let all: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
+    Ok(all.chunks(AT_ONCE).map(<[u32]>::to_vec).collect())
+}
+
+/// Copies those of `numbers`, with their comments.
+///
+/// # Errors
+/// One may not be read, or cannot be made.
+pub(super) async fn copy(
+    source: &Session,
+    target: &Session,
+    numbers: &[u32],
+    meter: &Meter,
+) -> Result<(), Fault> {
+    let read =
+        "select o, lo_get(o, 0, $2), obj_description(o, 'pg_largeobject') from unnest($1::oid[]) o";
+    let rows = source
+        .query(read, &[&numbers, &PART])
+        .await
+        .map_err(|cause| source.fault("reading large objects", cause))?;
+    let (mut made, mut contents, mut comments) = (Vec::new(), Vec::new(), String::new());
+    for row in &rows {
+        let (number, content): (u32, &[u8]) = (row.get(0), row.get(1));
+        meter.passed_otherwise(content.len());
+        made.push(number);
+        contents.push(content);
+        if let Some(comment) = row.get::<_, Option<&str>>(2) {
+            let comment = literal(comment);
+            comments.push_str(&format!("comment on large object {number} is {comment};"));
+        }
+    }
+    let make = "select count(lo_from_bytea(o, b)) from unnest($1::oid[], $2::bytea[]) as t (o, b)";
+    let put = async {
+        target.query_one(make, &[&made, &contents]).await?;
+        target.batch_execute(&comments).await
+    };
+    put.await.map_err(|cause| target.fault("making large objects", cause))?;
+    for (number, content) in made.iter().zip(&contents) {
+        if content.len() == PART as usize {
+            rest(source, target, *number, meter).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What comes after the first part of a large object.
+async fn rest(source: &Session, target: &Session, number: u32, meter: &Meter) -> Result<(), Fault> {
+    let mut at = i64::from(PART);
+    loop {
+        let row = source
+            .query_one("select lo_get($1, $2, $3)", &[&number, &at, &PART])
+            .await
+            .map_err(|cause| source.fault("reading a large object", cause))?;
+        let content: &[u8] = row.get(0);
+        if content.is_empty() {
+            return Ok(());
+        }
+        target
+            .query("select lo_put($1, $2, $3)", &[&number, &at, &content])
+            .await
+            .map_err(|cause| target.fault("writing a large object", cause))?;
+        meter.passed_otherwise(content.len());
+        at += content.len() as i64;
+    }
+}
+
+/// Sets the sequences of the target to where those of the source stand now. They take no part in snapshots, so they
+/// are never behind the rows.
+///
+/// # Errors
+/// One may not be read, or is missing on the target.
+pub(super) async fn sequences(source: &Session, target: &Session) -> Result<(), Fault> {
+    let statement = "
+        select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind = 'S' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+          and (c.oid in (select unnest(extconfig) from pg_extension)
+               or not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid
+                                and e.deptype = 'e'))
+        order by 1, 2";
+    let read = async {
+        let rows = source.query(statement, &[]).await?;
+        let names: Vec<String> =
+            rows.iter().map(|row| sequences::from_clause(row.get(0), row.get(1))).collect();
+        let values = sequences::values(source, &names).await?;
+        Ok::<_, Error>(names.into_iter().zip(values).collect::<Vec<_>>())
+    };
+    let all = read.await.map_err(|cause| source.fault("reading the sequences", cause))?;
+    for some in all.chunks(SEQUENCES) {
+        let set: Vec<String> = some
+            .iter()
+            .map(|(name, values)| {
+                let (last, called) = (values.last_value, values.is_called);
+                format!("pg_catalog.setval({}, {last}, {called})", literal(name))
+            })
+            .collect();
+        target
+            .batch_execute(&format!("select {}", set.join(", ")))
+            .await
+            .map_err(|cause| target.fault("setting the sequences", cause))?;
+    }
+    Ok(())
+}
+
+/// All relations with rows, partitions through their ancestors.
+pub(super) async fn roots(session: &Session) -> Result<Vec<String>, Fault> {
+    let statement = format!(
+        "with {USER_RELATIONS}
+         select u.nspname::text, u.relname::text from user_relations u join pg_class c on c.oid = u.oid
+         where u.relkind in ('r', 'p', 'm') and not c.relispartition and pg_has_role(c.relowner, 'USAGE')
+         order by pg_table_size(c.oid) desc"
+    );
+    let rows = session
+        .query(&statement, &[])
+        .await
+        .map_err(|cause| session.fault("listing the tables", cause))?;
+    Ok(rows
+        .iter()
+        .map(|row| format!("{}.{}", identifier(row.get(0)), identifier(row.get(1))))
+        .collect())
+}
+
+/// Gathers what the planner must know of `relation`.
+pub(super) async fn analyze(session: &Session, relation: &str) -> Result<(), Fault> {
+    session
+        .batch_execute(&format!("analyze {relation}"))
+        .await
+        .map_err(|cause| session.fault(&format!("analysing `{relation}`"), cause))
+}

@@ -1,0 +1,79 @@
+//! The sessions of a copy: named, so that a later attempt finds them, and set up for what they do.
+//!
+//! Tested in `tests/copy.rs`.
+
+use pgferry_engine::cx::Cx;
+use pgferry_engine::fault::Fault;
+use pgferry_engine::reference::Endpoint;
+
+use super::carry::SETTINGS;
+use crate::connect::{Access, Format, Session, connect};
+use crate::quoting::literal;
+
+/// What sessions of this address are called, in this and in every other attempt.
+pub(super) fn name(cx: &Cx) -> String {
+    format!("{} copy", cx.natural_key())
+}
+
+/// How sessions are made.
+#[derive(Clone, Copy)]
+pub(super) struct Opening<'a> {
+    pub(super) name: &'a str,
+    pub(super) jobs: usize,
+}
+
+/// Values are told in one form by every server.
+const CANONICAL: Format = Format::Canonical { float_digits: 3 };
+
+impl Opening<'_> {
+    /// Reads rows in `snapshot`.
+    pub(super) async fn reader(&self, from: &Endpoint, snapshot: &str) -> Result<Session, Fault> {
+        let begin = format!(
+            "begin isolation level repeatable read read only; set transaction snapshot {}",
+            literal(snapshot)
+        );
+        self.named(connect(from, Access::ReadOnly, CANONICAL).await?, &begin).await
+    }
+
+    /// Takes rows in.
+    pub(super) async fn writer(&self, into: &Endpoint) -> Result<Session, Fault> {
+        let session = connect(into, Access::ReadWrite, CANONICAL).await?;
+        self.named(session, "set synchronous_commit = off").await
+    }
+
+    /// Makes objects and indexes, in settings of the database's own, as `pg_restore` does. Memory for indexes: an equal
+    /// share of a sixteenth of what the server says it has, where that is more than its default.
+    pub(super) async fn maker(&self, into: &Endpoint) -> Result<Session, Fault> {
+        let setup = format!(
+            "set synchronous_commit = off; {SETTINGS};
+             select set_config('maintenance_work_mem', greatest(m.setting::int8,
+               least(c.setting::int8 * 8 / (16 * {}), 1048576))::text || 'kB', false)
+             from pg_settings m, pg_settings c
+             where m.name = 'maintenance_work_mem' and c.name = 'effective_cache_size'",
+            self.jobs
+        );
+        self.named(connect(into, Access::ReadWrite, Format::Own).await?, &setup).await
+    }
+
+    async fn named(&self, session: Session, setup: &str) -> Result<Session, Fault> {
+        session
+            .batch_execute(&format!("set application_name = {}; {setup}", literal(self.name)))
+            .await
+            .map_err(|cause| session.fault("setting a session up", cause))?;
+        Ok(session)
+    }
+}
+
+/// As many as `count`, at least one: the server may allow fewer.
+pub(super) async fn as_many<F>(count: usize, open: impl Fn() -> F) -> Result<Vec<Session>, Fault>
+where
+    F: Future<Output = Result<Session, Fault>>,
+{
+    let mut sessions = vec![open().await?];
+    while sessions.len() < count {
+        // The limit of a small plan, most likely.
+        let Ok(more) = open().await else { break };
+        sessions.push(more);
+    }
+    Ok(sessions)
+}

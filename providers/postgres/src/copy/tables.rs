@@ -1,0 +1,106 @@
+//! The tables whose rows `pg_dump` would write, as the source's catalogue has them.
+//!
+//! It owns the statement and what it says of forms and ways. Tested in `tests/copy.rs`.
+
+use pgferry_engine::fault::Fault;
+
+use super::plan::{Form, Table};
+use crate::connect::Session;
+
+/// The two servers: bytes mean the same only where they agree on the encoding, and where the target knows every value
+/// that the source does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub(super) source: i32,
+    pub(super) target: i32,
+    pub(super) utf8: bool,
+}
+
+impl Ends {
+    /// Postgres 10 is the first whose times are always whole numbers.
+    fn agree(self) -> bool {
+        self.utf8 && self.source >= 100_000 && self.target / 10_000 >= self.source / 10_000
+    }
+}
+
+/// Types whose binary form is the same everywhere, by name in `pg_catalog`. Left out on purpose: all that holds numbers
+/// of the catalogue (`reg…`), `xml`, geometric and text search types, and what extensions bring.
+const PORTABLE: &str = "'bool', 'bytea', 'char', 'name', 'int8', 'int2', 'int4', 'text', 'oid', 'json', 'jsonb', \
+    'float4', 'float8', 'money', 'macaddr', 'macaddr8', 'inet', 'cidr', 'bpchar', 'varchar', 'date', 'time', 'timetz', \
+    'timestamp', 'timestamptz', 'interval', 'bit', 'varbit', 'numeric', 'uuid'";
+
+/// Reads the tables in the session's snapshot. `standby`: unlogged tables have no rows there.
+///
+/// # Errors
+/// A statement failed; nothing was changed.
+pub(super) async fn tables(
+    session: &Session,
+    ends: Ends,
+    standby: bool,
+) -> Result<Vec<Table>, Fault> {
+    let generated =
+        if session.version_number >= 120_000 { "a.attgenerated <> ''" } else { "false" };
+    let statement = format!(
+        "with recursive portable as (
+            select t.oid, t.typarray from pg_type t
+            where t.typnamespace = 'pg_catalog'::regnamespace and t.typname in ({PORTABLE})
+         ), plain as (
+            select oid from (
+                select oid from portable union all select typarray from portable where typarray <> 0
+                union all select oid from pg_type where typtype = 'e') as base
+            union select t.oid from pg_type t join plain p on p.oid = t.typbasetype where t.typtype = 'd'
+         ), configuration as (
+            select e.extconfig[i] as oid, e.extcondition[i] as condition
+            from pg_extension e, generate_subscripts(e.extconfig, 1) i
+         ), unsafe as (
+            select p.partrelid as oid from pg_partitioned_table p where exists (
+                select from unnest(p.partclass::oid[]) k join pg_opclass o on o.oid = k join pg_am m on m.oid = o.opcmethod
+                where m.amname = 'hash' and o.opcname = 'enum_ops')
+         ), under as (
+            select i.inhrelid as oid, u.oid as root from pg_inherits i join unsafe u on u.oid = i.inhparent
+            union select i.inhrelid, u.root from pg_inherits i join under u on u.oid = i.inhparent
+         )
+         select c.oid, n.nspname::text, c.relname::text, pg_table_size(c.oid),
+                pg_relation_size(c.oid) / current_setting('block_size')::int8,
+                coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a
+                  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and not ({generated})), '{{}}'),
+                not exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                  and a.atttypid not in (select oid from plain)),
+                f.condition,
+                (select array[rn.nspname::text, r.relname::text] from under u join pg_class r on r.oid = u.root
+                   join pg_namespace rn on rn.oid = r.relnamespace where u.oid = c.oid
+                   order by (select count(*) from under o where o.oid = r.oid) limit 1)
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace left join configuration f on f.oid = c.oid
+         where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+           and ($1 or c.relpersistence <> 'u')
+           and (f.oid is not null or not exists (select from pg_depend e where e.classid = 'pg_class'::regclass
+                  and e.objid = c.oid and e.deptype = 'e'))
+         order by 2, 3"
+    );
+    let rows = session
+        .query(&statement, &[&!standby])
+        .await
+        .map_err(|cause| session.fault("listing the tables", cause))?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let columns: Vec<String> = row.get(5);
+            let portable: bool = row.get(6);
+            let through: Option<Vec<String>> = row.get(8);
+            let binary = portable && !columns.is_empty() && ends.agree();
+            Table {
+                oid: row.get(0),
+                schema: row.get(1),
+                name: row.get(2),
+                bytes: row.get::<_, i64>(3).unsigned_abs(),
+                pages: row.get::<_, i64>(4).unsigned_abs(),
+                form: if binary { Form::Binary } else { Form::Text },
+                columns,
+                configuration: row.get(7),
+                through: through
+                    .and_then(|names| <[String; 2]>::try_from(names).ok())
+                    .map(Into::into),
+            }
+        })
+        .collect())
+}

@@ -1,0 +1,181 @@
+//! The hands: some carry rows from a session of the source to one of the target, others make indexes behind them.
+//!
+//! Each piece is one `COPY … TO STDOUT` poured into one `COPY … FROM STDIN`, some kilobytes at a time, at the pace of
+//! the slower end. The rows are nowhere but in between. Tested in `tests/copy.rs`.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{SinkExt, StreamExt};
+use pgferry_engine::fault::Fault;
+use tokio_postgres::{CopyInSink, CopyOutStream, Error};
+
+use super::builds::Builds;
+use super::carry::carry_out_one;
+use super::meter::Meter;
+use super::objects;
+use super::plan::{Piece, Table};
+use crate::connect::Session;
+
+/// Bytes handed on at once: rows are told one by one, and each message costs.
+const BATCH: usize = 64 << 10;
+
+/// What all hands share.
+pub(super) struct Shared {
+    pub(super) tables: Vec<Table>,
+    pub(super) meter: Meter,
+    /// Name of the source's encoding.
+    encoding: String,
+    pieces: Mutex<VecDeque<Piece>>,
+    /// Numbers of large objects, a batch each.
+    objects: Mutex<Vec<Vec<u32>>>,
+    /// Pieces of each table that are still to come.
+    missing: Vec<AtomicUsize>,
+    builds: Builds,
+}
+
+impl Shared {
+    pub(super) fn new(
+        tables: Vec<Table>,
+        encoding: String,
+        meter: Meter,
+        pieces: Vec<Piece>,
+        objects: Vec<Vec<u32>>,
+        builds: Builds,
+    ) -> Arc<Self> {
+        let missing: Vec<AtomicUsize> = tables.iter().map(|_| AtomicUsize::new(0)).collect();
+        for piece in &pieces {
+            missing[piece.table].fetch_add(1, Ordering::Relaxed);
+        }
+        Arc::new(Self {
+            tables,
+            meter,
+            encoding,
+            pieces: Mutex::new(pieces.into()),
+            objects: Mutex::new(objects),
+            missing,
+            builds,
+        })
+    }
+
+    fn next_piece(&self) -> Option<Piece> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn next_objects(&self) -> Option<Vec<u32>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn arrived(&self, piece: &Piece) {
+        if self.missing[piece.table].fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.meter.arrived();
+            self.builds.loaded(piece.table);
+        }
+    }
+}
+
+/// Carries pieces until there are none, then large objects; gives the source's session back.
+///
+/// # Errors
+/// Either end failed; what was carried stays, and the copy is to be begun anew.
+pub(super) async fn carry(
+    shared: Arc<Shared>,
+    source: Session,
+    target: Session,
+) -> Result<Session, Fault> {
+    while let Some(piece) = shared.next_piece() {
+        let rows = copy(&shared, &piece, &source, &target).await?;
+        shared.meter.rows(piece.table, rows);
+        shared.arrived(&piece);
+    }
+    while let Some(numbers) = shared.next_objects() {
+        objects::copy(&source, &target, &numbers, &shared.meter).await?;
+    }
+    Ok(source)
+}
+
+/// Makes indexes and keys until all tables are complete; gives the session back.
+///
+/// # Errors
+/// The target refuses one.
+pub(super) async fn build(shared: Arc<Shared>, target: Session) -> Result<Session, Fault> {
+    while let Some(build) = shared.builds.next().await {
+        for task in &build.tasks {
+            carry_out_one(&target, &task.entry, &task.sql).await?;
+        }
+        shared.builds.built(&build);
+    }
+    Ok(target)
+}
+
+/// Whose fault it is.
+enum Broken {
+    Source(Error),
+    Target(Error),
+}
+
+async fn copy(
+    shared: &Shared,
+    piece: &Piece,
+    source: &Session,
+    target: &Session,
+) -> Result<u64, Fault> {
+    let table = &shared.tables[piece.table];
+    let copied = async {
+        let freeze = table.is_filled_at_once(piece);
+        let begin = match &table.configuration {
+            // What the extension's script put there gives way to the source's rows.
+            Some(condition) => Some(format!("begin; delete from {} {condition}", table.into())),
+            None if freeze => Some(format!("begin; truncate only {}", table.into())),
+            None => None,
+        };
+        if let Some(begin) = &begin {
+            target.batch_execute(begin).await.map_err(Broken::Target)?;
+        }
+        let into = table.copy_in(&shared.encoding, freeze);
+        let from = table.copy_out(piece, &shared.encoding);
+        let out = source.copy_out(&from).await.map_err(Broken::Source)?;
+        let sink = target.copy_in(&into).await.map_err(Broken::Target)?;
+        let rows = pour(shared, piece.table, out, sink).await?;
+        if begin.is_some() {
+            target.batch_execute("commit").await.map_err(Broken::Target)?;
+        }
+        Ok(rows)
+    };
+    copied.await.map_err(|broken| {
+        let shown = table.shown();
+        match broken {
+            Broken::Source(cause) => source.fault(&format!("reading table `{shown}`"), cause),
+            Broken::Target(cause) => target.fault(&format!("filling table `{shown}`"), cause),
+        }
+    })
+}
+
+async fn pour(
+    shared: &Shared,
+    table: usize,
+    out: CopyOutStream,
+    sink: CopyInSink<Bytes>,
+) -> Result<u64, Broken> {
+    tokio::pin!(out, sink);
+    let mut batch = BytesMut::with_capacity(BATCH * 2);
+    while let Some(row) = out.next().await {
+        batch.extend_from_slice(&row.map_err(Broken::Source)?);
+        if batch.len() >= BATCH {
+            shared.meter.passed(table, batch.len());
+            if sink.send(batch.split().freeze()).await.is_err() {
+                // The reason comes with the end.
+                break;
+            }
+            batch.reserve(BATCH * 2);
+        }
+    }
+    if !batch.is_empty() {
+        shared.meter.passed(table, batch.len());
+        // As above.
+        let _closed = sink.send(batch.freeze()).await;
+    }
+    sink.finish().await.map_err(Broken::Target)
+}

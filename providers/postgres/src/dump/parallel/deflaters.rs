@@ -1,0 +1,254 @@
+//! Deflating on all cores, at a level that fits what is slowest.
+//!
+//! As many segments are worked on at once as there are deflaters. Where the upload holds everything up, the level rises
+//! and makes the archive smaller; where the deflaters do, it falls. Tested beside it.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pgferry_archive::deflate::{Deflater, Segment};
+use pgferry_archive::frame;
+use pgferry_engine::fault::Fault;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::line::Chunk;
+
+/// Levels worth choosing: those between cost more than they save (measured with zlib-rs 0.6).
+const LEVELS: [u32; 4] = [1, 2, 4, 6];
+/// The level to begin with, where the bounds allow it.
+const FIRST: u32 = 4;
+
+/// Bytes of text that are deflated in one go.
+pub(super) const SEGMENT: usize = 1 << 20;
+
+/// A segment that is done, but for being taken away by [`Deflaters::end`].
+pub(super) struct Deflated {
+    raw: Vec<u8>,
+    tool: Option<Tool>,
+    segment: Segment,
+    rows: u64,
+}
+
+pub(super) struct Deflaters {
+    /// `None` to leave everything as it is.
+    levels: Option<Levels>,
+    free: Arc<Semaphore>,
+    tools: Mutex<Vec<Tool>>,
+    /// Memory of segments. Allocators keep more of what comes and goes in pieces of this size, and between threads.
+    memory: Mutex<Vec<Vec<u8>>>,
+    taken: AtomicUsize,
+    waited: AtomicUsize,
+}
+
+struct Tool {
+    deflater: Deflater,
+    /// As large as a segment can become; what is kept is copied out of it.
+    scratch: Vec<u8>,
+}
+
+impl Deflaters {
+    pub(super) fn new(levels: Option<RangeInclusive<u32>>, count: usize) -> Arc<Self> {
+        Arc::new(Self {
+            levels: levels.map(Levels::new),
+            free: Arc::new(Semaphore::new(count)),
+            tools: Mutex::default(),
+            memory: Mutex::default(),
+            taken: AtomicUsize::new(0),
+            waited: AtomicUsize::new(0),
+        })
+    }
+
+    /// Memory for a segment.
+    pub(super) fn memory(&self) -> Vec<u8> {
+        let spare = self.memory.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(SEGMENT))
+    }
+
+    pub(super) fn compresses(&self) -> bool {
+        self.levels.is_some()
+    }
+
+    /// Has `raw` deflated as one chunk, beginning as soon as a deflater is free.
+    ///
+    /// # Errors
+    /// Only by a mistake of ours.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        raw: Vec<u8>,
+    ) -> Result<JoinHandle<Deflated>, Fault> {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        if self.free.available_permits() == 0 {
+            self.waited.fetch_add(1, Ordering::Relaxed);
+        }
+        let turn = Arc::clone(&self.free)
+            .acquire_owned()
+            .await
+            .map_err(|_| Fault::bug("deflaters that were closed"))?;
+        let ours = Arc::clone(self);
+        Ok(tokio::task::spawn_blocking(move || {
+            let done = ours.deflate(raw);
+            drop(turn);
+            done
+        }))
+    }
+
+    fn deflate(&self, raw: Vec<u8>) -> Deflated {
+        // Vectorised by the compiler; every row of COPY's text ends with the only newline in it.
+        let rows = raw.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let length = raw.len() as u64;
+        let Some(levels) = &self.levels else {
+            return Deflated { raw, tool: None, segment: Segment { length, adler: 0 }, rows };
+        };
+        let level = levels.now();
+        levels.note(level, length);
+        let tool = self.tools.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut tool =
+            tool.unwrap_or_else(|| Tool { deflater: Deflater::new(level), scratch: Vec::new() });
+        tool.deflater.set_level(level);
+        tool.scratch.clear();
+        let segment = tool.deflater.segment(&raw, &mut tool.scratch);
+        Deflated { raw, tool: Some(tool), segment, rows }
+    }
+
+    /// The chunk that a segment has become. Its memory is used again.
+    pub(super) fn end(&self, done: Deflated) -> Chunk {
+        let Deflated { mut raw, tool, segment, rows } = done;
+        let bytes = match tool {
+            None => framed(&raw),
+            Some(tool) => {
+                let bytes = framed(&tool.scratch);
+                self.tools.lock().unwrap_or_else(PoisonError::into_inner).push(tool);
+                bytes
+            }
+        };
+        raw.clear();
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).push(raw);
+        Chunk { bytes, rows, length: segment.length, segment: Some(segment) }
+    }
+
+    /// Takes into account how long the writer waited for the upload, and how long for us, since the last time.
+    pub(super) fn adapt(&self, upload: Duration, us: Duration) {
+        let taken = self.taken.swap(0, Ordering::Relaxed);
+        let waited = self.waited.swap(0, Ordering::Relaxed);
+        if let Some(levels) = &self.levels {
+            levels.adapt(upload, us, waited * 2 > taken);
+        }
+    }
+
+    /// `none`, `zlib 6` or `zlib 2 to 4`: what was used.
+    pub(super) fn used(&self) -> String {
+        self.levels.as_ref().map_or_else(|| "none".to_owned(), Levels::used)
+    }
+}
+
+/// A chunk of `bytes`, which are not empty.
+pub(super) fn framed(bytes: &[u8]) -> Bytes {
+    let mut chunk = Vec::with_capacity(frame::CHUNK_HEAD + bytes.len());
+    chunk.extend(frame::chunk(u32::try_from(bytes.len()).expect("segments have about a mebibyte")));
+    chunk.extend_from_slice(bytes);
+    chunk.into()
+}
+
+/// The levels to choose from, and the one chosen now.
+struct Levels {
+    all: Vec<u32>,
+    at: AtomicUsize,
+    /// Bytes by level.
+    used: Mutex<BTreeMap<u32, u64>>,
+}
+
+impl Levels {
+    fn new(bounds: RangeInclusive<u32>) -> Self {
+        let mut all: Vec<u32> =
+            LEVELS.into_iter().chain([*bounds.start(), *bounds.end()]).collect();
+        all.retain(|level| bounds.contains(level));
+        all.sort_unstable();
+        all.dedup();
+        let at = all.iter().rposition(|level| *level <= FIRST).unwrap_or(0);
+        Self { all, at: AtomicUsize::new(at), used: Mutex::default() }
+    }
+
+    fn now(&self) -> u32 {
+        self.all[self.at.load(Ordering::Relaxed)]
+    }
+
+    fn note(&self, level: u32, bytes: u64) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner).entry(level).or_default() +=
+            bytes;
+    }
+
+    fn adapt(&self, upload: Duration, us: Duration, busy: bool) {
+        let at = self.at.load(Ordering::Relaxed);
+        let next = if upload > us * 2 {
+            (at + 1).min(self.all.len() - 1)
+        } else if us > upload * 2 && busy {
+            at.saturating_sub(1)
+        } else {
+            at
+        };
+        self.at.store(next, Ordering::Relaxed);
+    }
+
+    fn used(&self) -> String {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let levels: Vec<u32> = used.keys().copied().collect();
+        match &levels[..] {
+            [] => format!("zlib {}", self.now()),
+            [only] => format!("zlib {only}"),
+            [first, .., last] => format!("zlib {first} to {last}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LITTLE: Duration = Duration::from_millis(1);
+    const LONG: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_level_follows_what_is_slowest() {
+        let levels = Levels::new(2..=9);
+        assert_eq!((levels.now(), &levels.all[..]), (4, &[2, 4, 6, 9][..]));
+        for (upload, us, busy, expect) in [
+            (LONG, LITTLE, false, 6),
+            (LONG, LITTLE, true, 9),
+            (LONG, LITTLE, true, 9),
+            (LONG, LONG, true, 9),
+            // The source is what is slow.
+            (LITTLE, LONG, false, 9),
+            (LITTLE, LONG, true, 6),
+            (LITTLE, LONG, true, 4),
+            (LITTLE, LONG, true, 2),
+            (LITTLE, LONG, true, 2),
+        ] {
+            levels.adapt(upload, us, busy);
+            assert_eq!(levels.now(), expect, "{upload:?} {us:?} {busy}");
+        }
+        for (bounds, expect) in [(6..=6, 6), (1..=1, 1), (8..=9, 8), (1..=3, 3)] {
+            let levels = Levels::new(bounds.clone());
+            assert_eq!(levels.now(), expect, "{bounds:?}");
+            assert_eq!(levels.used(), format!("zlib {expect}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_are_counted_and_levels_told() {
+        let deflaters = Deflaters::new(Some(1..=2), 2);
+        let done = deflaters.begin(b"a\tb\nc\\n\td\n".to_vec()).await.expect("begun");
+        let chunk = deflaters.end(done.await.expect("done"));
+        assert_eq!((chunk.rows, chunk.length), (2, 10));
+        deflaters.adapt(LITTLE, LONG);
+        assert_eq!(deflaters.used(), "zlib 2");
+        let none = Deflaters::new(None, 1);
+        let done = none.begin(b"a\n".to_vec()).await.expect("begun").await.expect("done");
+        assert_eq!(&none.end(done).bytes[..], b"\0\x02\0\0\0a\n");
+        assert_eq!(none.used(), "none");
+    }
+}

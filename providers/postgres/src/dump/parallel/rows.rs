@@ -1,0 +1,103 @@
+//! The rows of a table, or of a range of its pages, as `COPY` sends them.
+//!
+//! One segment is filled while the ones before it are deflated. Memory: a few segments, and the longest row, which a
+//! server sends in one piece. Tested in `tests/dump.rs`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Buf;
+use futures_util::StreamExt;
+use pgferry_engine::fault::Fault;
+use tokio::task::JoinHandle;
+
+use super::checksum::Checksum;
+use super::deflaters::{Deflated, Deflaters, SEGMENT};
+use super::line::Outlet;
+use crate::connect::Session;
+
+/// Segments of one reader that are being deflated.
+const AHEAD: usize = 2;
+
+/// Segments on their way from a reader to its outlet, in their order.
+pub(super) struct Segments<'a> {
+    deflaters: &'a Arc<Deflaters>,
+    outlet: &'a Outlet,
+    filling: Vec<u8>,
+    pending: VecDeque<JoinHandle<Deflated>>,
+}
+
+impl<'a> Segments<'a> {
+    pub(super) fn new(deflaters: &'a Arc<Deflaters>, outlet: &'a Outlet) -> Self {
+        let pending = VecDeque::new();
+        Self { deflaters, outlet, filling: Vec::new(), pending }
+    }
+
+    /// Takes the next bytes.
+    pub(super) async fn take(&mut self, mut bytes: impl Buf) -> Result<(), Fault> {
+        while bytes.has_remaining() {
+            if self.filling.capacity() == 0 {
+                self.filling = self.deflaters.memory();
+            }
+            let count = bytes.chunk().len().min(SEGMENT - self.filling.len());
+            self.filling.extend_from_slice(&bytes.chunk()[..count]);
+            bytes.advance(count);
+            if self.filling.len() == SEGMENT {
+                self.begin().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes on all that was taken.
+    pub(super) async fn end(&mut self) -> Result<(), Fault> {
+        if !self.filling.is_empty() {
+            self.begin().await?;
+        }
+        while !self.pending.is_empty() {
+            self.pass_one().await?;
+        }
+        Ok(())
+    }
+
+    async fn begin(&mut self) -> Result<(), Fault> {
+        if self.pending.len() == AHEAD {
+            self.pass_one().await?;
+        }
+        let segment = std::mem::take(&mut self.filling);
+        self.pending.push_back(self.deflaters.begin(segment).await?);
+        Ok(())
+    }
+
+    async fn pass_one(&mut self) -> Result<(), Fault> {
+        let Some(next) = self.pending.pop_front() else { return Ok(()) };
+        let done = next.await.map_err(|cause| Fault::bug("deflating").because(cause))?;
+        self.outlet.pass(self.deflaters.end(done)).await
+    }
+}
+
+/// Reads what `statement` copies, whole, and adds each row to `checksum`.
+///
+/// # Errors
+/// The server refuses it, row security would hide rows from us, the connection breaks.
+pub(super) async fn copy(
+    session: &Session,
+    shown: &str,
+    statement: &str,
+    deflaters: &Arc<Deflaters>,
+    outlet: &Outlet,
+    mut checksum: Option<&mut Checksum>,
+) -> Result<(), Fault> {
+    let fault = |cause| session.fault(&format!("reading `{shown}`"), cause);
+    let mut stream = std::pin::pin!(session.copy_out(statement).await.map_err(fault)?);
+    let mut segments = Segments::new(deflaters, outlet);
+    while let Some(row) = stream.next().await {
+        // The server sends a row a message ("Message Flow", "COPY Operations").
+        let row = row.map_err(fault)?;
+        if let Some(checksum) = &mut checksum {
+            checksum.take(&row);
+        }
+        segments.take(row).await?;
+    }
+    segments.end().await
+}

@@ -1,0 +1,370 @@
+//! A copy: everything arrives from one server at another, nothing is taken from what is not ours, and a failure starts
+//! over.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod stage;
+
+use std::sync::Arc;
+
+use pgferry_engine::address::Address;
+use pgferry_engine::cx::{Cx, Hook};
+use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::resource::{AnyResource, Change, Done, Intent, Remembered, Verb};
+use pgferry_engine::tree::Tree;
+use pgferry_postgres::copy::Copy;
+use pgferry_postgres::verification::Verification;
+use serde_json::{Value as Json, json};
+use stage::{Stage, change, spec};
+
+/// What the seed of the source lacks: all that `pg_dump` treats in a way of its own.
+const ODD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/copy/odd.sql");
+
+/// Statement by statement, as people make a schema.
+fn make_odd(stage: &Stage) {
+    let out = stage.program(
+        "psql",
+        "acme_org_db",
+        &["-qX", "-v", "ON_ERROR_STOP=1", "-d", "acme_org_db", "-f", ODD],
+    );
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+fn wanted(from: &Stage, into: &Stage) -> Tree {
+    spec(vec![
+        ("from", from.source_handle()),
+        ("into", into.target_handle()),
+        ("confirm", Tree::text("target")),
+        ("jobs", Tree::from_json(&json!(3))),
+    ])
+}
+
+async fn copy(cx: &Cx, change: Change<Tree>) -> Result<Done<Tree>, Fault> {
+    AnyResource::act(&Copy, cx, change).await
+}
+
+/// The whole database as text, without what differs by the run.
+fn dumped(stage: &Stage, database: &str) -> String {
+    // Settings of the source's database do not come along with a copy.
+    let connection = format!("dbname={database} options='-c timezone=UTC'");
+    // Which partition an enum's hash leads to differs from server to server.
+    let but = "--exclude-table-data=odd.by_mood_*";
+    let arguments = ["--no-owner", "--no-acl", "--no-publications", but, "-d", &connection];
+    let out = stage.program("pg_dump", database, &arguments);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let text = String::from_utf8(out.stdout).unwrap();
+    text.lines()
+        .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn same_dump(from: &Stage, into: &Stage) {
+    let (expected, actual) = (dumped(from, "acme_org_db"), dumped(into, "target"));
+    if expected != actual {
+        let diff = similar::TextDiff::from_lines(&expected, &actual);
+        let diff = diff.unified_diff().context_radius(3).to_string();
+        panic!("{}", diff.chars().take(6000).collect::<String>());
+    }
+}
+
+fn remembered(done: &Done<Tree>) -> Remembered {
+    Remembered {
+        id: done.id.clone(),
+        inputs: json!({ "from": { "$address": "source" }, "into": { "$address": "target" } })
+            .into(),
+        attrs: done.attrs.stored(),
+        memory: done.memory.clone().into(),
+    }
+}
+
+fn prior(cx: &Cx, notes: Json) -> Intent {
+    Intent { verb: Verb::Run, inputs: json!({}).into(), at: cx.now(), notes, before: None }
+}
+
+/// All notes of an act, merged as the engine does.
+fn noted(stage: &Stage) -> Json {
+    let mut all = json!({});
+    for note in stage.heard.notes.lock().unwrap().iter() {
+        for (key, value) in note.as_object().unwrap() {
+            all[key] = value.clone();
+        }
+    }
+    all
+}
+
+async fn verify(from: &Stage, into: &Stage, copy: &Remembered) -> Result<Done<Tree>, Fault> {
+    let cx = from.cx_with("verified", &[], vec![("postgres.copy", copy.clone())]);
+    // A verification compares partitions one by one, and an enum's hash leads elsewhere on each server.
+    let but = Tree::from_json(&json!(["odd.by_mood_*"]));
+    let fields = vec![
+        ("expected", from.source_handle()),
+        ("actual", into.target_handle()),
+        ("exclude_tables", but),
+    ];
+    AnyResource::act(&Verification, &cx, change(spec(fields))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_arrives_as_it_was_and_once_more() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    make_odd(&from);
+    let want = wanted(&from, &into);
+
+    let cx = from.cx("copy");
+    let facts = AnyResource::inspect(&Copy, &cx, &want, None).await.unwrap().unwrap();
+    let found = AnyResource::judge(&Copy, &want, &facts, &[]);
+    let codes: Vec<&str> = found.iter().map(|finding| finding.code.as_str()).collect();
+    assert!(codes.contains(&"PGF1100") && !codes.contains(&"PGF1201"), "{found:?}");
+
+    let done = copy(&cx, change(want)).await.map_err(|fault| fault.chain()).unwrap();
+    same_dump(&from, &into);
+    let attrs = done.attrs.storable();
+    let rows = |name: &str| {
+        let tables = attrs["tables"].as_array().unwrap().iter();
+        tables.filter(|table| table["name"] == name).map(|t| t["rows"].clone()).next().unwrap()
+    };
+    assert_eq!(
+        (rows("odd.keyed"), rows("odd.nothing"), rows("odd.typed")),
+        (500.into(), 2.into(), 52.into())
+    );
+    let moods = "select string_agg(m || ' ' || n, ',' order by n) from odd.by_mood";
+    let (there, here) = (from.source().await, into.target().await);
+    let [there, here] = [there.query_one(moods, &[]).await, here.query_one(moods, &[]).await];
+    assert_eq!(there.unwrap().get::<_, &str>(0), here.unwrap().get::<_, &str>(0));
+    assert!(attrs["snapshot_lsn"].as_str().unwrap().contains('/'));
+    assert_eq!(attrs["warnings"], json!([]));
+    let text = format!("{attrs}{}{}", done.memory, noted(&from));
+    assert!(!text.contains("AVNS") && !text.contains("postgres://"), "{text}");
+    let target = into.target().await;
+    let unanalyzed = "select count(*) from pg_class c join pg_namespace n on n.oid = relnamespace
+        where relkind in ('r', 'p', 'm') and nspname in ('odd', 'public', 'billing') and reltuples < 0 and relispopulated";
+    assert_eq!(target.query_one(unanalyzed, &[]).await.unwrap().get::<_, i64>(0), 0);
+
+    // The proof, and that the source was quiet.
+    let before = remembered(&done);
+    verify(&from, &into, &before).await.map_err(|fault| fault.message).unwrap();
+    let table = from.heard.output.lock().unwrap().pop().unwrap();
+    assert!(table.contains("not written to since"), "{table}");
+
+    // Again: what is there is ours. Then it is not.
+    let again = |confirmed: &[(&str, &str)]| Change {
+        before: Some(before.clone()),
+        confirmed: confirmed.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+        ..change(wanted(&from, &into))
+    };
+    from.source().await.batch_execute("insert into odd.quick values (3)").await.unwrap();
+    let fault = verify(&from, &into, &before).await.unwrap_err();
+    assert!(fault.message.contains("was written to after"), "{}", fault.message);
+    let done = copy(&from.cx("copy"), again(&[])).await.map_err(|fault| fault.chain()).unwrap();
+    same_dump(&from, &into);
+    drop(target);
+    into.target().await.batch_execute("insert into odd.quick values (4)").await.unwrap();
+    let mut next = again(&[]);
+    next.before = Some(remembered(&done));
+    let fault = copy(&from.cx("copy"), next).await.unwrap_err();
+    assert_eq!(fault.class, Class::Conflict, "{}", fault.chain());
+    assert!(fault.message.contains("was written to since"), "{}", fault.message);
+    copy(&from.cx("copy"), again(&[("target", "target")])).await.unwrap();
+    same_dump(&from, &into);
+    from.end().await;
+    into.end().await;
+}
+
+/// Fails, or waits for ever, at the effect of that number.
+struct At {
+    number: usize,
+    seen: std::sync::Mutex<Vec<String>>,
+}
+
+impl Hook for At {
+    fn before(&self, _: &Address, effect: &str) -> Result<(), Fault> {
+        let mut seen = self.seen.lock().unwrap();
+        seen.push(effect.to_owned());
+        if seen.len() == self.number { Err(Fault::failed("a crash")) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_was_cut_short_starts_over() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    let mut notes = json!({});
+    let mut effects = Vec::new();
+    // A kill before each effect: nothing is noted of what is left, as after `kill -9`.
+    for number in 1.. {
+        let mut cx = from.cx("copy");
+        let at = Arc::new(At { number, seen: Default::default() });
+        cx.world.hook = Some(Arc::clone(&at) as Arc<dyn Hook>);
+        let begun = notes != json!({});
+        let next = Change {
+            prior: begun.then(|| prior(&cx, notes.clone())),
+            ..change(wanted(&from, &into))
+        };
+        let ended = copy(&cx, next).await;
+        effects.clone_from(&at.seen.lock().unwrap());
+        notes = noted(&from);
+        if notes != json!({}) {
+            notes["left"] = Json::Null;
+        }
+        match ended {
+            Ok(_) => break,
+            Err(fault) => assert_eq!(fault.message, "a crash", "{number} {}", fault.chain()),
+        }
+    }
+    let order = [
+        "end sessions",
+        "empty target",
+        "pg_dump",
+        "pg_dump",
+        "make schema",
+        "copy rows",
+        "make keys",
+    ];
+    assert_eq!(effects, order);
+    same_dump(&from, &into);
+
+    // What is there is ours only if it was recorded, and only where it was recorded.
+    let cx = from.cx("copy");
+    let fault = copy(&cx, change(wanted(&from, &into))).await.unwrap_err();
+    assert_eq!(fault.class, Class::Conflict, "{}", fault.chain());
+    let elsewhere = json!({ "target": "elsewhere:5432/target", "found": { "sha256": "aa" } });
+    let next = Change { prior: Some(prior(&cx, elsewhere)), ..change(wanted(&from, &into)) };
+    let fault = copy(&cx, next).await.unwrap_err();
+    assert_eq!(fault.class, Class::Conflict, "{}", fault.chain());
+    same_dump(&from, &into);
+    from.end().await;
+    into.end().await;
+}
+
+/// An index that takes for ever to make on a server with a database `held`, which the source's server has not.
+const SLOW: &str = "create function public.held(text) returns text language plpgsql immutable as
+    'begin if exists (select from pg_catalog.pg_database where datname = ''held'') then
+       perform pg_catalog.pg_sleep(3600); end if; return $1; end';
+    create table public.slow (a text); insert into public.slow values ('a');
+    create index on public.slow (public.held(a))";
+
+async fn ours_at(stage: &Stage) -> i64 {
+    let query =
+        "select count(*) from pg_stat_activity where application_name like 'pgferry-% copy'";
+    stage.source().await.query_one(query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_stop_ends_all_sessions_and_what_is_left_is_known() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    from.source().await.batch_execute(SLOW).await.unwrap();
+    into.source().await.batch_execute("create database held").await.unwrap();
+    let cx = from.cx("copy");
+    let cancel = cx.world.cancel.clone();
+    let (ended, ()) = tokio::join!(copy(&cx, change(wanted(&from, &into))), async {
+        let asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+        let watcher = into.source().await;
+        while watcher.query_one(asleep, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        cancel.cancel();
+    });
+    assert_eq!(ended.unwrap_err().class, Class::Interrupted);
+    assert_eq!((ours_at(&from).await, ours_at(&into).await), (0, 0));
+    let notes = noted(&from);
+    assert!(notes["left"].is_object(), "{notes}");
+    into.source().await.batch_execute("drop database held").await.unwrap();
+
+    // Written to meanwhile, it is not replaced; as it was left, it is.
+    let again = || Change {
+        prior: Some(prior(&from.cx("copy"), notes.clone())),
+        ..change(wanted(&from, &into))
+    };
+    into.target().await.batch_execute("create table public.mine (id int)").await.unwrap();
+    let fault = copy(&from.cx("copy"), again()).await.unwrap_err();
+    assert_eq!(fault.class, Class::Conflict, "{}", fault.chain());
+    into.target().await.batch_execute("drop table public.mine").await.unwrap();
+    copy(&from.cx("copy"), again()).await.map_err(|fault| fault.chain()).unwrap();
+    same_dump(&from, &into);
+    from.end().await;
+    into.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_an_attempt_that_died_are_ended_first() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    let cx = from.cx("copy");
+    let name = format!("{} copy", cx.natural_key());
+    let dead = into.target().await;
+    dead.batch_execute(&format!(
+        "set application_name = '{name}'; begin; create table public.accounts (id int)"
+    ))
+    .await
+    .unwrap();
+    copy(&cx, change(wanted(&from, &into))).await.map_err(|fault| fault.chain()).unwrap();
+    assert!(dead.batch_execute("commit").await.is_err());
+    same_dump(&from, &into);
+    from.end().await;
+    into.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_be_is_refused_and_what_costs_nothing_is_told() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    // The same database by another name, and a wrong name.
+    let want = |into: Tree, confirm: &str| {
+        spec(vec![("from", from.source_handle()), ("into", into), ("confirm", Tree::text(confirm))])
+    };
+    let same = want(from.handle("target", "acme_org_db"), "acme_org_db");
+    let facts = AnyResource::inspect(&Copy, &from.cx("copy"), &same, None).await.unwrap().unwrap();
+    let found = AnyResource::judge(&Copy, &same, &facts, &[]);
+    assert_eq!(found.last().unwrap().code, "PGF1212", "{found:?}");
+    let mut sure = change(same);
+    sure.confirmed = vec![("target".to_owned(), "acme_org_db".to_owned())];
+    let before = dumped(&from, "acme_org_db");
+    let fault = copy(&from.cx("copy"), sure).await.unwrap_err();
+    assert_eq!(fault.class, Class::Rejected, "{}", fault.chain());
+    assert!(before == dumped(&from, "acme_org_db"), "the source was written to");
+    let fault =
+        copy(&from.cx("copy"), change(want(into.target_handle(), "acme"))).await.unwrap_err();
+    assert_eq!(fault.message, "`confirm: acme` does not name `target`, whose data are replaced");
+    assert!(into.target().await.query("select from public.accounts", &[]).await.is_err());
+
+    // Rows that the target's keys refuse: a failure that names the key.
+    let source = from.source().await;
+    source
+        .batch_execute(
+            "create function public.same(text) returns text language sql immutable as 'select $1';
+             create table public.twice (a text); insert into public.twice values ('a'), ('A');
+             create unique index twice_once on public.twice (public.same(a));
+             create or replace function public.same(text) returns text language sql immutable as 'select pg_catalog.lower($1)'",
+        )
+        .await
+        .unwrap();
+    let fault = copy(&from.cx("copy"), change(wanted(&from, &into))).await.unwrap_err();
+    assert!(
+        fault.message.contains("index `twice_once`: could not create unique index"),
+        "{}",
+        fault.chain()
+    );
+    let notes = noted(&from);
+
+    // Row security would hide rows: nothing is copied in part.
+    source
+        .batch_execute(
+            "drop table public.twice; create table public.shy (a int); insert into public.shy values (1);
+             alter table public.shy enable row level security, force row level security",
+        )
+        .await
+        .unwrap();
+    let again = |notes: &Json| Change {
+        prior: Some(prior(&from.cx("copy"), notes.clone())),
+        ..change(wanted(&from, &into))
+    };
+    let fault = copy(&from.cx("copy"), again(&notes)).await.unwrap_err();
+    assert!(fault.chain().contains("reading table `public.shy`"), "{}", fault.chain());
+    assert!(fault.chain().contains("row-level security"), "{}", fault.chain());
+    source.batch_execute("drop table public.shy").await.unwrap();
+
+    // A schema that is there already costs nothing.
+    let notes = noted(&from);
+    copy(&from.cx("copy"), again(&notes)).await.map_err(|fault| fault.chain()).unwrap();
+    same_dump(&from, &into);
+    from.end().await;
+    into.end().await;
+}
