@@ -10,6 +10,7 @@ use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::Kind;
 use crate::state::State;
+use crate::tree::Tree;
 
 /// The steps of a plan, in an order in which each comes after all that it waits for.
 pub(super) fn steps(
@@ -373,7 +374,7 @@ pub(super) fn unconfirmed_delete(input: &Input<'_>, address: &Address) -> Option
     let entry = input.state.resources.get(address)?;
     let names: Vec<&str> = ["name", "label"]
         .iter()
-        .filter_map(|key| entry.remembered.attrs.get(*key).and_then(crate::tree::Tree::as_text))
+        .filter_map(|key| entry.remembered.attrs.get(key).and_then(Tree::as_text))
         .collect();
     let confirmed = input
         .options
