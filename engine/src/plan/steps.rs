@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashMap;
+
 use super::{Action, Change, Input, Located, ScopeAction, ScopeChange, Step, StepKind};
 use crate::address::Address;
 use crate::finding::Finding;
@@ -25,7 +27,7 @@ pub(super) fn steps(
         changes,
         scopes,
         steps: Vec::new(),
-        main: BTreeMap::new(),
+        main: FxHashMap::default(),
         gates: BTreeMap::new(),
         removals,
         endings: BTreeMap::new(),
@@ -63,7 +65,7 @@ struct Builder<'a> {
     scopes: &'a BTreeMap<Address, ScopeChange>,
     steps: Vec<Step>,
     /// The step others wait for.
-    main: BTreeMap<Address, usize>,
+    main: FxHashMap<Address, usize>,
     gates: BTreeMap<Address, usize>,
     removals: &'a BTreeMap<Address, Vec<Address>>,
     /// What comes last of each: the closing of a scope, the removal of staging.

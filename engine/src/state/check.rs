@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use rustc_hash::FxHashMap;
+
 use super::{DoneUnder, Entry, State, StateError};
 use crate::address::{Address, is_name};
 use crate::info::Kind;
@@ -170,7 +172,7 @@ fn is_address(text: &str) -> bool {
 /// Some resources that depend on each other in a circle, from the first to the one that closes it.
 fn cycle(state: &State) -> Option<Vec<&Address>> {
     let addresses: Vec<&Address> = state.resources.keys().collect();
-    let numbers: HashMap<&Address, usize> =
+    let numbers: FxHashMap<&Address, usize> =
         addresses.iter().enumerate().map(|(number, address)| (*address, number)).collect();
     let edges: Vec<Vec<usize>> = state
         .resources
