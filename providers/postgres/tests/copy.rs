@@ -71,14 +71,15 @@ fn same_dump(from: &Stage, into: &Stage) {
 fn remembered(done: &Done<Tree>) -> Remembered {
     Remembered {
         id: done.id.clone(),
-        inputs: json!({ "from": { "$address": "source" }, "into": { "$address": "target" } }),
-        attrs: done.attrs.storable(),
-        memory: done.memory.clone(),
+        inputs: json!({ "from": { "$address": "source" }, "into": { "$address": "target" } })
+            .into(),
+        attrs: done.attrs.stored(),
+        memory: done.memory.clone().into(),
     }
 }
 
 fn prior(cx: &Cx, notes: Json) -> Intent {
-    Intent { verb: Verb::Run, inputs: json!({}), at: cx.now(), notes, before: None }
+    Intent { verb: Verb::Run, inputs: json!({}).into(), at: cx.now(), notes, before: None }
 }
 
 /// All notes of an act, merged as the engine does.

@@ -161,7 +161,7 @@ impl Resource for Copy {
             into: &want.into,
             program,
             jobs: want.jobs.map_or(JOBS, usize::from),
-            expected_bytes: last.and_then(Json::as_u64),
+            expected_bytes: last.and_then(Tree::as_u64),
         };
         let copying = async {
             if !pristine {
