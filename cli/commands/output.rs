@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pgferry_engine::address::Address;
 use pgferry_engine::event::Silent;
 use pgferry_engine::plan::Options;
-use pgferry_engine::tree::{Handle, KNOWN_AFTER_APPLY, Tree};
+use pgferry_engine::tree::{Handles, KNOWN_AFTER_APPLY, Tree};
 use serde_json::{Map, Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
@@ -64,11 +64,7 @@ pub(super) async fn run(common: &Common, name: Option<&str>, reveal: bool) -> Re
 }
 
 /// The outputs after an apply; nothing where the spec has none.
-pub(super) fn after_apply(
-    project: &Project,
-    handles: &BTreeMap<Address, Arc<Handle>>,
-    common: &Common,
-) {
+pub(super) fn after_apply(project: &Project, handles: &Handles, common: &Common) {
     let values = evaluate(project, handles);
     if let Some(line) = lines::outputs(values.iter()) {
         view::tell(&line);
@@ -87,7 +83,7 @@ pub(super) fn after_apply(
     view::print(&text);
 }
 
-fn evaluate(project: &Project, handles: &BTreeMap<Address, Arc<Handle>>) -> BTreeMap<String, Tree> {
+fn evaluate(project: &Project, handles: &Handles) -> BTreeMap<String, Tree> {
     let resolve = |address: &Address| handles.get(address);
     let outputs = project.spec.outputs.iter();
     outputs.map(|(name, template)| (name.clone(), template.evaluate(&resolve))).collect()

@@ -1,6 +1,5 @@
 //! `plan` and `preflight`: look, decide, show; change nothing.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -92,7 +91,7 @@ pub(super) async fn drafted(
 ) -> Result<(Draft, Reality), Stop> {
     if mode.destroy {
         let plan = destroy(&project.input(state, options));
-        let draft = Draft { plan, handles: BTreeMap::new(), questions: Vec::new() };
+        let draft = Draft { plan, handles: Default::default(), questions: Vec::new() };
         return Ok((draft, Reality::new()));
     }
     project.plan(state, options, resources, world).await

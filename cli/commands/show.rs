@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use pgferry_engine::state::{Entry, Outcome, Removal, State};
+use pgferry_engine::tree::Tree;
 use serde_json::Value as Json;
 
 use crate::arguments::Common;
@@ -60,9 +61,9 @@ fn text(state: &State) -> String {
 pub(super) fn block(address: &str, entry: &Entry) -> String {
     let mut out = format!("# {address}:\n{address}: {}\n", entry.type_name);
     let _ = writeln!(out, "    id = {}", Json::String(entry.remembered.id.clone()));
-    if let Json::Object(attrs) = &entry.remembered.attrs {
+    if let Tree::Map(attrs) = &entry.remembered.attrs {
         for (name, value) in attrs.iter().filter(|(name, _)| *name != "id") {
-            let _ = writeln!(out, "    {name} = {value}");
+            let _ = writeln!(out, "    {name} = {}", value.storable());
         }
     }
     match entry.removal {

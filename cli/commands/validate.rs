@@ -17,5 +17,7 @@ pub(super) fn run(common: &Common) -> Result<Exit, Stop> {
     let count = project.spec.resources.len();
     let noun = if count == 1 { "resource" } else { "resources" };
     view::print(&format!("Success! `{}` is valid: {count} {noun}.", project.source.name));
+    // The system takes back the memory of a large spec faster than it could be freed piece by piece.
+    std::mem::forget(project);
     Ok(Exit::Done)
 }

@@ -192,11 +192,10 @@ fn scope(what: Option<ScopeAction>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use pgferry_engine::plan::Plan;
-    use pgferry_engine::tree::Handle;
+    use pgferry_engine::tree::{Handle, Handles};
     use serde_json::json;
 
     use super::*;
@@ -223,7 +222,7 @@ mod tests {
             let (address, id) = (address.clone(), Some(id.clone()));
             (address.clone(), Arc::new(Handle { address, id, attrs: Default::default() }))
         };
-        let handles: BTreeMap<Address, Arc<Handle>> = saved.ids.iter().map(handle).collect();
+        let handles: Handles = saved.ids.iter().map(handle).collect();
         said(&saved, Draft { plan, handles, questions: Vec::new() })
     }
 
@@ -346,7 +345,7 @@ mod tests {
             Handle { address: address.clone(), id: Some("7".into()), attrs: Default::default() };
         let now = Draft {
             plan: saved.plan.clone(),
-            handles: [(address, Arc::new(handle))].into(),
+            handles: [(address, Arc::new(handle))].into_iter().collect(),
             questions: Vec::new(),
         };
         let want = "`source` is another one: it was `232051`, now it is `7`";

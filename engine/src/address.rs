@@ -49,6 +49,14 @@ pub fn is_name(text: &str) -> bool {
         && letters.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
+/// Whether `text` may be an address: a name, or a name with a key in brackets.
+pub(crate) fn is_address(text: &str) -> bool {
+    let (name, rest) = text.split_at(text.find('[').unwrap_or(text.len()));
+    let keyed =
+        rest.is_empty() || (rest.len() > 4 && rest.starts_with("[\"") && rest.ends_with("\"]"));
+    is_name(name) && keyed
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -58,10 +66,6 @@ impl fmt::Display for Address {
 impl FromStr for Address {
     type Err = NotAnAddress;
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        let fault = || NotAnAddress(text.to_owned());
-        let (name, rest) = text.split_at(text.find('[').unwrap_or(text.len()));
-        let keyed =
-            rest.is_empty() || (rest.len() > 4 && rest.starts_with("[\"") && rest.ends_with("\"]"));
-        if is_name(name) && keyed { Ok(Self(text.into())) } else { Err(fault()) }
+        if is_address(text) { Ok(Self(text.into())) } else { Err(NotAnAddress(text.to_owned())) }
     }
 }

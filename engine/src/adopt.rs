@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json};
-
 use crate::address::Address;
 use crate::apply::without_secrets;
 use crate::cx::World;
@@ -16,7 +14,7 @@ use crate::refresh::{Resources, answer, refresh};
 use crate::resource::{Live, Remembered};
 use crate::spec::Block;
 use crate::state::{Entry, Expanded};
-use crate::tree::Tree;
+use crate::tree::{Fields, Tree};
 
 /// What the state is to remember of the thing with this id, as it is there now.
 ///
@@ -44,7 +42,7 @@ pub async fn adopt(
             .help(format!("to call it `{address}`: `renamed_from: {other}` in its block")));
     }
     let entry = entry(input, address, block, info, &fields, &live);
-    Ok(Entry { expanded, ..entry })
+    Ok(Entry { expanded: expanded.map(Box::new), ..entry })
 }
 
 fn refused(message: String) -> Fault {
@@ -98,7 +96,8 @@ async fn fields(
     let (draft, _) = refresh(&Input { options: &options, ..*input }, resources, world).await?;
     let resolve = |address: &Address| draft.handles.get(address);
     let fields = block.fields.iter();
-    let mut fields = fields.map(|(name, field)| (name.clone(), field.evaluate(&resolve))).collect();
+    let mut fields: Fields =
+        fields.map(|(name, field)| (name.clone(), field.evaluate(&resolve))).collect();
     info.put_defaults(&mut fields);
     Ok(Tree::Map(fields))
 }
@@ -147,17 +146,17 @@ async fn look(
     id: &str,
 ) -> Result<Live<Tree>, Fault> {
     // Where a type reads by more than an id, the block says the rest.
-    let mut attrs = Map::new();
+    let mut attrs = Fields::new();
     if let Tree::Map(fields) = fields {
         let plain = fields.iter().filter(|(_, tree)| !tree.has_unknown() && !tree.has_secret());
-        attrs.extend(plain.map(|(name, tree)| (name.clone(), tree.storable())));
+        attrs.extend(plain.map(|(name, tree)| (name.clone(), tree.stored())));
     }
-    attrs.insert("id".to_owned(), Json::String(id.to_owned()));
+    attrs.insert("id".to_owned(), Tree::text(id));
     let remembered = Remembered {
         id: id.to_owned(),
-        inputs: fields.storable(),
-        attrs: Json::Object(attrs),
-        memory: Json::Null,
+        inputs: fields.stored(),
+        attrs: Tree::Map(attrs),
+        memory: Tree::Null,
     };
     let question = Question {
         address: address.clone(),
@@ -206,9 +205,10 @@ fn entry(
     fields: &Tree,
     live: &Live<Tree>,
 ) -> Entry {
-    let mut inputs = fields.storable();
-    if let Json::Object(inputs) = &mut inputs {
-        inputs.extend(live.fields.iter().map(|(name, json)| (name.clone(), json.clone())));
+    let mut inputs = fields.stored();
+    if let Tree::Map(inputs) = &mut inputs {
+        inputs
+            .extend(live.fields.iter().map(|(name, json)| (name.clone(), Tree::from_stored(json))));
     }
     let dependencies = input.graph.direct_dependencies(address).cloned().collect();
     Entry {
@@ -218,7 +218,7 @@ fn entry(
             id: live.id.clone(),
             inputs,
             attrs: without_secrets(info, &live.attrs),
-            memory: Json::Null,
+            memory: Tree::Null,
         },
         dependencies,
         on_remove: block.on_remove.unwrap_or(info.traits.on_remove),

@@ -3,7 +3,6 @@
 //! Decides nothing: order, actions and scopes are the plan's. A failure skips what waits for it and nothing else;
 //! closings always happen, unless something that still runs elsewhere needs the scope.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::refresh::Resources;
 use crate::spec::Spec;
 use crate::state::StateError;
 use crate::state::journal::Journal;
-use crate::tree::Handle;
+use crate::tree::Handles;
 
 mod act;
 mod closing;
@@ -39,7 +38,7 @@ pub struct Applying {
     /// What was found when planning: lookups, imports, expansions, settled runs.
     pub reality: Reality,
     /// What each resource is so far, secrets included.
-    pub handles: BTreeMap<Address, Arc<Handle>>,
+    pub handles: Handles,
     pub resources: Resources,
     pub world: World,
     pub journal: Journal,
@@ -64,7 +63,7 @@ pub struct Outcome {
     pub interrupted: bool,
     pub counts: Counts,
     /// What the outputs refer to, as it is now, secrets included.
-    pub handles: BTreeMap<Address, Arc<Handle>>,
+    pub handles: Handles,
 }
 
 /// One original cause.

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 
-use indexmap::IndexMap;
 use regex_lite::Regex;
 use serde_json::Value as Json;
 
@@ -16,7 +15,7 @@ use crate::source::{Node, Value};
 use crate::spec::for_each::Each;
 use crate::spec::interpolate::References;
 use crate::spec::scope::Scope;
-use crate::template::Template;
+use crate::template::{Template, Templates};
 use crate::tree::Tree;
 
 mod object;
@@ -180,9 +179,9 @@ impl<'a> Checker<'a> {
         entries: &[crate::source::Entry],
         branches: &[&'a Json],
         place: &Place<'_, 'a>,
-    ) -> IndexMap<String, Template> {
+    ) -> Templates {
         let before = self.mistakes.len();
-        let mut best: Option<(Vec<Diagnostic>, IndexMap<String, Template>)> = None;
+        let mut best: Option<(Vec<Diagnostic>, Templates)> = None;
         for branch in branches {
             let fields = self.object(entries, branch, &[], place);
             let found = self.mistakes.split_off(before);
@@ -236,13 +235,13 @@ impl<'a> Checker<'a> {
 
 impl Template {
     /// A map of templates; a value where no field refers to anything.
-    pub(crate) fn from_fields(fields: IndexMap<String, Self>) -> Self {
+    pub(crate) fn from_fields(fields: Templates) -> Self {
         if fields.values().any(|field| !matches!(field, Self::Value(_))) {
             return Self::Map(fields);
         }
-        let tree = fields.into_iter().filter_map(|(key, field)| match field {
-            Self::Value(tree) => Some((key, tree)),
-            _ => None,
+        let tree = fields.into_iter().map(|(key, field)| match field {
+            Self::Value(tree) => (key, tree),
+            _ => (key, Tree::Unknown),
         });
         Self::Value(Tree::Map(tree.collect()))
     }
@@ -252,9 +251,12 @@ fn fold_list(items: Vec<Template>) -> Template {
     if items.iter().any(|item| !matches!(item, Template::Value(_))) {
         return Template::List(items);
     }
-    let trees = items.into_iter().filter_map(|item| match item {
-        Template::Value(tree) => Some(tree),
-        _ => None,
+    let trees = items.into_iter().map(|item| match item {
+        Template::Value(tree) => tree,
+        _ => Tree::Unknown,
     });
-    Template::Value(Tree::List(trees.collect()))
+    // Not in the place of the templates, which are larger.
+    let mut list = Vec::with_capacity(trees.len());
+    list.extend(trees);
+    Template::Value(Tree::List(list))
 }

@@ -90,6 +90,11 @@ pub fn parse(text: &str) -> (Vec<Piece>, Vec<Malformed>) {
     (pieces, faults)
 }
 
+/// Whether `text` begins with an expression whose root begins with `root`.
+pub(crate) fn begins_with(text: &str, root: &str) -> bool {
+    text.strip_prefix("${").is_some_and(|rest| rest.trim_start().starts_with(root))
+}
+
 /// The `}` that ends an expression begun before `from`; braces inside quotes do not count.
 fn closing(text: &str, from: usize) -> Option<usize> {
     let mut quoted = false;
@@ -193,6 +198,16 @@ fn word(text: &str) -> &str {
 /// Exact where quoting left the expression as it is. An expression with escapes in it gives the whole expression,
 /// and one whose dollar or brace was itself escaped the whole scalar.
 pub fn locate(text: &str, range: &Range<usize>, raw: &str, start: usize) -> Span {
+    // Most text stands there as it is, with or without quotes.
+    let plain = if raw == text {
+        Some(0)
+    } else {
+        raw.get(1..raw.len().max(2) - 1).filter(|inner| *inner == text).map(|_| 1)
+    };
+    if let Some(quote) = plain {
+        let from = start + quote + range.start;
+        return Span { start: from, end: from + range.len() };
+    }
     let whole = Span { start, end: start + raw.len() };
     // The `${` that `range` belongs to, by its number: quoting neither makes nor removes one, escapes aside.
     let openings = |text: &str| text.match_indices("${").map(|(at, _)| at).collect::<Vec<_>>();

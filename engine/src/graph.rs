@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use petgraph::graph::{DiGraph, NodeIndex};
+use rustc_hash::FxHashMap;
 
 use crate::address::Address;
 
@@ -14,15 +15,15 @@ mod cycle;
 
 pub use cycle::Cycle;
 
-/// The dependencies of a spec, free of cycles.
+/// The dependencies of a spec, free of cycles. Lists are in address order, each address once.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     /// Every address after all that it depends on; ties in address order.
     pub order: Vec<Address>,
     /// Direct dependencies.
-    pub dependencies: BTreeMap<Address, BTreeSet<Address>>,
+    pub dependencies: BTreeMap<Address, Vec<Address>>,
     /// Direct dependents.
-    pub dependents: BTreeMap<Address, BTreeSet<Address>>,
+    pub dependents: BTreeMap<Address, Vec<Address>>,
 }
 
 impl Graph {
@@ -38,15 +39,18 @@ impl Graph {
         let mut sorted: Vec<Address> = addresses.into_iter().collect();
         sorted.sort();
         sorted.dedup();
-        let mut graph: DiGraph<(), ()> = DiGraph::new();
+        let places: FxHashMap<&Address, usize> =
+            sorted.iter().enumerate().map(|(place, address)| (address, place)).collect();
+        let place = |address: &Address| places.get(address).copied();
+        let mut pairs: Vec<(usize, usize)> =
+            edges.into_iter().filter_map(|(from, to)| Some((place(&from)?, place(&to)?))).collect();
+        drop(places);
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut graph: DiGraph<(), ()> = DiGraph::with_capacity(sorted.len(), pairs.len());
         for _ in &sorted {
             graph.add_node(());
         }
-        let place = |address: &Address| sorted.binary_search(address).ok();
-        let mut pairs: Vec<(usize, usize)> =
-            edges.into_iter().filter_map(|(from, to)| Some((place(&from)?, place(&to)?))).collect();
-        pairs.sort_unstable();
-        pairs.dedup();
         for (from, to) in &pairs {
             graph.add_edge(NodeIndex::new(*from), NodeIndex::new(*to), ());
         }
@@ -54,14 +58,11 @@ impl Graph {
         if order.len() < sorted.len() {
             return Err(cycle::find(&graph, &sorted));
         }
-        let mut dependencies: BTreeMap<Address, BTreeSet<Address>> =
-            sorted.iter().map(|address| (address.clone(), BTreeSet::new())).collect();
-        let mut dependents = dependencies.clone();
-        for (from, to) in pairs {
-            let (from, to) = (&sorted[from], &sorted[to]);
-            dependencies.entry(from.clone()).or_default().insert(to.clone());
-            dependents.entry(to.clone()).or_default().insert(from.clone());
-        }
+        drop(graph);
+        let dependencies = listed(&sorted, &pairs);
+        pairs.iter_mut().for_each(|(from, to)| std::mem::swap(from, to));
+        pairs.sort_unstable();
+        let dependents = listed(&sorted, &pairs);
         let order = order.into_iter().map(|index| sorted[index].clone()).collect();
         Ok(Self { order, dependencies, dependents })
     }
@@ -87,7 +88,19 @@ impl Graph {
     }
 }
 
-fn reach(edges: &BTreeMap<Address, BTreeSet<Address>>, from: &Address) -> BTreeSet<Address> {
+/// The second of each pair by the first, pairs being numbers of addresses in order.
+fn listed(sorted: &[Address], pairs: &[(usize, usize)]) -> BTreeMap<Address, Vec<Address>> {
+    let mut rest = pairs;
+    let of = |(number, address): (usize, &Address)| {
+        let (own, others) =
+            rest.split_at(rest.iter().take_while(|(one, _)| *one == number).count());
+        rest = others;
+        (address.clone(), own.iter().map(|(_, other)| sorted[*other].clone()).collect())
+    };
+    sorted.iter().enumerate().map(of).collect()
+}
+
+fn reach(edges: &BTreeMap<Address, Vec<Address>>, from: &Address) -> BTreeSet<Address> {
     let mut seen = BTreeSet::new();
     let mut open: Vec<&Address> = edges.get(from).into_iter().flatten().collect();
     while let Some(address) = open.pop() {

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use indexmap::IndexMap;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Address;
@@ -20,7 +19,7 @@ use crate::spec::Spec;
 use crate::state::Entry;
 use crate::state::journal::Journal;
 use crate::template::Template;
-use crate::tree::{Handle, Tree};
+use crate::tree::{Fields, Handle, Tree};
 
 /// What the state remembers of an address.
 pub type Known = Arc<dyn Fn(&Address) -> Option<Entry> + Send + Sync>;
@@ -80,7 +79,7 @@ impl Handles {
         let block = self.spec.resources.get(address)?;
         let resolve = |address: &Address| found.get(address);
         let fields = block.fields.iter();
-        let mut fields: IndexMap<String, Tree> =
+        let mut fields: Fields =
             fields.map(|(name, field)| (name.clone(), field.evaluate(&resolve))).collect();
         self.catalog.get(&block.type_name)?.put_defaults(&mut fields);
         Some(Tree::Map(fields))
@@ -113,12 +112,12 @@ impl Handles {
                 }
             }
             // What a run brought about is what is remembered of it.
-            (Kind::Run, Some(remembered)) => (remembered.id, Tree::recalled(&remembered.attrs)),
+            (Kind::Run, Some(remembered)) => (remembered.id, remembered.attrs.recalled()),
             _ => return Ok(None),
         };
         let attrs = match attrs {
             Tree::Map(attrs) => attrs,
-            _ => IndexMap::new(),
+            _ => Fields::new(),
         };
         Ok(Some(Arc::new(Handle { address: address.clone(), id: Some(id), attrs })))
     }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::check::shape::mentions_secret;
-use crate::tree::Tree;
+use crate::tree::{Fields, Tree};
 
 /// How a resource lives.
 #[derive(
@@ -111,7 +110,7 @@ impl TypeInfo {
     }
 
     /// Puts the schema's defaults into fields that are not written.
-    pub fn put_defaults(&self, fields: &mut IndexMap<String, Tree>) {
+    pub fn put_defaults(&self, fields: &mut Fields) {
         for name in self.fields() {
             let default = self.field(name).and_then(|schema| schema.get("default"));
             if let Some(default) = default.filter(|json| !json.is_null()) {

@@ -46,10 +46,13 @@ pub struct Done<A> {
 pub struct Remembered {
     pub id: String,
     /// The fields it was last acted on with; secrets masked, whole resources reduced to `$address` and `$id`.
-    pub inputs: Json,
+    #[schemars(with = "Json")]
+    pub inputs: Tree,
     /// Attributes without the secret ones.
-    pub attrs: Json,
-    pub memory: Json,
+    #[schemars(with = "Json")]
+    pub attrs: Tree,
+    #[schemars(with = "Json")]
+    pub memory: Tree,
 }
 
 /// What an act is asked to do.
@@ -85,7 +88,8 @@ pub struct Change<S> {
 pub struct Intent {
     pub verb: Verb,
     /// The fields it was begun with, as stored.
-    pub inputs: Json,
+    #[schemars(with = "Json")]
+    pub inputs: Tree,
     /// When, RFC 3339.
     #[schemars(with = "String")]
     pub at: jiff::Timestamp,

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use serde_json::Value as Json;
 
 use crate::address::Address;
 use crate::diag::Span;
 use crate::info::OnRemove;
-use crate::template::{Reference, Template};
+use crate::template::{Reference, Template, Templates};
 use crate::tree::{Handle, Tree};
 
 mod blocks;
@@ -66,9 +67,12 @@ pub struct Spec {
     /// Settings by provider name; only constants, variables and environment.
     pub providers: IndexMap<String, Tree>,
     /// In the order written.
-    pub resources: IndexMap<Address, Block>,
-    pub outputs: IndexMap<String, Template>,
+    pub resources: Blocks,
+    pub outputs: Templates,
 }
+
+/// Blocks by address, in the order written.
+pub type Blocks = IndexMap<Address, Block, FxBuildHasher>;
 
 /// One resource as written.
 #[derive(Clone, Debug)]
@@ -77,7 +81,7 @@ pub struct Block {
     /// A type of the catalogue.
     pub type_name: String,
     /// The type's own fields.
-    pub fields: IndexMap<String, Template>,
+    pub fields: Templates,
     pub depends_on: Vec<Address>,
     pub on_remove: Option<OnRemove>,
     pub lifecycle: Lifecycle,
@@ -97,7 +101,7 @@ pub struct Lifecycle {
     /// Names of fields that are left as they are once it exists.
     pub ignore_changes: Vec<String>,
     /// Values by the reference that was written: a change of one since the last act forces another.
-    pub replace_when: IndexMap<String, Template>,
+    pub replace_when: Templates,
 }
 
 impl Lifecycle {

@@ -76,7 +76,7 @@ pub struct Entry {
     pub replace_when: BTreeMap<String, Json>,
     /// Fields written out from something else (`like`), and the run in which that was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expanded: Option<Expanded>,
+    pub expanded: Option<Box<Expanded>>,
     /// Of staging with `after_use: remove`, and of a source that is retired: that its removal was begun, or done. What
     /// is remembered stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,7 +87,7 @@ pub struct Entry {
     pub cut_over: Option<Timestamp>,
     /// Of runs: when and under what it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub done: Option<DoneUnder>,
+    pub done: Option<Box<DoneUnder>>,
     /// Of runs: how fast it was when it last succeeded and that could be measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,

@@ -6,11 +6,15 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 
 use crate::address::Address;
 use crate::diag::Span;
 use crate::secret::Secret;
 use crate::tree::{Handle, Tree};
+
+/// Templates by the names of their fields, in the order written.
+pub type Templates = IndexMap<String, Template, FxBuildHasher>;
 
 /// A value with references in it.
 #[derive(Clone, Debug)]
@@ -18,7 +22,7 @@ pub enum Template {
     /// No reference inside.
     Value(Tree),
     List(Vec<Self>),
-    Map(IndexMap<String, Self>),
+    Map(Templates),
     /// `${a.b}` alone: keeps its type.
     Reference(Reference),
     /// References inside longer text.
@@ -38,13 +42,13 @@ pub enum Part {
 #[derive(Clone, Debug)]
 pub struct Reference {
     pub address: Address,
-    /// Empty for a whole resource.
-    pub path: Vec<Step>,
+    /// Empty for a whole resource. References of the same path share it.
+    pub path: Arc<[Step]>,
     pub span: Span,
 }
 
 /// One step of a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     Member(String),
     Index(usize),

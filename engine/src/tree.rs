@@ -5,13 +5,18 @@
 
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Number, Value as Json};
 
 use crate::address::Address;
 use crate::secret::{MARKER, MASK, Secret, revealing};
+
+mod fields;
+mod stored;
+
+pub use fields::Fields;
 
 const UNKNOWN: &str = "$unknown";
 const ADDRESS: &str = "$address";
@@ -22,20 +27,24 @@ pub const KNOWN_AFTER_APPLY: &str = "(known after apply)";
 
 /// A value, known or not. `Serialize` is safe to store: secrets become `(sensitive)`, unknowns `null`, a whole
 /// resource its identity.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Tree {
+    #[default]
     Null,
     Bool(bool),
     Number(Number),
     Text(String),
     List(Vec<Self>),
-    Map(IndexMap<String, Self>),
+    Map(Fields),
     Secret(Secret),
     /// Known after apply.
     Unknown,
     /// A reference to a whole resource: `${source}`.
     Resource(Arc<Handle>),
 }
+
+/// Whole resources by address, for looking up.
+pub type Handles = FxHashMap<Address, Arc<Handle>>;
 
 /// A whole resource handed on. Only `address` and `id` are compared between plans.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +53,7 @@ pub struct Handle {
     /// The remote id; `None` while it is known after apply.
     pub id: Option<String>,
     /// Attributes by name; those not known yet are [`Tree::Unknown`].
-    pub attrs: IndexMap<String, Tree>,
+    pub attrs: Fields,
 }
 
 impl Tree {
@@ -57,6 +66,22 @@ impl Tree {
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The elements, if it is a list.
+    pub fn as_list(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is a whole one that is not negative.
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => number.as_u64(),
             _ => None,
         }
     }
@@ -106,18 +131,6 @@ impl Tree {
                 _ if map.contains_key(UNKNOWN) => Self::Unknown,
                 _ => Self::Map(map.iter().map(|(k, v)| (k.clone(), Self::from_json(v))).collect()),
             },
-        }
-    }
-
-    /// What a stored JSON value says: what was blanked out because it was secret is unknown.
-    pub fn recalled(json: &Json) -> Self {
-        match json {
-            Json::String(text) if text.contains(MASK) => Self::Unknown,
-            Json::Array(items) => Self::List(items.iter().map(Self::recalled).collect()),
-            Json::Object(map) => {
-                Self::Map(map.iter().map(|(k, v)| (k.clone(), Self::recalled(v))).collect())
-            }
-            plain => Self::from_json(plain),
         }
     }
 
@@ -206,7 +219,7 @@ impl Tree {
     }
 }
 
-fn object(map: &IndexMap<String, Tree>) -> Json {
+fn object(map: &Fields) -> Json {
     Json::Object(map.iter().map(|(k, v)| (k.clone(), v.marked())).collect())
 }
 
@@ -216,7 +229,15 @@ fn one(key: &str, value: Json) -> Json {
 
 impl Serialize for Tree {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.storable().serialize(serializer)
+        match self {
+            Self::Null | Self::Unknown => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(value) => value.serialize(serializer),
+            Self::Text(value) => serializer.serialize_str(value),
+            Self::List(items) => serializer.collect_seq(items),
+            Self::Map(map) => serializer.collect_map(map),
+            Self::Secret(_) | Self::Resource(_) => self.storable().serialize(serializer),
+        }
     }
 }
 

@@ -355,6 +355,7 @@ fn what_was_begun_before_a_rename_keeps_its_natural_key() {
         let mut world = project.world(CancellationToken::new());
         world.intent = Arc::new(move |_| {
             let (inputs, at) = (Json::Null, jiff::Timestamp::UNIX_EPOCH);
+            let inputs = inputs.into();
             Some(Intent { verb: Verb::Create, inputs, at, notes: notes.clone(), before: None })
         });
         Cx::new(world, address.parse().unwrap(), "creating").natural_key()

@@ -34,13 +34,14 @@ fn says(project: &mut Project, rest: &str) {
     (project.spec, project.graph) = (loaded.spec, loaded.graph);
     // What only fields of their own types take: a whole resource and a secret in a list.
     let job = project.spec.resources.get_mut(&Address::new("j")).unwrap();
-    let map = Template::Map([("a".to_owned(), reference("j0", "times"))].into());
+    let map = Template::Map([("a".to_owned(), reference("j0", "times"))].into_iter().collect());
     let input = Template::List(vec![reference("t", ""), reference("source", "url"), map]);
     job.fields.insert("input".to_owned(), input);
 }
 
 fn reference(address: &str, member: &str) -> Template {
     let path = if member.is_empty() { vec![] } else { vec![Step::Member(member.to_owned())] };
+    let path = path.into();
     Template::Reference(Reference { address: Address::new(address), path, span: Span::default() })
 }
 

@@ -99,7 +99,7 @@ fn full_state() -> State {
     let address = |name: &str| Address::new(name);
     let intent = |verb| Intent {
         verb,
-        inputs: json!({"app": "acme-web"}),
+        inputs: json!({"app": "acme-web"}).into(),
         at: now,
         notes: json!({"was": {"maintenance": false}}),
         before: Some(Remembered { id: "1".to_owned(), ..Remembered::default() }),

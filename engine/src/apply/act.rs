@@ -1,10 +1,9 @@
 //! One step of the walk, outside the walk's own thread: effect, records around it, events about it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::walk::failure;
 use super::{Applying, Failure};
@@ -19,7 +18,7 @@ use crate::resource::{AnyResource, Done, Remembered, Settled, Verb};
 use crate::state::Record;
 use crate::state::StateError;
 use crate::state::journal::Durability;
-use crate::tree::{Handle, Tree};
+use crate::tree::{Fields, Handle, Handles, Tree};
 
 mod effect;
 pub(super) mod limit;
@@ -46,7 +45,7 @@ pub(super) enum Ended {
 
 /// What a step knows of the others.
 pub(super) struct Surroundings {
-    pub(super) handles: BTreeMap<Address, Arc<Handle>>,
+    pub(super) handles: Handles,
     /// Itself, as it was found when planning.
     pub(super) own: Option<Arc<Handle>>,
     /// What is planned for it, if this is the step that does it.
@@ -184,7 +183,7 @@ impl Acting {
             return Ok((Tree::Null, None));
         };
         let resolve = |address: &Address| self.around.handles.get(address);
-        let mut fields: IndexMap<String, Tree> = block
+        let mut fields: Fields = block
             .fields
             .iter()
             .map(|(name, field)| (name.clone(), field.evaluate(&resolve)))
@@ -295,8 +294,8 @@ impl Acting {
         };
         let operation =
             self.applying.journal.with_state(|state| state.operations.get(&self.address).cloned());
-        let inputs = operation.as_ref().map_or(Json::Null, |op| op.intent.inputs.clone());
-        self.write_down(&Tree::from_json(&inputs), done, operation.map(|op| op.under))?;
+        let inputs = operation.as_ref().map_or(Tree::Null, |op| op.intent.inputs.clone());
+        self.write_down(&inputs, done, operation.map(|op| op.under))?;
         Ok(Ended::Done { handle: Some(self.handle(done)), action: Some(Action::Settle) })
     }
 
@@ -314,9 +313,9 @@ impl Acting {
 }
 
 /// Attributes as they may be stored: the secret ones left out, whatever else is secret masked.
-pub(crate) fn without_secrets(info: &TypeInfo, attrs: &Tree) -> Json {
-    let Tree::Map(map) = attrs else { return Json::Null };
+pub(crate) fn without_secrets(info: &TypeInfo, attrs: &Tree) -> Tree {
+    let Tree::Map(map) = attrs else { return Tree::Null };
     let kept =
         map.iter().filter(|(name, tree)| !info.is_secret(name) && !matches!(tree, Tree::Secret(_)));
-    Json::Object(kept.map(|(name, tree)| (name.clone(), tree.storable())).collect::<Map<_, _>>())
+    Tree::Map(kept.map(|(name, tree)| (name.clone(), tree.stored())).collect())
 }

@@ -21,6 +21,7 @@ use crate::spec::Spec;
 use crate::state::StateError;
 use crate::state::journal::{Durability, Journal};
 use crate::state::{DoneUnder, Outcome as Unsettled, Record, Scope, State};
+use crate::tree::Tree;
 
 pub(super) enum Stop {
     Fault(Fault),
@@ -78,7 +79,7 @@ impl Walk {
         }
         let complete = self.everything_under_is_done(&address);
         let policy = if complete { "on_success" } else { "on_failure" };
-        let said = scope.intent.inputs.get(policy).and_then(serde_json::Value::as_str);
+        let said = scope.intent.inputs.get(policy).and_then(Tree::as_text);
         if said == Some("hold") {
             self.applying
                 .journal
@@ -118,7 +119,7 @@ fn all_done(below: &BTreeSet<Address>, spec: &Spec, catalog: &Catalog, state: &S
     let good = |done: &DoneUnder| done.run == spec.run && !done.epochs.iter().any(broken);
     below.iter().filter(|address| acts(address)).all(|address| {
         let entry = state.resources.get(address);
-        entry.is_some_and(|entry| entry.done.as_ref().is_none_or(good))
+        entry.is_some_and(|entry| entry.done.as_deref().is_none_or(good))
             && !state.operations.contains_key(address)
     })
 }

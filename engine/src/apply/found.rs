@@ -12,6 +12,7 @@ use crate::plan::{Action, Answer, Ask};
 use crate::resource::{Remembered, Verb};
 use crate::state::journal::Durability;
 use crate::state::{Entry, Expanded, Record, StateError};
+use crate::tree::Tree;
 
 /// Writes all of it down.
 pub(super) fn write_down(applying: &Applying) -> Result<(), StateError> {
@@ -95,7 +96,7 @@ fn take_down(applying: &Applying) -> Result<(), StateError> {
                 let acts = applying.plan.changes.get(address).is_some_and(|c| c.action.is_work());
                 let Some(before) = before.as_ref().filter(|_| !acts) else { continue };
                 let fields = fields.clone().unwrap_or_default();
-                let expanded = Some(Expanded { run: applying.spec.run.clone(), fields });
+                let expanded = Some(Box::new(Expanded { run: applying.spec.run.clone(), fields }));
                 Entry { expanded, ..before.clone() }
             }
             _ => continue,
@@ -124,9 +125,10 @@ fn seen(applying: &Applying) -> Result<(), StateError> {
                 entry.remembered.id.clone_from(&live.id);
                 entry.remembered.attrs = super::act::without_secrets(info, &live.attrs);
                 for field in &drift.fields {
-                    let was = entry.remembered.inputs.get_mut(&field.name);
+                    let Tree::Map(inputs) = &mut entry.remembered.inputs else { continue };
+                    let was = inputs.get_mut(&field.name);
                     if let (Some(was), Some(now)) = (was, live.fields.get(&field.name)) {
-                        was.clone_from(now);
+                        *was = Tree::from_stored(now);
                     }
                 }
                 Record::Succeeded { address: address.clone(), entry: Box::new(entry) }

@@ -16,7 +16,7 @@ use crate::plan::{Action, Change, StepKind};
 use crate::state::StateError;
 use crate::state::journal::Journal;
 use crate::template::Template;
-use crate::tree::Handle;
+use crate::tree::{Handle, Handles};
 
 /// Where a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) enum Status {
 pub(super) struct Walk {
     pub(super) applying: Arc<Applying>,
     /// What steps to come and the outputs refer to.
-    handles: BTreeMap<Address, Arc<Handle>>,
+    handles: Handles,
     /// How many of them refer to each.
     uses: BTreeMap<Address, usize>,
     /// What is planned and not begun yet.

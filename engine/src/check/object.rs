@@ -1,13 +1,12 @@
 //! Maps: unknown fields, missing ones, and alternatives among them.
 
-use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::shape::mentions_secret;
 use super::{Checker, Place, Shape};
 use crate::diag::{Diagnostic, did_you_mean, listed, suggestion};
 use crate::source::{Entry, Value};
-use crate::template::Template;
+use crate::template::Templates;
 
 impl<'a> Checker<'a> {
     /// The fields of a map, which should be as `schema` says.
@@ -20,7 +19,7 @@ impl<'a> Checker<'a> {
         schema: &'a Json,
         skip: &[&str],
         place: &Place<'_, 'a>,
-    ) -> IndexMap<String, Template> {
+    ) -> Templates {
         let properties = schema.get("properties").and_then(Json::as_object);
         let more = match schema.get("additionalProperties") {
             Some(Json::Bool(false)) => None,
@@ -28,7 +27,7 @@ impl<'a> Checker<'a> {
             None if properties.is_some() => None,
             None => Some(&Json::Bool(true)),
         };
-        let mut fields = IndexMap::with_capacity(entries.len());
+        let mut fields = Templates::with_capacity_and_hasher(entries.len(), Default::default());
         let mut misspelt = Vec::new();
         for entry in entries.iter().filter(|entry| !skip.contains(&entry.key.as_str())) {
             let inner = place.field(&entry.key, entry.key_span);

@@ -207,7 +207,7 @@ fn likely(info: &TypeInfo, path: &str) -> Option<&'static str> {
 fn told(reference: &Reference) -> String {
     use crate::template::Step;
     let mut told = reference.address.to_string();
-    for step in &reference.path {
+    for step in reference.path.iter() {
         match step {
             Step::Member(name) => told.push_str(&format!(".{name}")),
             Step::Index(index) => told.push_str(&format!("[{index}]")),

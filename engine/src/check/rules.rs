@@ -20,11 +20,13 @@ impl<'a> Checker<'a> {
         shape: &Shape<'a>,
         place: &Place<'_, 'a>,
     ) {
-        let told = match tree {
+        let told = || match tree {
             Tree::Secret(_) => None,
             other => other.to_text(),
         };
-        if let (Some(words), Some(told)) = (shape.words(kind), &told) {
+        if let Some(words) = shape.words(kind)
+            && let Some(told) = &told()
+        {
             let words: Vec<String> = words.into_iter().map(shown).collect();
             if !words.contains(told) {
                 let known = words.iter().map(String::as_str);
@@ -41,7 +43,7 @@ impl<'a> Checker<'a> {
         }
         let mut first = None;
         for branch in shape.accepting(kind) {
-            match self.broken(branch, tree, told.as_deref(), span, place) {
+            match self.broken(branch, tree, &told, span, place) {
                 None => return,
                 Some(mistake) => first = first.or(Some(mistake)),
             }
@@ -54,13 +56,16 @@ impl<'a> Checker<'a> {
         &mut self,
         schema: &'a Json,
         tree: &Tree,
-        told: Option<&str>,
+        told: &dyn Fn() -> Option<String>,
         span: Span,
         place: &Place<'_, 'a>,
     ) -> Option<Diagnostic> {
-        let said = told.map_or("this value".to_owned(), |told| format!("`{}`", cut(told)));
-        let said = if told == Some("") { "empty".to_owned() } else { said };
         let mistake = |code, text: String| {
+            let said = match told().as_deref() {
+                None => "this value".to_owned(),
+                Some("") => "empty".to_owned(),
+                Some(told) => format!("`{}`", cut(told)),
+            };
             Some(Diagnostic::error(code, format!("{place} cannot be {said}")).at(span, text))
         };
         if let Tree::Number(number) = tree {

@@ -4,7 +4,9 @@
 //! and stops before anything runs. Shares no code with the draft. Time and memory grow with the number of steps, and
 //! nothing recurses. Tested by sound plans that are spoiled in every way, one by one (`engine/tests/checker.rs`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+
+use rustc_hash::FxHashMap;
 
 use super::moves::Moves;
 use super::{Action, Input, Plan, StepKind};
@@ -60,7 +62,7 @@ struct Check<'a> {
     plan: &'a Plan,
     input: &'a Input<'a>,
     state: &'a State,
-    places: HashMap<&'a Address, Places>,
+    places: FxHashMap<&'a Address, Places>,
     /// Addresses with a finding that stops the plan.
     stopped: HashSet<&'a Address>,
     found: Vec<String>,
@@ -70,7 +72,7 @@ impl<'a> Check<'a> {
     fn of(plan: &'a Plan, input: &'a Input<'a>, state: &'a State) -> Self {
         let errors = plan.findings.iter().filter(|l| l.finding.severity == Severity::Error);
         let stopped = errors.map(|located| &located.address).collect();
-        let (mut places, mut found) = (HashMap::<&Address, Places>::new(), Vec::new());
+        let (mut places, mut found) = (FxHashMap::<&Address, Places>::default(), Vec::new());
         for (index, step) in plan.steps.iter().enumerate() {
             let here = places.entry(&step.address).or_default();
             let place = match step.what {
@@ -133,13 +135,12 @@ impl<'a> Check<'a> {
     fn references(&mut self) {
         let (spec, graph) = (self.input.spec, self.input.graph);
         for (address, block) in &spec.resources {
-            let none = Default::default();
-            let known = graph.dependencies.get(address).unwrap_or(&none);
+            let known = graph.dependencies.get(address).map(Vec::as_slice).unwrap_or_default();
             let referred = block.references().map(|reference| &reference.address);
             for other in referred.chain(&block.depends_on) {
                 if !spec.resources.contains_key(other) {
                     self.say(format!("`{address}` refers to `{other}`, which is not there"));
-                } else if !known.contains(other) {
+                } else if known.binary_search(other).is_err() {
                     self.say(format!(
                         "`{address}` refers to `{other}`, which the order does not know"
                     ));

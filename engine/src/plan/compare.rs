@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::FieldChange;
+use crate::secret::MASK;
 use crate::tree::Tree;
 
 /// Compares what is wanted with what is there.
@@ -13,21 +14,21 @@ use crate::tree::Tree;
 pub fn difference(
     name: &str,
     want: &Tree,
-    there: Option<&Json>,
+    there: Option<&Tree>,
     schema: Option<&Json>,
 ) -> Option<FieldChange> {
     let change = |after: Option<Json>, unknown| FieldChange {
         name: name.to_owned(),
-        before: there.filter(|json| !json.is_null()).cloned(),
+        before: there.filter(|there| **there != Tree::Null).map(Tree::storable),
         after,
         unknown,
         sensitive: want.has_secret(),
         forces: false,
     };
     if let Tree::Resource(handle) = want {
-        let same = there.is_some_and(|json| {
-            json.get("$address").and_then(Json::as_str) == Some(handle.address.as_str())
-                && json.get("$id").and_then(Json::as_str) == handle.id.as_deref()
+        let same = there.is_some_and(|there| {
+            there.get("$address").and_then(Tree::as_text) == Some(handle.address.as_str())
+                && there.get("$id").and_then(Tree::as_text) == handle.id.as_deref()
                 && handle.id.is_some()
         });
         return (!same).then(|| change(Some(want.storable()), handle.id.is_none()));
@@ -36,36 +37,41 @@ pub fn difference(
         let partly = matches!(want, Tree::Map(_) | Tree::List(_));
         return Some(change(partly.then(|| want.shown()), true));
     }
-    let wanted = want.storable();
-    let there = there.unwrap_or(&Json::Null);
-    (!equal(&wanted, there, schema)).then(|| change(Some(wanted), false))
+    let there = there.unwrap_or(&Tree::Null);
+    (!same(want, there, is_set(want, schema))).then(|| change(Some(want.storable()), false))
 }
 
 /// Whether two stored values of a field say the same.
 pub fn equal(a: &Json, b: &Json, schema: Option<&Json>) -> bool {
-    let as_set = schema.is_some_and(|s| s.get("uniqueItems") == Some(&Json::Bool(true)));
-    same(a, b, as_set)
+    let (a, b) = (Tree::from_stored(a), Tree::from_stored(b));
+    same(&a, &b, is_set(&a, schema))
 }
 
-fn same(a: &Json, b: &Json, as_set: bool) -> bool {
-    match (a, b) {
-        (Json::Array(a), Json::Array(b)) if as_set => {
-            a.len() == b.len()
-                && a.iter().all(|item| b.iter().any(|other| same(item, other, false)))
+fn is_set(value: &Tree, schema: Option<&Json>) -> bool {
+    matches!(value, Tree::List(_))
+        && schema.is_some_and(|s| s.get("uniqueItems") == Some(&Json::Bool(true)))
+}
+
+/// Whether what is wanted says the same as what is stored.
+fn same(want: &Tree, there: &Tree, as_set: bool) -> bool {
+    match (want, there) {
+        (Tree::List(want), Tree::List(there)) if as_set => {
+            want.len() == there.len()
+                && want.iter().all(|item| there.iter().any(|other| same(item, other, false)))
         }
-        (Json::Array(a), Json::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b, false))
+        (Tree::List(want), Tree::List(there)) => {
+            want.len() == there.len() && want.iter().zip(there).all(|(a, b)| same(a, b, false))
         }
-        (Json::Object(a), Json::Object(b)) => {
-            let null = Json::Null;
-            a.keys()
-                .chain(b.keys())
-                .all(|key| same(a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null), false))
+        (Tree::Map(want), Tree::Map(there)) => {
+            let null = Tree::Null;
+            want.iter().all(|(key, item)| same(item, there.get(key).unwrap_or(&null), false))
+                && there.iter().all(|(key, item)| want.contains_key(key) || *item == null)
         }
-        (Json::Number(a), Json::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Tree::Number(a), Tree::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         // What was blanked out when it was stored cannot be compared any more, or was found to be the same.
-        (Json::String(_), Json::String(there)) if there.contains(crate::secret::MASK) => true,
-        _ => a == b,
+        (Tree::Text(_) | Tree::Secret(_), Tree::Text(there)) if there.contains(MASK) => true,
+        (Tree::Secret(_) | Tree::Resource(_), there) => same(&want.stored(), there, false),
+        _ => want == there,
     }
 }
 
@@ -78,7 +84,7 @@ mod tests {
     #[test]
     fn differences() {
         let check = |want: Json, there: Json, differs: bool| {
-            let found = difference("f", &Tree::from_json(&want), Some(&there), None);
+            let found = difference("f", &Tree::from_json(&want), Some(&there.clone().into()), None);
             assert_eq!(found.is_some(), differs, "{want} against {there}");
         };
         check(json!("a"), json!("a"), false);
@@ -96,12 +102,12 @@ mod tests {
             (json!({"a": "(sensitive)", "b": "d"}), true),
             (json!({"b": "c"}), true),
         ] {
-            let found = difference("f", &secret, Some(&there), None);
+            let found = difference("f", &secret, Some(&there.clone().into()), None);
             assert_eq!(found.as_ref().map(|f| f.sensitive), differs.then_some(true), "{there}");
             assert!(!format!("{found:?}").contains("s3cr3t"));
         }
         let unique = json!({"uniqueItems": true});
         let want = Tree::from_json(&json!(["a", "b"]));
-        assert_eq!(difference("f", &want, Some(&json!(["b", "a"])), Some(&unique)), None);
+        assert_eq!(difference("f", &want, Some(&json!(["b", "a"]).into()), Some(&unique)), None);
     }
 }

@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::{Kind, OnRemove};
 use crate::state::Removal;
+use crate::tree::Tree;
 
 /// Plans a destroy from the state alone; reality is looked at by each deletion itself.
 pub fn destroy(input: &Input<'_>) -> Plan {
@@ -37,9 +38,9 @@ pub fn destroy(input: &Input<'_>) -> Plan {
             (true, false, _) if staging => "staging".to_owned(),
             (true, ..) => "`on_remove` is `destroy`".to_owned(),
             (false, true, _) => {
-                let name = ["name", "label"].iter().find_map(|key| {
-                    entry.remembered.attrs.get(*key).and_then(serde_json::Value::as_str)
-                });
+                let name = ["name", "label"]
+                    .iter()
+                    .find_map(|key| entry.remembered.attrs.get(key).and_then(Tree::as_text));
                 format!("kept; to delete it: `--confirm {address}={}`", name.unwrap_or("NAME"))
             }
             (false, false, true) => "kept; `on_remove` is `keep`".to_owned(),

@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use jiff::Timestamp;
-use serde_json::Value as Json;
 
 use super::moves::Moves;
 use super::outputs::outputs;
@@ -21,7 +19,7 @@ use crate::info::{Catalog, FieldRole, Kind, TypeInfo};
 use crate::resource::{Intent, Remembered};
 use crate::spec::{Block, Spec};
 use crate::state::State;
-use crate::tree::{Handle, Tree};
+use crate::tree::{Fields, Handle, Handles, Tree};
 
 mod drift;
 mod managed;
@@ -72,7 +70,7 @@ pub enum Refresh {
 pub struct Draft {
     pub plan: Plan,
     /// What each resource is, as far as it is known, secrets included; where apply starts from.
-    pub handles: BTreeMap<Address, Arc<Handle>>,
+    pub handles: Handles,
     /// What must be found out before the plan is one. Empty: it is.
     pub questions: Vec<Question>,
 }
@@ -90,7 +88,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
     let mut drafting = Drafting {
         input,
         reality,
-        handles: BTreeMap::new(),
+        handles: Handles::default(),
         changes: BTreeMap::new(),
         removals: BTreeMap::new(),
         scopes: BTreeMap::new(),
@@ -170,7 +168,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
 struct Drafting<'a> {
     input: &'a Input<'a>,
     reality: &'a Reality,
-    handles: BTreeMap<Address, Arc<Handle>>,
+    handles: Handles,
     changes: BTreeMap<Address, Change>,
     removals: BTreeMap<Address, Vec<Address>>,
     scopes: BTreeMap<Address, ScopeChange>,
@@ -257,7 +255,7 @@ impl<'a> Drafting<'a> {
     /// The fields with everything put in that is known, defaults of the type included.
     fn wanted(&self, block: &Block, info: &TypeInfo) -> Wanted {
         let resolve = |address: &Address| self.handles.get(address);
-        let mut fields: IndexMap<String, Tree> = block
+        let mut fields: Fields = block
             .fields
             .iter()
             .map(|(name, template)| (name.clone(), template.evaluate(&resolve)))
@@ -430,7 +428,7 @@ impl<'a> Drafting<'a> {
     fn set(&mut self, address: &Address, id: Option<String>, attrs: &Tree) {
         let attrs = match attrs {
             Tree::Map(map) => map.clone(),
-            _ => IndexMap::new(),
+            _ => Fields::new(),
         };
         let handle = Handle { address: address.clone(), id, attrs };
         self.handles.insert(address.clone(), Arc::new(handle));
@@ -456,10 +454,10 @@ impl<'a> Drafting<'a> {
 }
 
 /// Attributes as they were when last seen; what is secret is unknown, because it is stored nowhere.
-fn recalled(info: &TypeInfo, remembered: &Remembered) -> IndexMap<String, Tree> {
-    let mut attrs = match Tree::recalled(&remembered.attrs) {
+fn recalled(info: &TypeInfo, remembered: &Remembered) -> Fields {
+    let mut attrs = match remembered.attrs.recalled() {
         Tree::Map(map) => map,
-        _ => IndexMap::new(),
+        _ => Fields::new(),
     };
     for name in info.attributes().filter(|name| info.is_secret(name)) {
         attrs.insert(name.to_owned(), Tree::Unknown);
@@ -467,12 +465,12 @@ fn recalled(info: &TypeInfo, remembered: &Remembered) -> IndexMap<String, Tree> 
     attrs
 }
 
-/// Whether `json` mentions a whole resource, and with which id.
-pub(crate) fn mentions<'j>(json: &'j Json, found: &mut Vec<(&'j str, Option<&'j str>)>) {
-    match json {
-        Json::Array(items) => items.iter().for_each(|item| mentions(item, found)),
-        Json::Object(map) => match map.get("$address").and_then(Json::as_str) {
-            Some(address) => found.push((address, map.get("$id").and_then(Json::as_str))),
+/// Whether what is stored mentions a whole resource, and with which id.
+pub(crate) fn mentions<'t>(stored: &'t Tree, found: &mut Vec<(&'t str, Option<&'t str>)>) {
+    match stored {
+        Tree::List(items) => items.iter().for_each(|item| mentions(item, found)),
+        Tree::Map(map) => match map.get("$address").and_then(Tree::as_text) {
+            Some(address) => found.push((address, map.get("$id").and_then(Tree::as_text))),
             None => map.values().for_each(|item| mentions(item, found)),
         },
         _ => {}

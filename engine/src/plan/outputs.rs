@@ -14,7 +14,7 @@ use super::{Action, Change, Input};
 use crate::address::Address;
 use crate::state::Entry;
 use crate::template::Template;
-use crate::tree::{Handle, Tree};
+use crate::tree::{Handle, Handles, Tree};
 
 /// One output, before and after.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +33,7 @@ pub struct OutputChange {
 pub(super) fn outputs(
     input: &Input<'_>,
     changes: &BTreeMap<Address, Change>,
-    handles: &BTreeMap<Address, Arc<Handle>>,
+    handles: &Handles,
 ) -> BTreeMap<String, OutputChange> {
     let mut found = BTreeMap::new();
     for (name, template) in &input.spec.outputs {
@@ -47,7 +47,7 @@ pub(super) fn outputs(
 fn change(
     input: &Input<'_>,
     changes: &BTreeMap<Address, Change>,
-    handles: &BTreeMap<Address, Arc<Handle>>,
+    handles: &Handles,
     template: &Template,
 ) -> Option<OutputChange> {
     let references = template.references();
@@ -85,7 +85,7 @@ fn change(
 }
 
 fn recalled(address: &Address, entry: &Entry) -> Arc<Handle> {
-    let attrs = match Tree::recalled(&entry.remembered.attrs) {
+    let attrs = match entry.remembered.attrs.recalled() {
         Tree::Map(map) => map,
         _ => Default::default(),
     };

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value as Json;
 
 use super::Input;
 use super::draft::mentions;
 use crate::address::Address;
 use crate::info::{Kind, Traits};
 use crate::state::Removal;
+use crate::tree::Tree;
 
 /// How long after a verified cutover the former database stays, whatever anybody says.
 pub const REST: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -104,7 +104,7 @@ pub fn retirement(input: &Input<'_>, address: &Address) -> Result<Retiring, Refu
 }
 
 /// Whether fields mention a whole resource.
-fn is_about(inputs: &Json, address: &Address) -> bool {
+fn is_about(inputs: &Tree, address: &Address) -> bool {
     let mut found = Vec::new();
     mentions(inputs, &mut found);
     found.iter().any(|(of, _)| *of == address.as_str())

@@ -5,11 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashMap;
+
 use super::{Action, Change, Input, Located, ScopeAction, ScopeChange, Step, StepKind};
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::Kind;
 use crate::state::State;
+use crate::tree::Tree;
 
 /// The steps of a plan, in an order in which each comes after all that it waits for.
 pub(super) fn steps(
@@ -24,7 +27,7 @@ pub(super) fn steps(
         changes,
         scopes,
         steps: Vec::new(),
-        main: BTreeMap::new(),
+        main: FxHashMap::default(),
         gates: BTreeMap::new(),
         removals,
         endings: BTreeMap::new(),
@@ -62,7 +65,7 @@ struct Builder<'a> {
     scopes: &'a BTreeMap<Address, ScopeChange>,
     steps: Vec<Step>,
     /// The step others wait for.
-    main: BTreeMap<Address, usize>,
+    main: FxHashMap<Address, usize>,
     gates: BTreeMap<Address, usize>,
     removals: &'a BTreeMap<Address, Vec<Address>>,
     /// What comes last of each: the closing of a scope, the removal of staging.
@@ -242,7 +245,7 @@ impl Builder<'_> {
             let dependents = if self.has_epochs(scope) {
                 self.input.graph.descendants(scope)
             } else {
-                self.input.graph.dependents.get(scope).cloned().unwrap_or_default()
+                self.input.graph.direct_dependents(scope).cloned().collect()
             };
             after.extend(self.main.get(scope).copied());
             after.extend(dependents.iter().filter_map(|dep| self.main.get(dep).copied()));
@@ -373,7 +376,7 @@ pub(super) fn unconfirmed_delete(input: &Input<'_>, address: &Address) -> Option
     let entry = input.state.resources.get(address)?;
     let names: Vec<&str> = ["name", "label"]
         .iter()
-        .filter_map(|key| entry.remembered.attrs.get(*key).and_then(serde_json::Value::as_str))
+        .filter_map(|key| entry.remembered.attrs.get(key).and_then(Tree::as_text))
         .collect();
     let confirmed = input
         .options

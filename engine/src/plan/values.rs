@@ -4,7 +4,6 @@
 //! what the plan was made of, so that nobody else pays for it. Secrets are masked, unknowns left out and marked, as in
 //! Terraform's plan JSON. Tested in `tests/output.rs` of this crate.
 
-use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
@@ -16,7 +15,7 @@ use crate::info::TypeInfo;
 use crate::resource::Live;
 use crate::secret::MASK;
 use crate::state::State;
-use crate::tree::{Handle, Tree};
+use crate::tree::{Fields, Handle, Tree};
 
 /// One resource, whole: its attributes, and over them its fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -90,8 +89,8 @@ impl<'a> Whole<'a> {
     pub fn drifted(&self, address: &Address) -> Values {
         let Some(entry) = self.state().resources.get(address) else { return Values::default() };
         let info = self.input.catalog.get(&entry.type_name);
-        let mut before = fields(&Tree::from_json(&entry.remembered.attrs));
-        before.extend(fields(&Tree::from_json(&entry.remembered.inputs)));
+        let mut before = fields(&entry.remembered.attrs);
+        before.extend(fields(&entry.remembered.inputs));
         let after = self.live(address).map(|live| {
             let mut after = before.clone();
             after.extend(fields(&live.attrs));
@@ -116,13 +115,11 @@ impl<'a> Whole<'a> {
         address: &Address,
         info: Option<&TypeInfo>,
         live: Option<&Live<Tree>>,
-    ) -> IndexMap<String, Tree> {
+    ) -> Fields {
         let entry = self.state().resources.get(address);
         let mut before = match live {
             Some(live) => fields(&live.attrs),
-            None => entry
-                .map(|entry| fields(&Tree::from_json(&entry.remembered.attrs)))
-                .unwrap_or_default(),
+            None => entry.map(|entry| fields(&entry.remembered.attrs)).unwrap_or_default(),
         };
         if let (true, Some(handle)) = (before.is_empty(), self.draft.handles.get(address)) {
             before.clone_from(&handle.attrs);
@@ -134,7 +131,7 @@ impl<'a> Whole<'a> {
             }
         }
         if let Some(entry) = entry {
-            before.extend(fields(&Tree::from_json(&entry.remembered.inputs)));
+            before.extend(fields(&entry.remembered.inputs));
         }
         if let Some(live) = live {
             before.extend(live.fields.iter().map(|(k, v)| (k.clone(), Tree::from_json(v))));
@@ -142,12 +139,12 @@ impl<'a> Whole<'a> {
         before
     }
 
-    fn attributes(&self, address: &Address) -> IndexMap<String, Tree> {
+    fn attributes(&self, address: &Address) -> Fields {
         self.draft.handles.get(address).map(|handle| handle.attrs.clone()).unwrap_or_default()
     }
 
     /// Puts over what is there what an update changes, attributes that follow from it included.
-    fn overlay(&self, address: &Address, change: &Change, after: &mut IndexMap<String, Tree>) {
+    fn overlay(&self, address: &Address, change: &Change, after: &mut Fields) {
         for (name, tree) in self.attributes(address) {
             // A secret that is not read is there as before.
             if tree != Tree::Unknown
@@ -165,11 +162,11 @@ impl<'a> Whole<'a> {
     }
 
     /// The fields, with everything put in that is known.
-    fn wanted(&self, address: &Address, change: &Change) -> IndexMap<String, Tree> {
-        let Some(block) = self.input.spec.resources.get(address) else { return IndexMap::new() };
+    fn wanted(&self, address: &Address, change: &Change) -> Fields {
+        let Some(block) = self.input.spec.resources.get(address) else { return Fields::new() };
         let resolve = |address: &Address| self.draft.handles.get(address);
         let written = block.fields.iter();
-        let mut wanted: IndexMap<String, Tree> =
+        let mut wanted: Fields =
             written.map(|(name, field)| (name.clone(), field.evaluate(&resolve))).collect();
         if let Some(info) = self.input.catalog.get(&change.type_name) {
             info.put_defaults(&mut wanted);
@@ -179,7 +176,7 @@ impl<'a> Whole<'a> {
             _ => None,
         };
         let entry = self.state().resources.get(address);
-        let known = entry.and_then(|entry| entry.expanded.as_ref());
+        let known = entry.and_then(|entry| entry.expanded.as_deref());
         let known =
             known.filter(|known| known.run == self.input.spec.run).map(|known| &known.fields);
         for (name, json) in found.or(known).into_iter().flatten() {
@@ -189,16 +186,14 @@ impl<'a> Whole<'a> {
     }
 }
 
-fn fields(tree: &Tree) -> IndexMap<String, Tree> {
+fn fields(tree: &Tree) -> Fields {
     match tree {
         Tree::Map(map) => map.clone(),
-        _ => IndexMap::new(),
+        _ => Fields::new(),
     }
 }
 
-type Fields = Option<IndexMap<String, Tree>>;
-
-fn parts(info: Option<&TypeInfo>, before: Fields, after: Fields) -> Values {
+fn parts(info: Option<&TypeInfo>, before: Option<Fields>, after: Option<Fields>) -> Values {
     let secret = |name: &str| info.is_some_and(|info| info.is_secret(name));
     let mut values = Values::default();
     if let Some(before) = &before {
@@ -214,7 +209,7 @@ fn parts(info: Option<&TypeInfo>, before: Fields, after: Fields) -> Values {
     values
 }
 
-fn masks(fields: &IndexMap<String, Tree>, secret: &dyn Fn(&str) -> bool) -> Map<String, Json> {
+fn masks(fields: &Fields, secret: &dyn Fn(&str) -> bool) -> Map<String, Json> {
     let marked = fields.iter().filter_map(|(name, tree)| {
         let mark = if secret(name) { Some(Json::Bool(true)) } else { sensitive(tree) };
         Some((name.clone(), mark?))
@@ -238,7 +233,7 @@ fn plain(tree: &Tree) -> Json {
     }
 }
 
-fn known(map: &IndexMap<String, Tree>) -> Map<String, Json> {
+fn known(map: &Fields) -> Map<String, Json> {
     let known = map.iter().filter(|(_, tree)| **tree != Tree::Unknown);
     known.map(|(name, tree)| (name.clone(), plain(tree))).collect()
 }

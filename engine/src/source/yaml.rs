@@ -36,8 +36,15 @@ pub fn parse(source: &Source) -> (Option<Node>, Vec<Diagnostic>) {
         emit_unresolved_aliases: true,
         emit_anchor_events: true,
     };
-    let mut reader =
-        Reader { source, open: Vec::new(), root: None, nodes: 0, mistakes: Vec::new() };
+    let mut reader = Reader {
+        source,
+        open: Vec::new(),
+        items: Vec::new(),
+        entries: Vec::new(),
+        root: None,
+        nodes: 0,
+        mistakes: Vec::new(),
+    };
     for event in Parser::new_from_str_with_options(&source.text, options) {
         let go_on = match event {
             Ok((event, span)) => reader.event(event, reader.span(&span), &span),
@@ -78,15 +85,27 @@ fn too_deep(span: Span) -> Diagnostic {
         .help("no field takes so many; take brackets or indentation away")
 }
 
-/// A list or map whose end has not come yet.
+/// A list or map whose end has not come yet; `first` is where its own begin in the reader's.
 enum Open {
-    Seq { start: usize, items: Vec<Node> },
-    Map { start: usize, entries: Vec<Entry>, key: Option<(String, Span)> },
+    Seq { start: usize, first: usize },
+    Map { start: usize, first: usize, key: Option<(String, Span)> },
+}
+
+/// Keys that are compared each with each.
+const FEW: usize = 8;
+
+fn has_twins(entries: &[Entry]) -> bool {
+    let twin = |(at, entry): (usize, &Entry)| entries[..at].iter().any(|one| one.key == entry.key);
+    entries.iter().enumerate().any(twin)
 }
 
 struct Reader<'a> {
     source: &'a Source,
     open: Vec<Open>,
+    /// Elements of all open lists, inner ones after outer ones, so that a finished list is as large as it has to be.
+    items: Vec<Node>,
+    /// The same of maps.
+    entries: Vec<Entry>,
     root: Option<Node>,
     nodes: usize,
     mistakes: Vec<Diagnostic>,
@@ -114,12 +133,13 @@ impl Reader<'_> {
             }
             Event::SequenceStart(_, _, tag) => {
                 self.tag(tag.is_some(), raw);
-                return self.begin(Open::Seq { start: span.start, items: Vec::new() }, span);
+                let first = self.items.len();
+                return self.begin(Open::Seq { start: span.start, first }, span);
             }
             Event::MappingStart(_, _, tag) => {
                 self.tag(tag.is_some(), raw);
-                let map = Open::Map { start: span.start, entries: Vec::new(), key: None };
-                return self.begin(map, span);
+                let first = self.entries.len();
+                return self.begin(Open::Map { start: span.start, first, key: None }, span);
             }
             Event::SequenceEnd | Event::MappingEnd => return self.end(span),
             Event::Anchor(..) => self.refuse_anchor("an anchor", span),
@@ -144,11 +164,13 @@ impl Reader<'_> {
 
     fn end(&mut self, span: Span) -> bool {
         match self.open.pop() {
-            Some(Open::Seq { start, items }) => {
+            Some(Open::Seq { start, first }) => {
+                let items: Vec<Node> = self.items.drain(first..).collect();
                 let end = items.last().map_or(span.end, |last| last.span.end.max(span.end));
                 self.node(Value::Seq(items), None, Span { start, end: self.tight(start, end) })
             }
-            Some(Open::Map { start, entries, .. }) => {
+            Some(Open::Map { start, first, .. }) => {
+                let entries: Vec<Entry> = self.entries.drain(first..).collect();
                 self.duplicates(&entries);
                 let end = entries.last().map_or(span.end, |e| e.value.span.end.max(span.end));
                 self.node(Value::Map(entries), None, Span { start, end: self.tight(start, end) })
@@ -161,10 +183,10 @@ impl Reader<'_> {
     fn node(&mut self, value: Value, text: Option<&str>, span: Span) -> bool {
         match self.open.last_mut() {
             None => self.root = Some(Node { value, span }),
-            Some(Open::Seq { items, .. }) => items.push(Node { value, span }),
-            Some(Open::Map { entries, key, .. }) => match key.take() {
+            Some(Open::Seq { .. }) => self.items.push(Node { value, span }),
+            Some(Open::Map { key, .. }) => match key.take() {
                 Some((key, key_span)) => {
-                    entries.push(Entry { key, key_span, value: Node { value, span } });
+                    self.entries.push(Entry { key, key_span, value: Node { value, span } });
                 }
                 None => {
                     let name = match text {
@@ -199,6 +221,9 @@ impl Reader<'_> {
     }
 
     fn duplicates(&mut self, entries: &[Entry]) {
+        if entries.len() <= FEW && !has_twins(entries) {
+            return;
+        }
         let mut order: Vec<&Entry> = entries.iter().collect();
         order.sort_by(|a, b| a.key.cmp(&b.key).then(a.key_span.start.cmp(&b.key_span.start)));
         let mut first: Option<&Entry> = None;

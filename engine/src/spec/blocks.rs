@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::edges::{Edge, How};
 use super::for_each::{self, Each, Instances};
 use super::interpolate::References;
 use super::lifecycle::{self, Rename};
+use super::scope::Declared;
 use super::{Block, COMMON_FIELDS, RESERVED_NAMES, timeouts};
 use crate::address::{Address, is_name};
 use crate::check::{Checker, Owner, Place};
@@ -22,7 +22,7 @@ const MOST_EDGES: usize = 1_000_000;
 /// All blocks, the edges of their `depends_on`, and their former names.
 #[derive(Default)]
 pub(super) struct Blocks {
-    pub(super) resources: IndexMap<Address, Block>,
+    pub(super) resources: super::Blocks,
     pub(super) edges: Vec<Edge>,
     pub(super) renames: Vec<Rename>,
 }
@@ -60,8 +60,10 @@ pub(super) fn read<'a>(
     entries: &[Entry],
     mut each: HashMap<&str, Vec<Each>>,
 ) -> Blocks {
-    let mut blocks =
-        Blocks { resources: IndexMap::with_capacity(entries.len()), ..Blocks::default() };
+    let mut blocks = Blocks {
+        resources: super::Blocks::with_capacity_and_hasher(entries.len(), Default::default()),
+        ..Blocks::default()
+    };
     for entry in entries {
         let name = entry.key.as_str();
         if RESERVED_NAMES.contains(&name) {
@@ -92,7 +94,10 @@ pub(super) fn read<'a>(
         match each.remove(name) {
             Some(each) => expanded(checker, entry, fields, each, &mut blocks),
             None => {
-                let block = block(checker, entry, fields, Address::new(name), &mut blocks);
+                let declared = checker.scope.resources.get(name);
+                let address = declared
+                    .map_or_else(|| Address::new(name), |declared| declared.address.clone());
+                let block = block(checker, entry, fields, address, &mut blocks);
                 blocks.resources.insert(block.address.clone(), block);
             }
         }
@@ -114,10 +119,16 @@ fn expanded<'a>(
         block(checker, entry, fields, Address::new(&entry.key), &mut Blocks::default());
     }
     blocks.resources.reserve(each.len());
+    checker.scope.read.borrow_mut().clear();
+    let declared = checker.scope.resources.get(entry.key.as_str());
     let mut told = HashSet::new();
     for one in each {
         let Some(key) = &one.key else { continue };
-        let (address, key_span) = (for_each::address(&entry.key, key), one.key_span);
+        let address = match declared {
+            Some(declared) => declared.address(&entry.key, Some(key)),
+            None => for_each::address(&entry.key, key),
+        };
+        let key_span = one.key_span;
         let (mistakes, suspects) = (checker.mistakes.len(), checker.suspects.len());
         let masked = checker.masked.len();
         checker.each = Some(one);
@@ -176,7 +187,8 @@ fn block<'a>(
         schema,
     };
     let place = Place::root(&owner);
-    let own = |field: &str| info.is_some_and(|info| info.field(field).is_some());
+    let declared = info.and_then(|info| info.spec.get("properties")).and_then(Json::as_object);
+    let own = |field: &str| declared.is_some_and(|declared| declared.contains_key(field));
     let mut skip = COMMON_FIELDS.to_vec();
     skip.retain(|field| !own(field));
     // Of an unknown type nothing is known, so nothing but its references is checked.
@@ -351,7 +363,7 @@ fn depended_on(
         return Err(Box::new(checker.scope.no_resource(name, item.span)));
     };
     if let Some(instances) = &declared.instances {
-        return depended_instances(checker, item, name, block, instances, edges);
+        return depended_instances(checker, item, name, (block, declared), instances, edges);
     }
     if block != name {
         return Err(Box::new(
@@ -360,7 +372,7 @@ fn depended_on(
                 .help(format!("write `{block}`")),
         ));
     }
-    Ok(vec![Address::new(name)])
+    Ok(vec![declared.address.clone()])
 }
 
 /// One instance of a block with `for_each`, or all of them.
@@ -368,7 +380,7 @@ fn depended_instances(
     checker: &Checker<'_>,
     item: &Node,
     name: &str,
-    block: &str,
+    (block, declared): (&str, &Declared<'_>),
     instances: &Instances,
     edges: usize,
 ) -> Result<Vec<Address>, Box<Diagnostic>> {
@@ -381,7 +393,7 @@ fn depended_instances(
                     .help(format!("write `{block}[each.key]`")),
             ));
         }
-        return Ok(instances.keys.iter().map(|key| for_each::address(block, key)).collect());
+        return Ok(instances.keys.values().cloned().collect());
     }
     let key = for_each::named(name).and_then(|found| found.key).ok_or_else(|| {
         Box::new(
@@ -395,6 +407,6 @@ fn depended_instances(
     };
     match checker.scope.no_instance(block, &key, instances, item.span) {
         Some(mistake) => Err(Box::new(mistake)),
-        None => Ok(vec![for_each::address(block, &key)]),
+        None => Ok(vec![declared.address(block, Some(&key))]),
     }
 }

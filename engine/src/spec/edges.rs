@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use indexmap::IndexMap;
-
-use super::Block;
+use super::Blocks;
 use crate::address::Address;
 use crate::diag::{Diagnostic, Span};
 use crate::graph::Cycle;
@@ -26,7 +24,7 @@ pub(super) struct Edge {
 }
 
 /// The edges of all references in all blocks.
-pub(super) fn of_references(resources: &IndexMap<Address, Block>) -> Vec<Edge> {
+pub(super) fn of_references(resources: &Blocks) -> Vec<Edge> {
     let mut edges = Vec::new();
     for (from, block) in resources {
         for reference in block.references() {

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use serde_json::{Value as Json, json};
 
 use super::interpolate::References;
@@ -35,7 +36,8 @@ pub(crate) struct Each {
 
 /// The instances of one block.
 pub(crate) struct Instances {
-    pub(crate) keys: IndexSet<String>,
+    /// With the address of each, which all that refer to it share.
+    pub(crate) keys: IndexMap<String, Address, FxBuildHasher>,
     /// False if there is a mistake in the `for_each`, so that no key can be called wrong.
     pub(crate) sound: bool,
 }
@@ -95,7 +97,8 @@ pub(super) fn read<'a>(scope: &Scope<'_>, resources: &'a [Entry]) -> Read<'a> {
         if !sound {
             each.clear();
         }
-        let keys = each.iter().filter_map(|each| each.key.clone()).collect();
+        let keys = each.iter().filter_map(|each| each.key.as_ref());
+        let keys = keys.map(|key| (key.clone(), address(&entry.key, key))).collect();
         read.instances.insert(&entry.key, Instances { keys, sound });
         read.each.insert(&entry.key, each);
     }
@@ -349,7 +352,7 @@ impl Each {
 
     /// The list or map that `text` stands for, if it is nothing but `${each.value…}`.
     pub(crate) fn written(&self, text: &str) -> Option<Node> {
-        if !text.starts_with("${") || !text.contains("each.value") {
+        if !expr::begins_with(text, "each") || !text.contains("each.value") {
             return None;
         }
         let (pieces, faults) = expr::parse(text);

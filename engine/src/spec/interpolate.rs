@@ -64,7 +64,8 @@ impl Scope<'_> {
         }
         let raw = self.source.slice(span);
         let place = |range: &std::ops::Range<usize>| expr::locate(text, range, raw, span.start);
-        let (pieces, faults) = expr::parse(text);
+        let read = self.pieces(text, each.is_some());
+        let (pieces, faults) = &*read;
         let sound = faults.is_empty();
         for fault in faults {
             mistakes.push(
@@ -79,9 +80,9 @@ impl Scope<'_> {
         let (mut in_file, mut unknown) = (true, false);
         for piece in pieces {
             match piece {
-                Piece::Text(text) => parts.push(Part::Text(text)),
+                Piece::Text(text) => parts.push(Part::Text(text.clone())),
                 Piece::Expression(expression) => {
-                    match self.put(&expression, place(&expression.range), references, each) {
+                    match self.put(expression, place(&expression.range), references, each) {
                         Ok(Put::Reference(reference)) if alone => {
                             let template = Template::Reference(reference);
                             let written = Written { template, in_clear: None, substituted: true };
@@ -157,14 +158,19 @@ impl Scope<'_> {
                     .help("use `${var.name}` or `${env.NAME}`"),
             )),
             root => {
-                let address = match &expression.key {
+                let key = match &expression.key {
                     Some(key) => match for_each::key_text(key, each, span)? {
-                        Some(key) => for_each::address(root, &key),
+                        Some(key) => Some(key),
                         None => return Ok(Put::Value { tree: Tree::Unknown, default: None }),
                     },
-                    None => Address::new(root),
+                    None => None,
                 };
-                let reference = Reference { address, path: expression.path.clone(), span };
+                let address = match (self.resources.get(root), &key) {
+                    (Some(declared), _) => declared.address(root, key.as_deref()),
+                    (None, Some(key)) => for_each::address(root, key),
+                    (None, None) => Address::new(root),
+                };
+                let reference = Reference { address, path: self.path(&expression.path), span };
                 self.target(&reference)?;
                 Ok(Put::Reference(reference))
             }
@@ -173,7 +179,7 @@ impl Scope<'_> {
 
     /// The list or map that `text` stands for, if it is nothing but `${var.name…}`: read as if it stood at `span`.
     pub(crate) fn structured(&self, text: &str, span: Span) -> Option<Node> {
-        if !text.starts_with("${") || !text.contains("var") {
+        if !expr::begins_with(text, "var") {
             return None;
         }
         let (pieces, faults) = expr::parse(text);

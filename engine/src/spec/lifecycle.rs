@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use indexmap::IndexMap;
 use serde_json::{Value as Json, json};
 
 use super::blocks::Blocks;
@@ -16,7 +15,7 @@ use crate::check::{Checker, Owner, Place};
 use crate::diag::{Diagnostic, Span, suggestion};
 use crate::info::{Kind, OnRemove, TypeInfo};
 use crate::source::{Entry, Value};
-use crate::template::Template;
+use crate::template::{Template, Templates};
 use crate::tree::Tree;
 
 /// Rules for `lifecycle:`; also part of the schema for editors.
@@ -127,13 +126,9 @@ pub(super) fn lifecycle(
 }
 
 /// The values whose change forces another act, by the text that was written for each.
-fn replace_when(
-    checker: &mut Checker<'_>,
-    lifecycle: &Entry,
-    owner: &Owner<'_>,
-) -> IndexMap<String, Template> {
+fn replace_when(checker: &mut Checker<'_>, lifecycle: &Entry, owner: &Owner<'_>) -> Templates {
     static ANYTHING: Json = Json::Bool(true);
-    let mut found = IndexMap::new();
+    let mut found = Templates::default();
     let mut inner = lifecycle.value.as_map().into_iter().flatten();
     let Some(field) = inner.find(|inner| inner.key == "replace_when") else { return found };
     let label = owner.label.clone();

@@ -3,23 +3,26 @@
 //! Offline and pure: the file, the variables given and the environment come in as values. Every mistake is collected;
 //! only what cannot be read as YAML at all ends the reading early.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use indexmap::IndexMap;
+use rustc_hash::FxHashMap;
 use serde_json::{Value as Json, json};
 
 use super::blocks::{self, Blocks};
 use super::interpolate::References;
 use super::scope::{Declared, PATIENCE, Scope};
 use super::{Spec, edges, for_each, secrecy, variables};
+use crate::address::Address;
 use crate::check::{Checker, Owner, Place};
 use crate::diag::{Diagnostic, Severity, Source, Span, suggestion};
 use crate::graph::Graph;
 use crate::info::Catalog;
 use crate::source::{Entry, Node, Value, yaml};
-use crate::template::Template;
+use crate::template::{Template, Templates};
 use crate::tree::Tree;
 
 /// What a spec is read with besides its text. Its values may be secret, so it has no `Debug`.
@@ -101,7 +104,9 @@ pub fn load(
     let types = catalog.types();
     let mut scope = Scope {
         source,
-        resources: HashMap::new(),
+        resources: FxHashMap::default(),
+        paths: RefCell::default(),
+        read: RefCell::default(),
         types,
         variables: read.variables,
         env: &inputs.env,
@@ -117,7 +122,8 @@ pub fn load(
             let name = entry.key.as_str();
             let typed = blocks::type_entry(entry).and_then(|field| field.value.as_str());
             let info = typed.and_then(|typed| scope.types.get(typed).copied());
-            (name, Declared { info, instances: instances.remove(name) })
+            let address = Address::new(name);
+            (name, Declared { info, instances: instances.remove(name), address })
         })
         .collect();
     let mut checker = Checker::new(&scope);
@@ -129,12 +135,13 @@ pub fn load(
     let outputs = outputs(&mut checker, written);
     let Checker { mistakes: mut found, suspects, masked, .. } = checker;
     mistakes.append(&mut found);
-    edges.extend(edges::of_references(&resources));
-    let graph = Graph::build(
-        resources.keys().cloned(),
-        edges.iter().map(|edge| (edge.from.clone(), edge.to.clone())),
-    )
-    .unwrap_or_else(|cycles| {
+    let listed = edges.iter().map(|edge| (edge.from.clone(), edge.to.clone()));
+    let referred = resources.iter().flat_map(|(from, block)| {
+        block.references().map(|reference| (from.clone(), reference.address.clone()))
+    });
+    let graph = Graph::build(resources.keys().cloned(), listed.chain(referred));
+    let graph = graph.unwrap_or_else(|cycles| {
+        edges.extend(edges::of_references(&resources));
         mistakes.extend(cycles.iter().map(|cycle| edges::diagnostic(cycle, &edges)));
         Graph::default()
     });
@@ -268,7 +275,7 @@ fn header<'a>(checker: &mut Checker<'a>, entries: &[Entry]) -> IndexMap<String, 
 }
 
 /// Fields that cannot hold references.
-fn constants(fields: IndexMap<String, Template>) -> IndexMap<String, Tree> {
+fn constants(fields: Templates) -> IndexMap<String, Tree> {
     let tree = |(key, field)| match field {
         Template::Value(tree) => Some((key, tree)),
         _ => None,
@@ -308,9 +315,9 @@ fn providers<'a>(
     providers
 }
 
-fn outputs(checker: &mut Checker<'_>, entries: &[Entry]) -> IndexMap<String, Template> {
+fn outputs(checker: &mut Checker<'_>, entries: &[Entry]) -> Templates {
     static ANYTHING: Json = Json::Bool(true);
-    let mut outputs = IndexMap::new();
+    let mut outputs = Templates::default();
     for entry in entries {
         if let Some(mistake) = blocks::bad_name(entry, "an output") {
             checker.mistakes.push(mistake);

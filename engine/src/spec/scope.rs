@@ -2,15 +2,20 @@
 //!
 //! Everything here answers questions; nothing reads the file. References are looked up once each, in constant time.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
+use crate::address::Address;
 use crate::check::shape::{Kinds, Shape, flag, mentions_secret};
 use crate::diag::{Diagnostic, Source, Span, did_you_mean, listed, suggestion};
+use crate::expr::{self, Malformed, Piece};
 use crate::info::TypeInfo;
-use crate::spec::for_each::Instances;
+use crate::spec::for_each::{self, Instances};
 use crate::template::{Reference, Step};
 use crate::tree::Tree;
 
@@ -28,6 +33,17 @@ pub(crate) struct Declared<'a> {
     pub(crate) info: Option<&'a TypeInfo>,
     /// Of a block with `for_each`.
     pub(crate) instances: Option<Instances>,
+    /// Of a block without, shared by all that refer to it.
+    pub(crate) address: Address,
+}
+
+impl Declared<'_> {
+    /// The address of the block called `name`, or of its instance with this key.
+    pub(crate) fn address(&self, name: &str, key: Option<&str>) -> Address {
+        let Some(key) = key else { return self.address.clone() };
+        let known = self.instances.as_ref().and_then(|instances| instances.keys.get(key));
+        known.cloned().unwrap_or_else(|| for_each::address(name, key))
+    }
 }
 
 /// The names of a spec.
@@ -36,7 +52,11 @@ pub(crate) struct Scope<'a> {
     pub(crate) types: BTreeMap<&'static str, &'a TypeInfo>,
     pub(crate) variables: BTreeMap<String, Variable>,
     pub(crate) env: &'a BTreeMap<String, String>,
-    pub(crate) resources: HashMap<&'a str, Declared<'a>>,
+    pub(crate) resources: FxHashMap<&'a str, Declared<'a>>,
+    /// Paths of references, each once.
+    pub(crate) paths: RefCell<FxHashSet<Arc<[Step]>>>,
+    /// What was read in the texts of the present block, which are the same for each of its instances.
+    pub(crate) read: RefCell<FxHashMap<String, Rc<Read>>>,
     /// Names that hints may still look at. A hint looks at every name, so a spec of a hundred thousand resources with
     /// as many mistakes gets hints for the first of them only.
     pub(crate) patience: Cell<usize>,
@@ -64,7 +84,35 @@ impl Target<'_> {
     }
 }
 
+/// The pieces of a text, and what is malformed in it.
+pub(crate) type Read = (Vec<Piece>, Vec<Malformed>);
+
 impl<'a> Scope<'a> {
+    /// What [`expr::parse`] makes of `text`, which is `repeated` for other instances of the same block.
+    pub(crate) fn pieces(&self, text: &str, repeated: bool) -> Rc<Read> {
+        if !repeated {
+            return Rc::new(expr::parse(text));
+        }
+        let mut read = self.read.borrow_mut();
+        if let Some(known) = read.get(text) {
+            return Rc::clone(known);
+        }
+        let new = Rc::new(expr::parse(text));
+        read.insert(text.to_owned(), Rc::clone(&new));
+        new
+    }
+
+    /// A path of a reference, shared with all others that are the same.
+    pub(crate) fn path(&self, steps: &[Step]) -> Arc<[Step]> {
+        let mut paths = self.paths.borrow_mut();
+        if let Some(known) = paths.get(steps) {
+            return Arc::clone(known);
+        }
+        let new: Arc<[Step]> = steps.into();
+        paths.insert(Arc::clone(&new));
+        new
+    }
+
     /// The type of the resource that `reference` begins with, if that is known.
     pub(crate) fn info(&self, reference: &Reference) -> Option<&'a TypeInfo> {
         self.resources.get(reference.address.name())?.info
@@ -112,8 +160,7 @@ impl<'a> Scope<'a> {
                 let Some(schema) = info.attribute(attribute) else {
                     return Err(Box::new(no_attribute(name, info, attribute, reference.span)));
                 };
-                let told = format!("{name}.{attribute}");
-                walk(schema, &info.attrs, rest, told, reference.span)
+                walk(schema, &info.attrs, rest, &|| format!("{name}.{attribute}"), reference.span)
             }
         }
     }
@@ -138,16 +185,16 @@ impl<'a> Scope<'a> {
                 return None;
             }
             let index = match reference.path.first() {
-                Some(Step::Index(index)) => instances.keys.get(&index.to_string()),
+                Some(Step::Index(index)) => instances.keys.get_key_value(&index.to_string()),
                 _ => None,
             };
-            let help = match index.or(instances.keys.first()) {
+            let help = match index.or(instances.keys.first()).map(|(key, _)| key) {
                 None => "its `for_each` is empty, so there is none to refer to".to_owned(),
                 Some(key) if instances.keys.len() == 1 || index.is_some() => {
                     format!("write `${{{name}[\"{key}\"].…}}`")
                 }
                 Some(key) => {
-                    let shown = instances.keys.iter().take(12).collect::<Vec<_>>();
+                    let shown = instances.keys.keys().take(12).collect::<Vec<_>>();
                     let more = if instances.keys.len() > 12 { ", …" } else { "" };
                     format!(
                         "write `${{{name}[\"{key}\"].…}}`; the keys are: {}{more}",
@@ -170,14 +217,14 @@ impl<'a> Scope<'a> {
         instances: &Instances,
         span: Span,
     ) -> Option<Diagnostic> {
-        if !instances.sound || instances.keys.contains(key) {
+        if !instances.sound || instances.keys.contains_key(key) {
             return None;
         }
         let help = match instances.keys.is_empty() {
             true => Some(format!("the `for_each` of `{name}` is empty")),
             false if !self.is_patient(instances.keys.len()) => None,
             false => {
-                let known: Vec<&str> = instances.keys.iter().map(String::as_str).collect();
+                let known: Vec<&str> = instances.keys.keys().map(String::as_str).collect();
                 suggestion(key, known, "the keys are")
             }
         };
@@ -208,7 +255,7 @@ impl<'a> Scope<'a> {
             })
             .filter_map(|name| {
                 let instances = self.resources.get(name)?.instances.as_ref();
-                match instances.map(|instances| instances.keys.first()) {
+                match instances.map(|instances| instances.keys.keys().next()) {
                     None => Some(format!("${{{name}}}")),
                     Some(key) => key.map(|key| format!("${{{name}[\"{key}\"]}}")),
                 }
@@ -245,18 +292,27 @@ fn has_no_inside(shape: &Shape<'_>) -> bool {
     !shape.kinds().has(Kinds::LIST) && !shape.kinds().has(Kinds::MAP)
 }
 
-/// Follows `path` into `schema`.
+/// `told`, one step further.
+fn told(told: String, step: &Step) -> String {
+    match step {
+        Step::Index(index) => format!("{told}[{index}]"),
+        Step::Member(name) => format!("{told}.{name}"),
+    }
+}
+
+/// Follows `path` into `schema`; `begins` is how what it leads from is called.
 fn walk<'a>(
     schema: &'a Json,
     root: &'a Json,
     path: &[Step],
-    mut told: String,
+    begins: &dyn Fn() -> String,
     span: Span,
 ) -> Result<Target<'a>, Box<Diagnostic>> {
     let mut schema = schema;
     let mut secret = false;
     let passes = flag(schema, "x-accepts-secrets");
-    for step in path {
+    for (number, step) in path.iter().enumerate() {
+        let told = || path[..number].iter().fold(begins(), told);
         let shape = Shape::of(schema, root);
         secret |= shape.secret;
         let kind = match step {
@@ -264,12 +320,12 @@ fn walk<'a>(
             Step::Index(_) => Kinds::LIST,
         };
         let wrong = |what: &str, said: String| {
-            Diagnostic::error("PGF0113", format!("`{told}` has no {what}")).at(span, said)
+            Diagnostic::error("PGF0113", format!("`{}` has no {what}", told())).at(span, said)
         };
         let Some(branch) = shape.accepting(kind).next() else {
             let what = if kind == Kinds::LIST { "elements" } else { "members" };
             let help = match has_no_inside(&shape) {
-                true => Some(format!("write `${{{told}}}`")),
+                true => Some(format!("write `${{{}}}`", told())),
                 false => None,
             };
             return Err(Box::new(wrong(what, format!("it is {}", shape.kinds())).maybe_help(help)));
@@ -290,10 +346,6 @@ fn walk<'a>(
                 listed.or(open)
             }
         };
-        match step {
-            Step::Index(index) => told.push_str(&format!("[{index}]")),
-            Step::Member(name) => told.push_str(&format!(".{name}")),
-        }
         match next {
             Some(next) => schema = next,
             None => return Ok(Target { secret, passes, ..Target::UNKNOWN }),

@@ -4,9 +4,7 @@
 
 use std::collections::HashSet;
 
-use indexmap::IndexMap;
-
-use super::Block;
+use super::Blocks;
 use super::scope::Scope;
 use crate::address::Address;
 use crate::check::shape::flag;
@@ -14,11 +12,7 @@ use crate::graph::Graph;
 use crate::template::{Part, Reference, Template};
 
 /// The resources of `graph` that hand on a secret that was put into them.
-pub(super) fn handing_on(
-    graph: &Graph,
-    resources: &IndexMap<Address, Block>,
-    scope: &Scope<'_>,
-) -> HashSet<Address> {
+pub(super) fn handing_on(graph: &Graph, resources: &Blocks, scope: &Scope<'_>) -> HashSet<Address> {
     let mut found = HashSet::new();
     for address in &graph.order {
         let Some(block) = resources.get(address) else { continue };

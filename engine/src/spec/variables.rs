@@ -3,7 +3,7 @@
 //! A declaration holds plain values only. What the command line gives is text and is read by the variable's type; a
 //! list or a map as YAML, which JSON is too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Number, Value as Json, json};
@@ -85,7 +85,9 @@ pub(super) fn read(entries: &[Entry], source: &Source, inputs: &Inputs) -> Varia
         types: BTreeMap::new(),
         variables: BTreeMap::new(),
         env: &nothing,
-        resources: HashMap::new(),
+        resources: Default::default(),
+        paths: Default::default(),
+        read: Default::default(),
         patience: 0.into(),
     };
     let mut checker = Checker::new(&scope);

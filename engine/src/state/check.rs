@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::Value as Json;
+use rustc_hash::FxHashMap;
 
 use super::{DoneUnder, Entry, State, StateError};
 use crate::address::{Address, is_name};
 use crate::info::Kind;
 use crate::resource::{Intent, Verb};
+use crate::tree::Tree;
 
 /// So many are told of at once.
 const TOLD: usize = 3;
@@ -91,7 +92,7 @@ pub fn dangling(state: &State) -> Vec<(Address, Address)> {
 
 fn of_place(address: &Address, type_name: &str) -> Vec<String> {
     let mut wrong = Vec::new();
-    if !is_address(address) {
+    if !is_address(address.as_str()) {
         wrong.push("has no address of a resource".to_owned());
     }
     let is_type = |(provider, name): (&str, &str)| is_name(provider) && is_name(name);
@@ -106,12 +107,14 @@ fn of_entry(state: &State, entry: &Entry) -> Vec<String> {
     if entry.kind == Kind::Scoped {
         wrong.push("is a scope, and remembered as something else".to_owned());
     }
-    for dependency in entry.dependencies.iter().filter(|dependency| !is_address(dependency)) {
+    for dependency in
+        entry.dependencies.iter().filter(|dependency| !is_address(dependency.as_str()))
+    {
         wrong.push(format!("depends on `{dependency}`, which is no address"));
     }
     let remembered = &entry.remembered;
-    for json in [&remembered.inputs, &remembered.attrs, &remembered.memory] {
-        wrong.extend(of_references(json));
+    for stored in [&remembered.inputs, &remembered.attrs, &remembered.memory] {
+        wrong.extend(of_references(stored));
     }
     match &entry.done {
         Some(_) if entry.kind != Kind::Run => {
@@ -124,7 +127,9 @@ fn of_entry(state: &State, entry: &Entry) -> Vec<String> {
 }
 
 fn of_intent(intent: &Intent) -> Vec<String> {
-    [&intent.inputs, &intent.notes].into_iter().flat_map(of_references).collect()
+    let mut wrong = of_references(&intent.inputs);
+    wrong.extend(of_references(&Tree::from_stored(&intent.notes)));
+    wrong
 }
 
 fn of_epochs(state: &State, under: &DoneUnder) -> Vec<String> {
@@ -140,15 +145,15 @@ fn of_epochs(state: &State, under: &DoneUnder) -> Vec<String> {
 }
 
 /// Whole resources that were handed on are known by their address.
-fn of_references(json: &Json) -> Vec<String> {
+fn of_references(stored: &Tree) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut left = vec![json];
-    while let Some(json) = left.pop() {
-        match json {
-            Json::Array(items) => left.extend(items),
-            Json::Object(map) => {
-                if let Some(Json::String(to)) = map.get("$address")
-                    && !is_address(&Address::new(to.clone()))
+    let mut left = vec![stored];
+    while let Some(stored) = left.pop() {
+        match stored {
+            Tree::List(items) => left.extend(items),
+            Tree::Map(map) => {
+                if let Some(Tree::Text(to)) = map.get("$address")
+                    && !is_address(to)
                 {
                     wrong.push(format!("refers to `{to}`, which is no address"));
                 }
@@ -160,14 +165,14 @@ fn of_references(json: &Json) -> Vec<String> {
     wrong
 }
 
-fn is_address(address: &Address) -> bool {
-    address.as_str().parse::<Address>().is_ok()
+fn is_address(text: &str) -> bool {
+    crate::address::is_address(text)
 }
 
 /// Some resources that depend on each other in a circle, from the first to the one that closes it.
 fn cycle(state: &State) -> Option<Vec<&Address>> {
     let addresses: Vec<&Address> = state.resources.keys().collect();
-    let numbers: HashMap<&Address, usize> =
+    let numbers: FxHashMap<&Address, usize> =
         addresses.iter().enumerate().map(|(number, address)| (*address, number)).collect();
     let edges: Vec<Vec<usize>> = state
         .resources
@@ -210,7 +215,7 @@ fn cycle(state: &State) -> Option<Vec<&Address>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     use super::*;
 

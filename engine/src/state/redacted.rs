@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::{Entry, Operation, Outcome, Record};
 use crate::resource::{Intent, Remembered};
 use crate::secret::redact;
+use crate::tree::Tree;
 
 impl Record {
     /// Itself, without any known secret.
@@ -50,15 +51,15 @@ impl Record {
 }
 
 fn of_intent(intent: &mut Intent) {
-    value(&mut intent.inputs);
+    tree(&mut intent.inputs);
     value(&mut intent.notes);
     intent.before.iter_mut().for_each(of_remembered);
 }
 
 fn of_remembered(remembered: &mut Remembered) {
-    value(&mut remembered.inputs);
-    value(&mut remembered.attrs);
-    value(&mut remembered.memory);
+    tree(&mut remembered.inputs);
+    tree(&mut remembered.attrs);
+    tree(&mut remembered.memory);
 }
 
 fn text(text: &mut String) {
@@ -67,17 +68,38 @@ fn text(text: &mut String) {
     }
 }
 
+/// Looks first, so that what is shared and harmless stays shared.
+fn tree(stored: &mut Tree) {
+    match stored {
+        Tree::Text(said) => text(said),
+        Tree::List(items) => items.iter_mut().for_each(tree),
+        Tree::Map(map) if map.iter().any(|(key, item)| !is_identity(key) && gives_away(item)) => {
+            map.iter_mut().filter(|(key, _)| !is_identity(key)).for_each(|(_, item)| tree(item));
+        }
+        _ => {}
+    }
+}
+
+fn gives_away(stored: &Tree) -> bool {
+    match stored {
+        Tree::Text(said) => matches!(redact(said), Cow::Owned(_)),
+        Tree::List(items) => items.iter().any(gives_away),
+        Tree::Map(map) => map.iter().any(|(key, item)| !is_identity(key) && gives_away(item)),
+        _ => false,
+    }
+}
+
+/// The identity of a whole resource that was handed on.
+fn is_identity(key: &str) -> bool {
+    matches!(key, "$address" | "$id")
+}
+
 fn value(json: &mut Json) {
     match json {
         Json::String(said) => text(said),
         Json::Array(items) => items.iter_mut().for_each(value),
         Json::Object(map) => {
-            for (key, item) in map {
-                // The identity of a whole resource that was handed on.
-                if !matches!(key.as_str(), "$address" | "$id") {
-                    value(item);
-                }
-            }
+            map.iter_mut().filter(|(key, _)| !is_identity(key)).for_each(|(_, item)| value(item));
         }
         _ => {}
     }

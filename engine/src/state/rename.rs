@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::{DoneUnder, Entry, IllegalEvent, Scope, State};
 use crate::address::Address;
 use crate::resource::{Intent, Remembered};
+use crate::tree::Tree;
 
 /// Among the notes of what was begun before the move: the address whose natural key it was begun with.
 pub(crate) const BEGUN_AS: &str = "$begun_as";
@@ -88,7 +89,7 @@ fn under(under: &mut DoneUnder, moves: &Moves) {
 }
 
 fn intent(intent: &mut Intent, moves: &Moves) {
-    mentions(&mut intent.inputs, moves);
+    handed_on(&mut intent.inputs, moves);
     mentions(&mut intent.notes, moves);
     if let Some(before) = &mut intent.before {
         remembered(before, moves);
@@ -107,7 +108,27 @@ fn begun_as(intent: &mut Intent, address: &Address) {
 
 fn remembered(remembered: &mut Remembered, moves: &Moves) {
     let Remembered { inputs, attrs, memory, .. } = remembered;
-    [inputs, attrs, memory].into_iter().for_each(|json| mentions(json, moves));
+    [inputs, attrs, memory].into_iter().for_each(|stored| handed_on(stored, moves));
+}
+
+/// As [`mentions`], in what is a tree already.
+fn handed_on(stored: &mut Tree, moves: &Moves) {
+    match stored {
+        Tree::List(items) => items.iter_mut().for_each(|item| handed_on(item, moves)),
+        Tree::Map(map) => {
+            for (key, value) in map.iter_mut() {
+                let to = match (key.as_str(), &*value) {
+                    ("$address", Tree::Text(from)) => moves.get(&Address::new(from)),
+                    _ => None,
+                };
+                match to {
+                    Some(to) => *value = Tree::text(to.as_str()),
+                    None => handed_on(value, moves),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Whole resources handed on are known by their address.

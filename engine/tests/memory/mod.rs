@@ -123,7 +123,7 @@ impl Resource for Thing {
         want: &Tree,
         remembered: Option<&Remembered>,
     ) -> Result<Option<Live<ThingAttrs>>, Fault> {
-        let known = remembered.and_then(|remembered| remembered.attrs["name"].as_str());
+        let known = remembered.and_then(|remembered| remembered.attrs.get("name")?.as_text());
         let name = known.or(want.get("name").and_then(Tree::as_text)).unwrap_or_default();
         let cloud = self.0.lock().unwrap();
         Ok(cloud.things.get("thing").and_then(|t| t.get(name)).map(|json| Self::live(name, json)))
@@ -141,7 +141,8 @@ impl Resource for Thing {
     }
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
         hangs(&self.0, cx, &format!("delete {}", cx.address)).await?;
-        let name = remembered.attrs["name"].as_str().unwrap_or_default().to_owned();
+        let name =
+            remembered.attrs.get("name").and_then(Tree::as_text).unwrap_or_default().to_owned();
         let mut cloud = self.0.lock().unwrap();
         cloud.log.push(format!("delete {}", cx.address));
         cloud.things.entry("thing".into()).or_default().remove(&name);
@@ -309,8 +310,8 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
             state: None,
             base: folder.path().to_owned(),
             providers: IndexMap::new(),
-            resources: IndexMap::new(),
-            outputs: IndexMap::new(),
+            resources: Default::default(),
+            outputs: Default::default(),
         },
         graph: Graph::default(),
         catalog: Catalog {
@@ -347,17 +348,16 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
 
 impl Project {
     pub(crate) fn set(&mut self, blocks: Vec<Block>) {
-        let dependencies: BTreeMap<Address, BTreeSet<Address>> = blocks
+        let dependencies: BTreeMap<Address, Vec<Address>> = blocks
             .iter()
             .map(|block| {
                 let references = block
                     .fields
                     .values()
                     .flat_map(|f| f.references().into_iter().map(|r| r.address.clone()));
-                (
-                    block.address.clone(),
-                    references.chain(block.depends_on.iter().cloned()).collect(),
-                )
+                let all: BTreeSet<Address> =
+                    references.chain(block.depends_on.iter().cloned()).collect();
+                (block.address.clone(), all.into_iter().collect())
             })
             .collect();
         let mut graph = Graph {
@@ -368,7 +368,7 @@ impl Project {
         for (address, deps) in &dependencies {
             graph.dependents.entry(address.clone()).or_default();
             for dep in deps {
-                graph.dependents.entry(dep.clone()).or_default().insert(address.clone());
+                graph.dependents.entry(dep.clone()).or_default().push(address.clone());
             }
         }
         while graph.order.len() < dependencies.len() {

@@ -118,7 +118,8 @@ impl Resource for Freeze {
         open(&self.0, cx, want.database.url.expose().rsplit('/').next().unwrap_or_default())
     }
     async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
-        let address = intent.inputs["database"]["$address"].as_str().unwrap_or_default();
+        let address = intent.inputs.get("database").and_then(|it| it.get("$address"));
+        let address = address.and_then(Tree::as_text).unwrap_or_default();
         let handle = cx.reread(&Address::new(address)).await?;
         let url = handle.as_ref().and_then(|handle| match handle.attrs.get("url") {
             Some(Tree::Secret(url)) => Some(url.expose().to_owned()),

@@ -176,7 +176,7 @@ impl Seen {
                 let known = state.resources.values().any(|entry| entry.remembered.id == *id);
                 let begun = state.operations.values();
                 let begun =
-                    begun.filter_map(|operation| operation.intent.inputs.get("name")?.as_str());
+                    begun.filter_map(|operation| operation.intent.inputs.get("name")?.as_text());
                 let begun = begun.collect::<Vec<_>>().contains(&thing.name.as_str());
                 assert!(
                     known || begun || self.let_go.contains(id),

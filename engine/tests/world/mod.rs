@@ -344,7 +344,7 @@ impl World {
         let input = self.input(&state, options);
         let plan = destroy(&input);
         assert_eq!(check::violations(&plan, &input), Vec::<String>::new());
-        let draft = Draft { plan, handles: BTreeMap::new(), questions: Vec::new() };
+        let draft = Draft { plan, handles: Default::default(), questions: Vec::new() };
         self.carry_out(state.clone(), draft, Reality::new(), options).await
     }
 

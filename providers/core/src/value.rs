@@ -61,11 +61,11 @@ impl Resource for Value {
         remembered: Option<&Remembered>,
     ) -> Result<Option<Live<Attrs>>, Fault> {
         let Some(remembered) = remembered else { return Ok(None) };
-        let last = remembered.inputs.get("input").cloned().unwrap_or_default();
+        let last = remembered.inputs.get("input").map(Tree::storable).unwrap_or_default();
         // Secrets are not remembered: they come from where they came from the last time.
         let output = match want.get("input") {
             Some(input) if !input.has_unknown() && input.storable() == last => any(input)?,
-            _ => Any(remembered.attrs.get("output").cloned().unwrap_or_default()),
+            _ => Any(remembered.attrs.get("output").map(Tree::storable).unwrap_or_default()),
         };
         Ok(Some(Live {
             id: remembered.id.clone(),

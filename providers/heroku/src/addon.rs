@@ -283,7 +283,9 @@ impl Resource for AddOn {
         remembered: Option<&Remembered>,
     ) -> Result<Option<Live<Attrs>>, Fault> {
         let Some(remembered) = remembered else { return Ok(None) };
-        let Some(app) = remembered.attrs.get("app").and_then(Json::as_str) else { return Ok(None) };
+        let Some(app) = remembered.attrs.get("app").and_then(Tree::as_text) else {
+            return Ok(None);
+        };
         Ok(self.look(cx, app, &remembered.id).await?.map(|ready| live(&ready, want)))
     }
 
@@ -325,7 +327,7 @@ impl Resource for AddOn {
     }
 
     async fn settle(&self, cx: &Cx, intent: &Intent) -> Result<Settled<Attrs>, Fault> {
-        let field = |name: &str| intent.inputs.get(name).and_then(Json::as_str);
+        let field = |name: &str| intent.inputs.get(name).and_then(Tree::as_text);
         let Some(app) = field("app") else {
             return Ok(Settled::Not("the app of the add-on is not known".to_owned()));
         };
@@ -343,7 +345,7 @@ impl Resource for AddOn {
     }
 
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
-        let attr = |name: &str| remembered.attrs.get(name).and_then(Json::as_str);
+        let attr = |name: &str| remembered.attrs.get(name).and_then(Tree::as_text);
         let name = attr("name").unwrap_or(&remembered.id);
         let Some(app) = attr("app") else { return Ok(()) };
         let during = || format!("deleting add-on `{name}` of app `{app}`");

@@ -193,7 +193,7 @@ impl Resource for App {
     }
 
     async fn settle(&self, cx: &Cx, intent: &Intent) -> Result<Settled<Attrs>, Fault> {
-        let Some(name) = intent.inputs.get("name").and_then(Json::as_str) else {
+        let Some(name) = intent.inputs.get("name").and_then(Tree::as_text) else {
             return Ok(Settled::Not("the name of the app is not known".to_owned()));
         };
         if intent.verb == Verb::Update {
@@ -206,7 +206,7 @@ impl Resource for App {
     }
 
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
-        let name = remembered.attrs.get("name").and_then(Json::as_str).unwrap_or(&remembered.id);
+        let name = remembered.attrs.get("name").and_then(Tree::as_text).unwrap_or(&remembered.id);
         self.api
             .delete_app(cx, &remembered.id)
             .await

@@ -192,7 +192,7 @@ impl Resource for Attachment {
         // By app and name, not by id: whoever points the name elsewhere makes a new id.
         let field = |name: &str| {
             let written = want.get(name).and_then(Tree::as_text);
-            written.or_else(|| remembered?.inputs.get(name)?.as_str()).map(str::to_owned)
+            written.or_else(|| remembered?.inputs.get(name)?.as_text()).map(str::to_owned)
         };
         let (Some(app), Some(name)) = (field("app"), field("as")) else { return Ok(None) };
         let Some(found) = self.look(cx, &app, &name).await? else { return Ok(None) };
@@ -280,7 +280,7 @@ impl Resource for Attachment {
     }
 
     async fn settle(&self, cx: &Cx, intent: &Intent) -> Result<Settled<Attrs>, Fault> {
-        let field = |name: &str| intent.inputs.get(name).and_then(Json::as_str);
+        let field = |name: &str| intent.inputs.get(name).and_then(Tree::as_text);
         let (Some(app), Some(name), Some(addon)) = (field("app"), field("as"), field("addon"))
         else {
             return Ok(Settled::Not("what was to be attached is not known".to_owned()));

@@ -116,12 +116,12 @@ fn wanted(want: &Tree) -> impl Iterator<Item = (&String, &Tree)> {
 }
 
 /// How the wanted value is told, given what is there: as written or masked where it is the same.
-fn told(want: &Tree, there: Option<&str>, last: Option<&Json>) -> Json {
+fn told(want: &Tree, there: Option<&str>, last: Option<&Tree>) -> Json {
     let Some(there) = there else { return Json::Null };
     let same = matches!(want, Tree::Secret(secret) if secret.expose() == there)
         || (!matches!(want, Tree::Secret(_) | Tree::Null)
             && want.to_text().as_deref() == Some(there));
-    match last.and_then(Json::as_str) {
+    match last.and_then(Tree::as_text) {
         _ if same => want.storable(),
         // Set by ourselves the last time, in clear.
         Some(last) if last == there && last != MASK => Json::from(last),
@@ -193,7 +193,7 @@ impl Resource for Config {
         remembered: Option<&Remembered>,
     ) -> Result<Option<Live<Attrs>>, Fault> {
         let written = want.get("app").and_then(Tree::as_text);
-        let app = written.or_else(|| remembered?.inputs.get("app")?.as_str());
+        let app = written.or_else(|| remembered?.inputs.get("app")?.as_text());
         let Some(app) = app else { return Ok(None) };
         let Some(vars) = self.vars(cx, app).await? else { return Ok(None) };
         let last = |name: &str| remembered?.inputs.get("values")?.get(name);
@@ -280,8 +280,8 @@ impl Resource for Config {
     }
 
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
-        let names = remembered.attrs.get("names").and_then(Json::as_array);
-        let names: Vec<&str> = names.into_iter().flatten().filter_map(Json::as_str).collect();
+        let names = remembered.attrs.get("names").and_then(Tree::as_list);
+        let names: Vec<&str> = names.into_iter().flatten().filter_map(Tree::as_text).collect();
         let app = &remembered.id;
         let Some(vars) = self.vars(cx, app).await? else { return Ok(()) };
         let there = names.into_iter().filter(|name| vars.contains_key(*name));
@@ -324,6 +324,7 @@ mod tests {
             (Tree::Null, None, None, Json::Null),
             (Tree::Null, Some(""), None, json!(ANOTHER)),
         ] {
+            let last = last.map(Tree::from);
             assert_eq!(told(&want, there, last.as_ref()), expect, "{want:?} {there:?} {last:?}");
         }
     }

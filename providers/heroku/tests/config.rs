@@ -90,11 +90,13 @@ async fn they_are_set_once_compared_live_and_taken_away() {
     resource.delete(&cx, &known).await.unwrap();
     let left = vars(&stage).await;
     assert!(
-        known.attrs["names"]
-            .as_array()
+        known
+            .attrs
+            .get("names")
+            .and_then(Tree::as_list)
             .unwrap()
             .iter()
-            .all(|n| left.get(n.as_str().unwrap()).is_none())
+            .all(|n| left.get(n.as_text().unwrap()).is_none())
     );
     assert!(left.get("DATABASE_URL").is_some(), "others stay: {left}");
     let heard = stage.heard.0.lock().unwrap().join("\n");

@@ -225,7 +225,7 @@ fn no_endpoint(region: &str, label: &str) -> Fault {
 fn place(want: &Tree, remembered: Option<&Remembered>) -> Option<(String, String)> {
     let field = |name: &str| {
         let written = want.get(name).and_then(Tree::as_text);
-        written.or_else(|| remembered?.attrs.get(name)?.as_str()).map(str::to_owned)
+        written.or_else(|| remembered?.attrs.get(name)?.as_text()).map(str::to_owned)
     };
     Some((field("region")?, field("label")?))
 }
@@ -286,7 +286,7 @@ impl Resource for Bucket {
     }
 
     async fn settle(&self, cx: &Cx, intent: &Intent) -> Result<Settled<Attrs>, Fault> {
-        let Some((region, label)) = place(&Tree::from_json(&intent.inputs), None) else {
+        let Some((region, label)) = place(&intent.inputs, None) else {
             return Ok(Settled::Not("the name of the bucket is not known".to_owned()));
         };
         if intent.verb == Verb::Update {

@@ -225,10 +225,10 @@ fn wanted(want: &Tree, remembered: Option<&Remembered>) -> Vec<String> {
     }
     remembered
         .and_then(|remembered| remembered.inputs.get("names"))
-        .and_then(Json::as_array)
+        .and_then(Tree::as_list)
         .into_iter()
         .flatten()
-        .filter_map(|name| name.as_str().map(str::to_owned))
+        .filter_map(|name| name.as_text().map(str::to_owned))
         .collect()
 }
 

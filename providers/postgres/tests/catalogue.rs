@@ -231,7 +231,7 @@ async fn each_kind_of_difference_is_found_and_told_once() {
     let target = stage.target().await;
     target.batch_execute("alter database target set statement_timeout = '5min'").await.unwrap();
     let attrs = json!({ "applied": { "statement_timeout": "5min" } });
-    let settings = Remembered { attrs, ..Remembered::default() };
+    let settings = Remembered { attrs: attrs.into(), ..Remembered::default() };
     verify(&stage, &settings).await.map_err(|fault| fault.message).unwrap();
 
     for (change, told) in ROWS {

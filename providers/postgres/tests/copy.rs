@@ -33,9 +33,10 @@ async fn copy(cx: &Cx, change: Change<Tree>) -> Result<Done<Tree>, Fault> {
 fn remembered(done: &Done<Tree>) -> Remembered {
     Remembered {
         id: done.id.clone(),
-        inputs: json!({ "from": { "$address": "source" }, "into": { "$address": "target" } }),
-        attrs: done.attrs.storable(),
-        memory: done.memory.clone(),
+        inputs: json!({ "from": { "$address": "source" }, "into": { "$address": "target" } })
+            .into(),
+        attrs: done.attrs.stored(),
+        memory: done.memory.clone().into(),
     }
 }
 

@@ -31,9 +31,9 @@ async fn dump(stage: &Stage, env: &[(&str, &str)]) -> Result<Done<Tree>, Fault> 
 fn remembered(done: &Done<Tree>) -> Remembered {
     Remembered {
         id: done.id.clone(),
-        inputs: json!({}),
-        attrs: done.attrs.storable(),
-        memory: done.memory.clone(),
+        inputs: json!({}).into(),
+        attrs: done.attrs.stored(),
+        memory: done.memory.clone().into(),
     }
 }
 
@@ -151,7 +151,7 @@ async fn a_failure_or_a_request_to_stop_leaves_nothing_behind() {
     let mut next = change(wanted(&stage, "d.dump"));
     next.prior = Some(Intent {
         verb: Verb::Run,
-        inputs: json!({}),
+        inputs: json!({}).into(),
         at: stage.cx("dump").now(),
         notes: json!({ "bucket": "dumps", "object": "d.dump", "upload_id": upload.upload_id }),
         before: None,

@@ -33,7 +33,7 @@ fn intent(stage: &Stage) -> Intent {
     }
     Intent {
         verb: Verb::Open,
-        inputs: want(stage).storable(),
+        inputs: want(stage).stored(),
         at: "2026-01-01T00:00:00Z".parse().unwrap(),
         notes: Json::Object(notes),
         before: None,
@@ -254,9 +254,9 @@ async fn the_verification_notices_who_gets_around_a_freeze() {
     let done = AnyResource::act(&Dump, &stage.cx("dump"), change(dump)).await.unwrap();
     let dump = Remembered {
         id: done.id.clone(),
-        inputs: json!({ "source": { "$address": "source" } }),
-        attrs: done.attrs.storable(),
-        memory: done.memory.clone(),
+        inputs: json!({ "source": { "$address": "source" } }).into(),
+        attrs: done.attrs.stored(),
+        memory: done.memory.clone().into(),
     };
     stage.restore("f.dump").await;
     let verify = async || {

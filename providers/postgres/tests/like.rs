@@ -8,7 +8,7 @@ use pgferry_engine::resource::{AnyResource, Change, Remembered, Verb};
 use pgferry_engine::tree::Tree;
 use pgferry_postgres::extensions::Extensions;
 use pgferry_postgres::settings::Settings;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use stage::{Stage, spec};
 
 fn create(want: Tree) -> Change<Tree> {
@@ -113,9 +113,9 @@ async fn settings_like_the_source() {
     // Nothing to change now; a value changed by hand is drift.
     let remembered = Remembered {
         id: done.id.clone(),
-        inputs: want.storable(),
-        attrs: done.attrs.storable(),
-        memory: Json::Null,
+        inputs: want.stored(),
+        attrs: done.attrs.stored(),
+        memory: Tree::Null,
     };
     let read = async || {
         AnyResource::read(&Settings, &cx, &want, Some(&remembered)).await.unwrap().unwrap().fields

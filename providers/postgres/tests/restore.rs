@@ -51,9 +51,9 @@ impl Dumped {
     fn remembered(&self) -> Remembered {
         Remembered {
             id: self.done.id.clone(),
-            inputs: json!({ "source": { "$address": "source" } }),
-            attrs: self.done.attrs.storable(),
-            memory: self.done.memory.clone(),
+            inputs: json!({ "source": { "$address": "source" } }).into(),
+            attrs: self.done.attrs.storable().into(),
+            memory: self.done.memory.clone().into(),
         }
     }
 }
@@ -74,9 +74,9 @@ async fn restore(cx: &Cx, change: Change<Tree>) -> Result<Done<Tree>, Fault> {
 fn remembered(done: &Done<Tree>) -> Remembered {
     Remembered {
         id: done.id.clone(),
-        inputs: json!({}),
-        attrs: done.attrs.storable(),
-        memory: done.memory.clone(),
+        inputs: json!({}).into(),
+        attrs: done.attrs.storable().into(),
+        memory: done.memory.clone().into(),
     }
 }
 

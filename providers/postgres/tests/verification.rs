@@ -47,9 +47,9 @@ async fn equal_databases_are_equal_and_each_difference_is_named() {
     let done = AnyResource::act(&Dump, &stage.cx("dump"), change(want)).await.unwrap();
     let dump = Remembered {
         id: done.id.clone(),
-        inputs: json!({ "source": { "$address": "source" } }),
-        attrs: done.attrs.storable(),
-        memory: done.memory.clone(),
+        inputs: json!({ "source": { "$address": "source" } }).into(),
+        attrs: done.attrs.stored(),
+        memory: done.memory.clone().into(),
     };
     stage.restore("v.dump").await;
 
@@ -182,17 +182,20 @@ async fn equal_databases_are_equal_and_each_difference_is_named() {
 /// The expected side's rows are those that the dump has read, unless it cannot have read what is compared now.
 async fn taken_from_the_dump(stage: &Stage, dump: &Remembered, table: &str) {
     let told = |count: usize| format!("{count} of 24 tables of `source` as the dump read them");
-    let counted = dump.memory["counted"].as_object().unwrap();
+    let memory = dump.memory.storable();
+    let counted = memory["counted"].as_object().unwrap();
     let known = counted.values().filter(|table| table.get("contents").is_some()).count();
     // Not those with generated columns, and the view.
     assert_eq!((known, counted.len()), (19, 23), "{counted:?}");
     assert!(table.contains(&told(known)), "{table}");
 
-    let mut other = dump.clone();
-    other.memory["counted"]["public.accounts"]["contents"]["checksum"] = json!("1");
+    let (mut other, mut memory) = (dump.clone(), memory.clone());
+    memory["counted"]["public.accounts"]["contents"]["checksum"] = json!("1");
+    other.memory = memory.clone().into();
     let fault = verify(stage, Some(&other), vec![]).await.unwrap_err();
     assert!(fault.message.contains("`public.accounts`: contents differ"), "{}", fault.message);
-    other.memory["counted"]["public.accounts"]["contents"]["columns"] = json!(["id"]);
+    memory["counted"]["public.accounts"]["contents"]["columns"] = json!(["id"]);
+    other.memory = memory.into();
     verify(stage, Some(&other), vec![]).await.map_err(|fault| fault.chain()).unwrap();
     let table = stage.heard.output.lock().unwrap().pop().unwrap();
     assert!(table.contains(&told(known - 1)), "{table}");
@@ -237,9 +240,9 @@ async fn what_a_restore_words_anew_is_no_difference() {
     ]);
     let done = AnyResource::act(&Dump, &stage.cx("dump"), change(want)).await.unwrap();
     let dump = Remembered {
-        inputs: json!({ "source": { "$address": "source" } }),
-        attrs: done.attrs.storable(),
-        memory: done.memory.clone(),
+        inputs: json!({ "source": { "$address": "source" } }).into(),
+        attrs: done.attrs.storable().into(),
+        memory: done.memory.clone().into(),
         id: done.id,
     };
     stage.restore("w.dump").await;

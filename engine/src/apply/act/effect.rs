@@ -45,7 +45,7 @@ impl Acting {
         };
         let intent = Intent {
             verb,
-            inputs: want.storable(),
+            inputs: want.stored(),
             at: begun,
             notes: prior.as_ref().map_or(Json::Null, |prior| prior.notes.clone()),
             before: before.clone(),
@@ -102,7 +102,7 @@ impl Acting {
         for name in &block.lifecycle.ignore_changes {
             let live = [Ask::Read, Ask::Find].into_iter().find_map(|ask| {
                 match self.applying.reality.get(&(self.address.clone(), ask))? {
-                    Answer::Live(Some(live)) => live.fields.get(name).cloned(),
+                    Answer::Live(Some(live)) => live.fields.get(name).map(Tree::from_stored),
                     _ => None,
                 }
             });
@@ -110,7 +110,7 @@ impl Acting {
             if let (Some(field), Some(there)) = (fields.get_mut(name), there)
                 && is_plain(field)
             {
-                *field = Tree::from_json(&there);
+                *field = there;
             }
         }
     }
@@ -190,7 +190,7 @@ impl Acting {
             let info = self.info()?;
             let id = handle.id.clone()?;
             let attrs = without_secrets(info, &Tree::Map(handle.attrs.clone()));
-            Some(Remembered { id, attrs, inputs: Json::Null, memory: Json::Null })
+            Some(Remembered { id, attrs, ..Remembered::default() })
         });
         match (self.remembered(), found) {
             (Some(remembered), Some(found)) if change.kind == Kind::Managed => {

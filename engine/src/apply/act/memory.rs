@@ -15,7 +15,7 @@ use crate::plan::{Answer, Ask, Change};
 use crate::resource::{Done, Remembered};
 use crate::state::StateError;
 use crate::state::{DoneUnder, Entry, Expanded, Record};
-use crate::tree::{Handle, Tree};
+use crate::tree::{Fields, Handle, Tree};
 
 impl Acting {
     /// The run label and the epochs of the windows above, as of now.
@@ -60,9 +60,9 @@ impl Acting {
             kind: change.kind,
             remembered: Remembered {
                 id: done.id.clone(),
-                inputs: want.storable(),
-                attrs: self.info().map_or(Json::Null, |i| without_secrets(i, &done.attrs)),
-                memory: done.memory.clone(),
+                inputs: want.stored(),
+                attrs: self.info().map_or(Tree::Null, |i| without_secrets(i, &done.attrs)),
+                memory: Tree::from_stored(&done.memory),
             },
             dependencies: dependencies(&self.applying, &self.address),
             on_remove: on_remove
@@ -70,13 +70,13 @@ impl Acting {
                 .unwrap_or(crate::info::OnRemove::Keep),
             prevent_destroy: block.is_some_and(|block| block.lifecycle.prevent_destroy),
             replace_when,
-            expanded: expanded.map(|fields| Expanded { run, fields }),
+            expanded: expanded.map(|fields| Box::new(Expanded { run, fields })),
             removal: None,
             cut_over: self
                 .info()
                 .filter(|info| info.traits.cutover)
                 .map(|_| self.applying.world.clock.now()),
-            done: under.filter(|_| change.kind == Kind::Run),
+            done: under.filter(|_| change.kind == Kind::Run).map(Box::new),
             // Until it is measured anew, what was measured before is the best that is known.
             pace: self
                 .applying
@@ -88,7 +88,7 @@ impl Acting {
     pub(super) fn handle(&self, done: &Done<Tree>) -> Handle {
         let attrs = match &done.attrs {
             Tree::Map(map) => map.clone(),
-            _ => IndexMap::new(),
+            _ => Fields::new(),
         };
         Handle { address: self.address.clone(), id: Some(done.id.clone()), attrs }
     }

@@ -26,7 +26,7 @@ impl Acting {
         });
         let intent = Intent {
             verb: Verb::Open,
-            inputs: want.storable(),
+            inputs: want.stored(),
             at: prior.as_ref().map_or_else(|| cx.now(), |prior| prior.at),
             notes: prior.as_ref().map_or(Json::Null, |prior| prior.notes.clone()),
             before: None,

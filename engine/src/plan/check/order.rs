@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Check, Places};
 use crate::address::Address;
-use crate::plan::{Action, Plan, ScopeAction, StepKind};
+use crate::plan::{Action, Plan, ScopeAction, Step, StepKind};
 
 impl<'a> Check<'a> {
     pub(super) fn order(&mut self) {
@@ -113,6 +113,10 @@ impl<'a> Check<'a> {
 
     /// What leaves does so after what depended on it, and in a destroy after all scopes are closed.
     fn dependents_leave_first(&mut self, before: &mut Before<'a>) {
+        let leaves = |step: &Step| matches!(step.what, StepKind::Delete | StepKind::Forget);
+        if !self.plan.steps.iter().any(leaves) {
+            return;
+        }
         let mut dependents: HashMap<&Address, Vec<&Address>> = HashMap::new();
         for (address, entry) in &self.state.resources {
             for dependency in &entry.dependencies {
@@ -124,7 +128,7 @@ impl<'a> Check<'a> {
             closings.filter_map(|scope| Some((self.places(scope).close?, scope))).collect();
         for step in &self.plan.steps {
             let Some(leave) = self.places(&step.address).leave else { continue };
-            if !matches!(step.what, StepKind::Delete | StepKind::Forget) {
+            if !leaves(step) {
                 continue;
             }
             let mut wanted = closings.clone();

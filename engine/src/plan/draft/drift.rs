@@ -5,9 +5,6 @@
 
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-use serde_json::Value as Json;
-
 use super::super::compare::difference;
 use super::super::question::{Answer, Ask};
 use super::super::{Drift, FieldChange};
@@ -114,21 +111,21 @@ impl Drafting<'_> {
     }
 
     /// Fields as they were last acted on, with the resources that they handed over as these are now.
-    fn as_acted_on(&self, inputs: &Json) -> Tree {
+    fn as_acted_on(&self, inputs: &Tree) -> Tree {
         match inputs {
-            Json::Array(items) => Tree::List(items.iter().map(|i| self.as_acted_on(i)).collect()),
-            Json::Object(map) => match map.get("$address").and_then(Json::as_str) {
+            Tree::List(items) => Tree::List(items.iter().map(|i| self.as_acted_on(i)).collect()),
+            Tree::Map(map) => match map.get("$address").and_then(Tree::as_text) {
                 Some(address) => match self.handles.get(&Address::new(address)) {
                     Some(handle) => Tree::Resource(Arc::clone(handle)),
                     None => Tree::Unknown,
                 },
                 None => {
                     let fields =
-                        map.iter().map(|(name, json)| (name.clone(), self.as_acted_on(json)));
-                    Tree::Map(fields.collect::<IndexMap<_, _>>())
+                        map.iter().map(|(name, value)| (name.clone(), self.as_acted_on(value)));
+                    Tree::Map(fields.collect())
                 }
             },
-            plain => Tree::recalled(plain),
+            plain => plain.recalled(),
         }
     }
 }
@@ -182,7 +179,7 @@ fn differences(
         found.extend(difference(name, now, Some(before), info.attribute(name)));
     }
     if live.id != remembered.id && !found.iter().any(|field| field.name == "id") {
-        let (now, before) = (Tree::text(&live.id), Json::String(remembered.id.clone()));
+        let (now, before) = (Tree::text(&live.id), Tree::text(&remembered.id));
         found.extend(difference("id", &now, Some(&before), None));
     }
     found

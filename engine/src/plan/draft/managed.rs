@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use super::super::compare::difference;
 use super::super::drift::ABSENT;
@@ -79,7 +78,7 @@ impl Drafting<'_> {
             self.absent(address, info, &wanted, entry.is_some());
             return;
         };
-        let inputs = entry.map_or(&Json::Null, |entry| &entry.remembered.inputs);
+        let inputs = entry.map_or(&Tree::Null, |entry| &entry.remembered.inputs);
         let (fields, forced, notes) =
             self.differences(address, block, info, &wanted.tree, live, inputs);
         let asked = self.input.options.replace.contains(address);
@@ -136,7 +135,8 @@ impl Drafting<'_> {
         if !refers || info.traits.internal {
             return true;
         }
-        let remembered = self.input.state.resources.get(address).and_then(|e| e.expanded.as_ref());
+        let remembered =
+            self.input.state.resources.get(address).and_then(|e| e.expanded.as_deref());
         let expanded = match remembered.filter(|expanded| expanded.run == self.input.spec.run) {
             Some(expanded) => Some(&expanded.fields),
             None => {
@@ -207,10 +207,10 @@ impl Drafting<'_> {
         info: &TypeInfo,
         want: &Tree,
         live: &Live<Tree>,
-        inputs: &Json,
+        inputs: &Tree,
     ) -> (Vec<FieldChange>, Vec<String>, Vec<String>) {
         let (mut fields, mut forced, mut notes) = (Vec::new(), Vec::new(), Vec::new());
-        let known_before = !inputs.is_null();
+        let known_before = *inputs != Tree::Null;
         for (name, tree) in wanted_fields(want) {
             let role = info.role(name);
             if matches!(role, FieldRole::Guard | FieldRole::Volatile)
@@ -219,7 +219,8 @@ impl Drafting<'_> {
             {
                 continue;
             }
-            let there = live.fields.get(name).or_else(|| inputs.get(name));
+            let found = live.fields.get(name).map(Tree::from_stored);
+            let there = found.as_ref().or_else(|| inputs.get(name));
             if there.is_none() && !known_before {
                 continue;
             }

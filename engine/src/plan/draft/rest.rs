@@ -9,6 +9,7 @@ use crate::finding::Finding;
 use crate::info::{Kind, OnRemove};
 use crate::state::{Scope, ScopeStatus};
 use crate::template::Template;
+use crate::tree::Tree;
 
 impl Drafting<'_> {
     /// Resources of the state whose block is no longer in the spec.
@@ -248,7 +249,7 @@ impl Drafting<'_> {
                 let Template::Reference(reference) = field else { continue };
                 let now = &reference.address;
                 let then = entry.remembered.inputs.get(name).and_then(|was| was.get("$address"));
-                let Some(then) = then.and_then(serde_json::Value::as_str) else { continue };
+                let Some(then) = then.and_then(Tree::as_text) else { continue };
                 let info = self.changes.get(now).and_then(|c| self.input.catalog.get(&c.type_name));
                 let holds_data = info.is_some_and(|info| {
                     info.kind == Kind::Managed && !info.traits.internal && !info.traits.staging

@@ -27,7 +27,7 @@ impl Drafting<'_> {
         let mut reasons = Vec::new();
         let mut settled = None;
         let mut takes_up = false;
-        let mut under = entry.and_then(|entry| entry.done.as_ref());
+        let mut under = entry.and_then(|entry| entry.done.as_deref());
         let operation = self.input.state.operations.get(address);
         if let Some(operation) = operation.filter(|op| op.type_name == info.name) {
             match &operation.outcome {
@@ -182,18 +182,18 @@ impl Drafting<'_> {
 
 /// Whether fields differ from those of the last time. Secrets and unknowns are left out; of whole resources, which one
 /// it is counts.
-fn wanted_differs(info: &TypeInfo, want: &Tree, inputs: &serde_json::Value) -> bool {
+fn wanted_differs(info: &TypeInfo, want: &Tree, inputs: &Tree) -> bool {
     super::managed::wanted_fields(want).any(|(name, tree)| {
         let compared = !matches!(info.role(name), FieldRole::Volatile | FieldRole::Guard);
         let plain = identified(tree) && !tree.has_secret();
         // One that does not exist yet is another one if it is called otherwise.
-        let another = |before: &serde_json::Value| match (tree, before.get("$address")) {
-            (Tree::Resource(now), Some(then)) => *then != now.address.as_str(),
+        let another = |before: &Tree| match (tree, before.get("$address")) {
+            (Tree::Resource(now), Some(then)) => then.as_text() != Some(now.address.as_str()),
             _ => false,
         };
         let before = inputs.get(name);
         compared
-            && before.is_some_and(|before| another(before) || (plain && *before != tree.storable()))
+            && before.is_some_and(|before| another(before) || (plain && *before != tree.stored()))
     })
 }
 

@@ -84,7 +84,7 @@ impl Drafting<'_> {
             .filter_map(|reference| {
                 let address = &reference.address;
                 let entry = self.input.state.resources.get(address)?;
-                let attrs = match Tree::recalled(&entry.remembered.attrs) {
+                let attrs = match entry.remembered.attrs.recalled() {
                     Tree::Map(attrs) => attrs,
                     _ => Default::default(),
                 };

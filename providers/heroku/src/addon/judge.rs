@@ -37,7 +37,7 @@ pub(super) async fn facts(
 ) -> Result<Option<Json>, Fault> {
     let Some(plan) = want.get("plan").and_then(Tree::as_text) else { return Ok(None) };
     let known = |name: &str| {
-        let value = remembered?.attrs.get(name)?.as_str()?;
+        let value = remembered?.attrs.get(name)?.as_text()?;
         Some(value.to_owned())
     };
     let mut facts = Facts { plan: known("plan"), version: known("version"), ..Facts::default() };

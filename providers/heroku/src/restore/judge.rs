@@ -111,7 +111,7 @@ fn names(endpoint: &Endpoint) -> Vec<String> {
 
 /// Fingerprints of the target that are no reason to ask a person.
 pub(super) fn accepted(remembered: Option<&Remembered>, earlier: &Notes) -> Vec<Json> {
-    let done = remembered.and_then(|it| it.memory.get("fingerprint")).cloned();
+    let done = remembered.and_then(|it| it.memory.get("fingerprint")).map(Tree::storable);
     [done, earlier.left.clone(), earlier.found.clone()].into_iter().flatten().collect()
 }
 

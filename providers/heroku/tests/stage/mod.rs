@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use indexmap::IndexMap;
 use pgferry_engine::address::Address;
 use pgferry_engine::cx::{Cx, Notes, SystemClock, World, no_rereading};
 use pgferry_engine::event::{Event, Sink};
@@ -69,7 +68,7 @@ impl Stage {
             .collect();
         let types = providers
             .iter()
-            .flat_map(|provider| (provider.connect)(&Tree::Map(IndexMap::new()), &env).unwrap())
+            .flat_map(|provider| (provider.connect)(&Tree::Map(Default::default()), &env).unwrap())
             .collect();
         Self {
             sandbox,
@@ -110,7 +109,7 @@ impl Stage {
     pub fn intent(&self, address: &str, verb: Verb, want: &Tree) -> Intent {
         Intent {
             verb,
-            inputs: want.storable(),
+            inputs: want.stored(),
             at: self.cx(address).now(),
             notes: self.journal.of(address),
             before: None,
@@ -217,8 +216,8 @@ pub fn whole(address: &str, id: &str, attrs: &Tree) -> Tree {
 pub fn remembered(done: &Done<Tree>, inputs: &Tree) -> Remembered {
     Remembered {
         id: done.id.clone(),
-        inputs: inputs.storable(),
-        attrs: done.attrs.storable(),
-        memory: done.memory.clone(),
+        inputs: inputs.stored(),
+        attrs: done.attrs.stored(),
+        memory: done.memory.clone().into(),
     }
 }

@@ -132,7 +132,7 @@ impl Resource for Copy {
             into: &want.into,
             program,
             jobs: want.jobs.map_or(JOBS, usize::from),
-            expected_bytes: last.and_then(Json::as_u64),
+            expected_bytes: last.and_then(Tree::as_u64),
         };
         let (copied, left) = claim.fill(target, run.copy()).await?;
         Ok(done(cx, copied, &program.version, &claim.place, &left))

@@ -31,6 +31,5 @@ pub(super) const COUNTED: &str = "counted";
 
 /// What `dump` remembers of its tables, by their displayed names; nothing if it was made otherwise.
 pub(crate) fn counted(dump: &Remembered) -> BTreeMap<String, Counted> {
-    let known = dump.memory.get(COUNTED).cloned().unwrap_or_default();
-    serde_json::from_value(known).unwrap_or_default()
+    dump.memory.get(COUNTED).and_then(|known| known.to_typed().ok()).unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::resource::{Intent, Remembered};
 use pgferry_engine::secret::Secret;
+use pgferry_engine::tree::Tree;
 use pgferry_objects::reference::{BucketRef, CredentialsRef};
 use pgferry_objects::{Bucket, Credentials, Endpoint, ObjectError, Upload};
 use schemars::JsonSchema;
@@ -92,7 +93,7 @@ impl Destination {
         if !claimed && let Some(there) = bucket.head(&self.object).await.map_err(fault)? {
             let remembered = before.is_some_and(|before| {
                 let is = |key: &str, value: &str| {
-                    before.attrs.get(key).and_then(|v| v.as_str()).is_some_and(|v| v == value)
+                    before.attrs.get(key).and_then(Tree::as_text) == Some(value)
                 };
                 is("object", &self.object) && is("bucket", bucket.name()) && is("etag", &there.etag)
             });

@@ -352,7 +352,7 @@ impl Resource for Dump {
     }
 
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
-        let text = |key: &str| remembered.attrs.get(key).and_then(Json::as_str);
+        let text = |key: &str| remembered.attrs.get(key).and_then(Tree::as_text);
         let (Some(name), Some(endpoint), Some(region)) =
             (text("bucket"), text("endpoint"), text("region"))
         else {
@@ -371,7 +371,7 @@ impl Resource for Dump {
         remembered: &Remembered,
     ) -> Result<(), Fault> {
         let bucket = want.to.open(cx).await?;
-        if remembered.attrs.get("bucket").and_then(Json::as_str) != Some(bucket.name()) {
+        if remembered.attrs.get("bucket").and_then(Tree::as_text) != Some(bucket.name()) {
             let message =
                 format!("the archive is not in bucket `{}`, where `to` leads", bucket.name());
             return Err(Fault::new(Class::Conflict, message)
@@ -387,7 +387,7 @@ async fn delete_ours(
     bucket: &pgferry_objects::Bucket,
     remembered: &Remembered,
 ) -> Result<(), Fault> {
-    let text = |key: &str| remembered.attrs.get(key).and_then(Json::as_str);
+    let text = |key: &str| remembered.attrs.get(key).and_then(Tree::as_text);
     let Some(object) = text("object") else { return Ok(()) };
     if let Some(there) = bucket.head(object).await.map_err(fault)?
         && Some(there.etag.as_str()) == text("etag")

@@ -4,7 +4,7 @@
 
 use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::Remembered;
-use serde_json::Value as Json;
+use pgferry_engine::tree::Tree;
 
 use crate::connect::Session;
 use crate::facts::USER_RELATIONS;
@@ -50,7 +50,7 @@ impl Sizes {
 
     /// Bytes of the archive: as many as last time, else by experience.
     pub(super) fn estimate(&self, before: Option<&Remembered>, compresses: bool) -> u64 {
-        let last = before.and_then(|before| before.attrs.get("size")).and_then(Json::as_u64);
+        let last = before.and_then(|before| before.attrs.get("size")).and_then(Tree::as_u64);
         let ratio = if compresses { COMPRESSES_TO } else { 1 };
         last.unwrap_or(self.tables_bytes / ratio)
     }

@@ -2,6 +2,7 @@
 
 use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::{Intent, Remembered};
+use pgferry_engine::tree::Tree;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -35,7 +36,7 @@ impl Notes {
 
     /// Fingerprints of the target that are no reason to ask a person.
     pub(crate) fn accepted(&self, remembered: Option<&Remembered>) -> Vec<Json> {
-        let done = remembered.and_then(|it| it.memory.get("fingerprint")).cloned();
+        let done = remembered.and_then(|it| it.memory.get("fingerprint")).map(Tree::storable);
         [done, self.left.clone(), self.found.clone()].into_iter().flatten().collect()
     }
 }

@@ -188,7 +188,7 @@ fn refuse(facts: &Facts) -> Result<(), Fault> {
 
 /// The database that was frozen, with what is needed to connect to it, read anew.
 async fn still_there(cx: &Cx, intent: &Intent, former: &Former) -> Result<Endpoint, Fault> {
-    let said = |key: &str| intent.inputs.get("database")?.get(key)?.as_str();
+    let said = |key: &str| intent.inputs.get("database")?.get(key)?.as_text();
     let Some(address) = said("$address").map(Address::new) else {
         return Err(Fault::bug("a freeze that does not say of what"));
     };

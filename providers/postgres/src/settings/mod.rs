@@ -117,7 +117,7 @@ impl Resource for Settings {
         let there = database_settings(&session).await?;
         let unportable: Vec<Unportable> = remembered
             .and_then(|remembered| remembered.attrs.get("unportable"))
-            .and_then(|list| serde_json::from_value(list.clone()).ok())
+            .and_then(|list| list.to_typed().ok())
             .unwrap_or_default();
         let mut values = IndexMap::new();
         let mut applied = BTreeMap::new();
@@ -371,12 +371,10 @@ fn does_not_fit(cause: &tokio_postgres::Error) -> bool {
 
 fn wanted(want: &Tree, remembered: Option<&Remembered>) -> IndexMap<String, Json> {
     let values = match want.get("values") {
-        Some(values @ Tree::Map(_)) => values.storable(),
-        _ => remembered
-            .and_then(|remembered| remembered.inputs.get("values"))
-            .cloned()
-            .unwrap_or_default(),
+        Some(values @ Tree::Map(_)) => Some(values),
+        _ => remembered.and_then(|remembered| remembered.inputs.get("values")),
     };
+    let values = values.map(Tree::storable).unwrap_or_default();
     serde_json::from_value(values).unwrap_or_default()
 }
 

@@ -9,7 +9,7 @@ use pgferry_engine::cx::Cx;
 use pgferry_engine::event::Progress;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::Remembered;
-use serde_json::Value as Json;
+use pgferry_engine::tree::Tree;
 
 use super::catalogue::Certainty;
 use super::contents::{self, Digest, Measure, Measured, Table, Task};
@@ -93,8 +93,8 @@ fn names(list: &Option<Vec<String>>) -> impl Iterator<Item = &str> {
     list.iter().flatten().map(String::as_str)
 }
 
-fn texts(list: Option<&Json>) -> impl Iterator<Item = &str> {
-    list.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str)
+fn texts(list: Option<&Tree>) -> impl Iterator<Item = &str> {
+    list.and_then(Tree::as_list).into_iter().flatten().filter_map(Tree::as_text)
 }
 
 type Listed = BTreeMap<String, Table>;

@@ -7,7 +7,7 @@ use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::Remembered;
-use serde_json::Value as Json;
+use pgferry_engine::tree::Tree;
 
 use crate::connect::{Access, Format, connect};
 use crate::counters::{Counters, completed_transactions};
@@ -35,7 +35,7 @@ pub(super) fn dump_of(cx: &Cx, expected: &Endpoint, actual: &Endpoint) -> Option
     let of = |type_name: &str, ends: &[(&str, &Endpoint)]| {
         let is = |remembered: &Remembered, field: &str, end: &Endpoint| {
             let address = remembered.inputs.get(field).and_then(|field| field.get("$address"));
-            address.and_then(Json::as_str) == Some(end.address.as_str())
+            address.and_then(Tree::as_text) == Some(end.address.as_str())
         };
         (cx.world.remembered)(&cx.address, type_name)
             .into_iter()
@@ -48,7 +48,7 @@ pub(super) fn dump_of(cx: &Cx, expected: &Endpoint, actual: &Endpoint) -> Option
 
 /// What the source looked like when it was dumped or copied.
 pub(super) fn baseline(dump: &Remembered) -> Option<Baseline> {
-    serde_json::from_value(dump.memory.get("baseline")?.clone()).ok()
+    dump.memory.get("baseline")?.to_typed().ok()
 }
 
 /// Looks at the source again.

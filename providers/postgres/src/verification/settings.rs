@@ -1,13 +1,13 @@
 //! Settings of the database itself (`ALTER DATABASE … SET`), which no dump holds.
 //!
-//! Left out is what a `postgres.freeze` sets for as long as it is open. One that a `postgres.settings` has carried over must be there. Of others it is told that they are not, for nothing
-//! was to carry them over. Tested in `tests/verification.rs`.
+//! Left out is what a `postgres.freeze` sets for as long as it is open. One that a `postgres.settings` has carried over
+//! must be there. Of others it is told that they are not, for nothing was to carry them over. Tested in `tests/verification.rs`.
 
 use std::collections::BTreeMap;
 
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
-use serde_json::Value as Json;
+use pgferry_engine::tree::Tree;
 
 use super::report::Report;
 use super::side::Side;
@@ -22,7 +22,10 @@ pub(super) async fn compare(
     let (one, other) = futures_util::try_join!(read(expected), read(actual))?;
     let carried: Vec<String> = (cx.world.remembered)(&cx.address, "postgres.settings")
         .iter()
-        .filter_map(|(_, remembered)| remembered.attrs.get("applied").and_then(Json::as_object))
+        .filter_map(|(_, remembered)| match remembered.attrs.get("applied") {
+            Some(Tree::Map(applied)) => Some(applied),
+            _ => None,
+        })
         .flat_map(|applied| applied.keys().map(|name| name.to_lowercase()))
         .collect();
     let (mut equal, mut different, mut left) = (0, 0, Vec::new());

@@ -47,7 +47,7 @@ pub(crate) fn same_dump(from: &Stage, into: &Stage) {
 }
 
 pub(crate) fn prior(cx: &Cx, notes: Json) -> Intent {
-    Intent { verb: Verb::Run, inputs: json!({}), at: cx.now(), notes, before: None }
+    Intent { verb: Verb::Run, inputs: json!({}).into(), at: cx.now(), notes, before: None }
 }
 
 /// All notes of an act, merged as the engine does.
