@@ -72,6 +72,19 @@ pub struct DumpRef {
     /// Of the archive's header, `1.16`.
     #[serde(default)]
     pub archive_version: Option<String>,
+    /// What is in it, where that is told.
+    #[serde(default)]
+    pub tables: Vec<TableRef>,
+}
+
+/// A table in a dump.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TableRef {
+    /// `public.accounts`.
+    pub name: String,
+    /// How many, where they were counted.
+    #[serde(default)]
+    pub rows: Option<u64>,
 }
 
 macro_rules! reference {

@@ -125,7 +125,7 @@ pub const CODES: &[(&str, &str, &str)] = &[
     (
         "PGF1211",
         "`confirm` does not name the target",
-        "A copy replaces what its target holds, so `confirm` must repeat the name of it: of the add-on, the app or the \
+        "A copy or restore replaces what its target holds, so `confirm` must repeat the name of it: of the add-on, the app or the \
          database. Look at both names before you change one.",
     ),
     (
@@ -142,14 +142,14 @@ pub const CODES: &[(&str, &str, &str)] = &[
     (
         "PGF1214",
         "The target's role may not create",
-        "Schemas, or tables in `public`, will be refused to this role, and the copy fails if the source has any. Connect as \
-         the database's owner, or grant it CREATE.",
+        "Schemas, or tables in `public`, will be refused to this role, and the copy or restore fails if the source has any. \
+         Connect as the database's owner, or grant it CREATE.",
     ),
     (
         "PGF1215",
         "Few sessions are left",
-        "A copy takes `jobs` sessions and four more of the source, twice `jobs` and two more of the target. With fewer it is \
-         slower; without the few more it cannot work. End other sessions, set fewer `jobs`, or raise the limits.",
+        "A copy takes `jobs` sessions and four more of the source; a copy or restore takes twice `jobs` and two more of the \
+         target. With fewer it is slower; without the few more it cannot work. End other sessions, set fewer `jobs`, or raise the limits.",
     ),
     (
         "PGF1301",

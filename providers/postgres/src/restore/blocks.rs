@@ -1,4 +1,4 @@
-//! The blocks of data that wait for a worker: those that are known, the largest first.
+//! The blocks of data that wait for a worker: those that are known, those that take longest first.
 //!
 //! Where the archive does not say where they are, they come one by one from whoever looks for them. Tested beside it.
 
@@ -14,11 +14,22 @@ pub(super) struct Block {
     pub(super) at: u64,
     /// Before which it ends; none where that is not known yet.
     pub(super) end: Option<u64>,
+    /// How many rows are in it; 0 where nobody knows.
+    pub(super) rows: u64,
 }
 
+/// What a row costs a server beside its bytes, in bytes of an archive: some of them shrink to next to nothing.
+const ROW: u64 = 16;
+
 impl Block {
-    fn size(self) -> u64 {
-        self.end.map_or(u64::MAX, |end| end - self.at)
+    /// Bytes in the archive.
+    pub(super) fn size(self) -> Option<u64> {
+        self.end.map(|end| end - self.at)
+    }
+
+    /// How long it will take, in no unit.
+    fn weight(self) -> u64 {
+        self.size().map_or(u64::MAX, |size| size + self.rows * ROW)
     }
 }
 
@@ -29,7 +40,7 @@ pub(super) struct Waiting {
 }
 
 struct State {
-    /// The largest last.
+    /// What takes longest last.
     found: Vec<Block>,
     complete: bool,
 }
@@ -37,7 +48,7 @@ struct State {
 impl Waiting {
     /// With all of `found`, which are all there are if `complete`.
     pub(super) fn new(mut found: Vec<Block>, complete: bool) -> Self {
-        found.sort_by_key(|block| block.size());
+        found.sort_by_key(|block| block.weight());
         Self { state: Mutex::new(State { found, complete }), changed: Notify::new() }
     }
 
@@ -49,7 +60,7 @@ impl Waiting {
     pub(super) fn add(&self, block: Block) {
         {
             let mut state = self.state();
-            let place = state.found.partition_point(|other| other.size() < block.size());
+            let place = state.found.partition_point(|other| other.weight() < block.weight());
             state.found.insert(place, block);
         }
         self.changed.notify_waiters();
@@ -66,7 +77,7 @@ impl Waiting {
         self.changed.notify_waiters();
     }
 
-    /// The largest, as soon as there is one; none once all are taken.
+    /// The one that takes longest, as soon as there is one; none once all are taken.
     pub(super) async fn next(&self) -> Option<Block> {
         loop {
             let changed = self.changed.notified();
@@ -92,9 +103,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_largest_known_comes_first() {
-        let block = |id, size: Option<u64>| Block { id, at: 10, end: size.map(|size| 10 + size) };
-        let waiting = Waiting::new(vec![block(1, Some(5)), block(2, Some(9))], false);
+    async fn what_takes_longest_comes_first() {
+        let block = |id, size: Option<u64>| {
+            let end = size.map(|size| 10 + size);
+            Block { id, at: 10, end, rows: 0 }
+        };
+        let long = Block { rows: 100, ..block(5, Some(4)) };
+        let waiting = Waiting::new(vec![block(1, Some(5)), long, block(2, Some(9))], false);
+        assert_eq!(waiting.next().await.map(|block| block.id), Some(5));
         assert_eq!(waiting.next().await.map(|block| block.id), Some(2));
         waiting.add(block(3, Some(1)));
         waiting.add(block(4, None));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use pgferry_archive::{Compression, Entry as Line, Offset, Section, Toc, columns, large_objects};
 use pgferry_engine::fault::{Class, Fault};
+use pgferry_objects::reference::TableRef;
 
 use super::blocks::Block;
 use super::keys;
@@ -222,7 +223,7 @@ fn sorted(
         }
     }
     contents.last = rights.into_iter().chain(late).collect();
-    contents.measure(toc);
+    contents.measure(toc, &object.tables);
     Ok(contents)
 }
 
@@ -303,7 +304,15 @@ impl Contents {
     }
 
     /// Says where the blocks are and how long, if the archive knows.
-    fn measure(&mut self, toc: &Toc) {
+    fn measure(&mut self, toc: &Toc, counted: &[TableRef]) {
+        let counted: BTreeMap<&str, u64> =
+            counted.iter().filter_map(|table| Some((table.name.as_str(), table.rows?))).collect();
+        let known: BTreeMap<i32, u64> = self
+            .tables
+            .iter()
+            .filter_map(|table| Some((table.id, *counted.get(table.shown.as_str())?)))
+            .collect();
+        let rows = |id: i32| known.get(&id).copied().unwrap_or_default();
         let with_data = || toc.entries.iter().filter(|line| line.has_data());
         let mut places: Vec<u64> = with_data()
             .filter_map(|line| if let Offset::At(at) = line.offset { Some(at) } else { None })
@@ -318,7 +327,7 @@ impl Contents {
                 let Offset::At(at) = line.offset else { return None };
                 let next = places.partition_point(|place| *place <= at);
                 let end = *places.get(next)?;
-                Some(Block { id: line.id, at, end: Some(end) })
+                Some(Block { id: line.id, at, end: Some(end), rows: rows(line.id) })
             })
             .collect();
     }

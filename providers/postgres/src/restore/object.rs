@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
-use pgferry_objects::reference::{CredentialsRef, DumpRef};
+use pgferry_objects::reference::{CredentialsRef, DumpRef, TableRef};
 use pgferry_objects::{Bucket, Class as Of, Credentials, ObjectError};
 
 use crate::dump::destination;
@@ -25,6 +25,8 @@ pub(super) struct Object {
     key: Arc<str>,
     etag: Arc<str>,
     pub(super) size: u64,
+    /// What the dump says of its tables.
+    pub(super) tables: Arc<[TableRef]>,
     nap: Duration,
 }
 
@@ -62,7 +64,8 @@ impl Object {
                 .help(format!("somebody wrote to it; {}", again())));
         }
         let (key, etag) = (dump.object.as_str().into(), meta.etag.as_str().into());
-        Ok(Self { bucket, key, etag, size: meta.size, nap: FIRST_NAP })
+        let tables = dump.tables.clone().into();
+        Ok(Self { bucket, key, etag, size: meta.size, tables, nap: FIRST_NAP })
     }
 
     /// Its name, for people.

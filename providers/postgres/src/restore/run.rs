@@ -121,10 +121,9 @@ impl Run<'_> {
         let known = contents.blocks.len() == contents.block_count;
         let total = contents.object.size.saturating_sub(contents.data);
         let ids = contents.tables.iter().map(|table| table.id);
-        let size = |id: i32| {
-            let block = contents.blocks.iter().find(|block| block.id == id);
-            block.and_then(|block| block.end.map(|end| end - block.at)).unwrap_or_default()
-        };
+        let sizes: BTreeMap<i32, u64> =
+            contents.blocks.iter().filter_map(|block| Some((block.id, block.size()?))).collect();
+        let size = |id: i32| sizes.get(&id).copied().unwrap_or_default();
         let sized = contents.tables.iter().map(|table| (table.shown.clone(), size(table.id)));
         Shared {
             fetch: Fetch::new(contents.object.clone(), workers),

@@ -52,7 +52,7 @@ fn look(incoming: Incoming, waiting: &Waiting) -> Result<(), ArchiveError> {
             Found::Table(id) => {
                 while blocks.next_chunk(&mut chunk)? {
                     if !told && blocks.source().at() - at > LARGE {
-                        waiting.add(Block { id, at, end: None });
+                        waiting.add(Block { id, at, end: None, rows: 0 });
                         told = true;
                     }
                 }
@@ -66,7 +66,7 @@ fn look(incoming: Incoming, waiting: &Waiting) -> Result<(), ArchiveError> {
             }
         };
         if !told {
-            waiting.add(Block { id, at, end: Some(blocks.source().at()) });
+            waiting.add(Block { id, at, end: Some(blocks.source().at()), rows: 0 });
         }
     }
     Ok(())

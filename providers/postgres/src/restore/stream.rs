@@ -14,7 +14,7 @@ use super::object::Object;
 
 /// Bytes of one range, with one job. What all workers hold together does not depend on their number.
 const RANGE: usize = 2 << 20;
-const ALL_RANGES: usize = 48 << 20;
+const ALL_RANGES: usize = 24 << 20;
 const SMALLEST_RANGE: usize = 256 << 10;
 
 /// How the archive is fetched.
