@@ -46,6 +46,11 @@ impl<R: Read> Blocks<R> {
         Self { from, at: At::Block }
     }
 
+    /// What it reads from, which stands behind all that was given out.
+    pub fn source(&self) -> &R {
+        &self.from
+    }
+
     /// The next block; what is left of the one before is passed over. `None` at the archive's end.
     ///
     /// # Errors

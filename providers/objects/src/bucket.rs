@@ -148,6 +148,24 @@ impl Bucket {
             .map_err(|error| ObjectError::from_store(&attempt, &error))
     }
 
+    /// As [`Bucket::get_range`], of the object only that has this ETag; an empty one stands for any.
+    ///
+    /// # Errors
+    /// Any class; `Conflict` if another object is there now.
+    pub async fn get_range_of(
+        &self,
+        key: &str,
+        etag: &str,
+        range: Range<u64>,
+    ) -> Result<Bytes, ObjectError> {
+        let attempt = format!("reading `{key}` in `{}`", self.name);
+        let path = self.path(&attempt, key)?;
+        let if_match = (!etag.is_empty()).then(|| format!("\"{etag}\""));
+        let options = GetOptions { if_match, range: Some(range.into()), ..GetOptions::default() };
+        let reading = async { self.store.get_opts(&path, options).await?.bytes().await };
+        reading.await.map_err(|error| ObjectError::from_store(&attempt, &error))
+    }
+
     /// Deletes an object; one that is not there counts as deleted.
     ///
     /// # Errors

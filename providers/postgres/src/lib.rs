@@ -11,10 +11,12 @@ pub mod database;
 pub mod dump;
 pub mod extensions;
 pub mod facts;
+mod fill;
 pub mod freeze;
 pub mod location;
 pub mod programs;
 pub mod quoting;
+pub mod restore;
 mod sequences;
 pub mod settings;
 pub mod target;
@@ -39,6 +41,7 @@ pub fn provider() -> Provider {
                 info::<database::Database>(),
                 info::<dump::Dump>(),
                 info::<copy::Copy>(),
+                info::<restore::Restore>(),
                 info::<extensions::Extensions>(),
                 info::<settings::Settings>(),
                 info::<freeze::Freeze>(),
@@ -50,6 +53,7 @@ pub fn provider() -> Provider {
                 Arc::new(database::Database),
                 Arc::new(dump::Dump),
                 Arc::new(copy::Copy),
+                Arc::new(restore::Restore),
                 Arc::new(extensions::Extensions),
                 Arc::new(settings::Settings),
                 Arc::new(freeze::Freeze),

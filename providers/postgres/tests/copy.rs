@@ -7,28 +7,15 @@ mod stage;
 
 use std::sync::Arc;
 
-use pgferry_engine::address::Address;
 use pgferry_engine::cx::{Cx, Hook};
 use pgferry_engine::fault::{Class, Fault};
-use pgferry_engine::resource::{AnyResource, Change, Done, Intent, Remembered, Verb};
+use pgferry_engine::resource::{AnyResource, Change, Done, Remembered};
 use pgferry_engine::tree::Tree;
 use pgferry_postgres::copy::Copy;
 use pgferry_postgres::verification::Verification;
 use serde_json::{Value as Json, json};
+use stage::filled::{At, SLOW, dumped, make_odd, noted, prior, same_dump};
 use stage::{Stage, change, spec};
-
-/// What the seed of the source lacks: all that `pg_dump` treats in a way of its own.
-const ODD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/copy/odd.sql");
-
-/// Statement by statement, as people make a schema.
-fn make_odd(stage: &Stage) {
-    let out = stage.program(
-        "psql",
-        "acme_org_db",
-        &["-qX", "-v", "ON_ERROR_STOP=1", "-d", "acme_org_db", "-f", ODD],
-    );
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-}
 
 fn wanted(from: &Stage, into: &Stage) -> Tree {
     spec(vec![
@@ -43,31 +30,6 @@ async fn copy(cx: &Cx, change: Change<Tree>) -> Result<Done<Tree>, Fault> {
     AnyResource::act(&Copy, cx, change).await
 }
 
-/// The whole database as text, without what differs by the run.
-fn dumped(stage: &Stage, database: &str) -> String {
-    // Settings of the source's database do not come along with a copy.
-    let connection = format!("dbname={database} options='-c timezone=UTC'");
-    // Which partition an enum's hash leads to differs from server to server.
-    let but = "--exclude-table-data=odd.by_mood_*";
-    let arguments = ["--no-owner", "--no-acl", "--no-publications", but, "-d", &connection];
-    let out = stage.program("pg_dump", database, &arguments);
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let text = String::from_utf8(out.stdout).unwrap();
-    text.lines()
-        .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-fn same_dump(from: &Stage, into: &Stage) {
-    let (expected, actual) = (dumped(from, "acme_org_db"), dumped(into, "target"));
-    if expected != actual {
-        let diff = similar::TextDiff::from_lines(&expected, &actual);
-        let diff = diff.unified_diff().context_radius(3).to_string();
-        panic!("{}", diff.chars().take(6000).collect::<String>());
-    }
-}
-
 fn remembered(done: &Done<Tree>) -> Remembered {
     Remembered {
         id: done.id.clone(),
@@ -76,21 +38,6 @@ fn remembered(done: &Done<Tree>) -> Remembered {
         attrs: done.attrs.stored(),
         memory: done.memory.clone().into(),
     }
-}
-
-fn prior(cx: &Cx, notes: Json) -> Intent {
-    Intent { verb: Verb::Run, inputs: json!({}).into(), at: cx.now(), notes, before: None }
-}
-
-/// All notes of an act, merged as the engine does.
-fn noted(stage: &Stage) -> Json {
-    let mut all = json!({});
-    for note in stage.heard.notes.lock().unwrap().iter() {
-        for (key, value) in note.as_object().unwrap() {
-            all[key] = value.clone();
-        }
-    }
-    all
 }
 
 async fn verify(from: &Stage, into: &Stage, copy: &Remembered) -> Result<Done<Tree>, Fault> {
@@ -171,20 +118,6 @@ async fn everything_arrives_as_it_was_and_once_more() {
     into.end().await;
 }
 
-/// Fails, or waits for ever, at the effect of that number.
-struct At {
-    number: usize,
-    seen: std::sync::Mutex<Vec<String>>,
-}
-
-impl Hook for At {
-    fn before(&self, _: &Address, effect: &str) -> Result<(), Fault> {
-        let mut seen = self.seen.lock().unwrap();
-        seen.push(effect.to_owned());
-        if seen.len() == self.number { Err(Fault::failed("a crash")) } else { Ok(()) }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_cut_short_starts_over() {
     let (from, into) = tokio::join!(Stage::new(), Stage::new());
@@ -236,13 +169,6 @@ async fn whatever_was_cut_short_starts_over() {
     into.end().await;
 }
 
-/// An index that takes for ever to make on a server with a database `held`, which the source's server has not.
-const SLOW: &str = "create function public.held(text) returns text language plpgsql immutable as
-    'begin if exists (select from pg_catalog.pg_database where datname = ''held'') then
-       perform pg_catalog.pg_sleep(3600); end if; return $1; end';
-    create table public.slow (a text); insert into public.slow values ('a');
-    create index on public.slow (public.held(a))";
-
 async fn ours_at(stage: &Stage) -> i64 {
     let query =
         "select count(*) from pg_stat_activity where application_name like 'pgferry-% copy'";
@@ -259,7 +185,9 @@ async fn a_request_to_stop_ends_all_sessions_and_what_is_left_is_known() {
     let (ended, ()) = tokio::join!(copy(&cx, change(wanted(&from, &into))), async {
         let asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
         let watcher = into.source().await;
+        let begun = std::time::Instant::now();
         while watcher.query_one(asleep, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            assert!(begun.elapsed().as_secs() < 120, "no index is being made");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         cancel.cancel();

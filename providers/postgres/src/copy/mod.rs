@@ -4,27 +4,18 @@
 //! snapshot, indexes are made behind them. Complete only when this act has succeeded: an attempt that was cut short is
 //! thrown away. Tested in `tests/copy.rs` against real servers.
 
-mod builds;
-mod carry;
-mod empty;
-mod keys;
+mod details;
 mod look;
-mod meter;
-mod notes;
 mod objects;
 mod plan;
 mod preflight;
 mod run;
 mod schema;
-mod script;
-mod sessions;
 mod tables;
 mod worker;
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use pgferry_engine::cx::{Cx, World};
+use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::finding::Finding;
 use pgferry_engine::info::Kind;
@@ -35,15 +26,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use self::notes::{Notes, place};
 use self::run::{Copied, Run};
 use crate::connect::{Access, Format, connect};
 use crate::dump::preflight as dump;
+use crate::fill::JOBS;
+use crate::fill::claim::{Claim, cut_short, refused};
 use crate::programs::{choose, find};
-use crate::target::occupancy;
-
-/// Connections that carry rows, where nobody says otherwise: enough for a small server, few enough for its limit.
-const JOBS: usize = 4;
 
 /// The type.
 pub struct Copy;
@@ -120,7 +108,7 @@ impl Resource for Copy {
     }
 
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
-        let Change { want, before, prior, confirmed, .. } = change;
+        let want = &change.want;
         let programs = find(cx, "pg_dump").await;
         let (source, target) = futures_util::try_join!(
             connect(&want.from, Access::ReadOnly, Format::Own),
@@ -128,70 +116,30 @@ impl Resource for Copy {
         )?;
         let program = choose(&programs, source.major(), None)
             .map_err(|misfit| dump::misfit_fault(&misfit, source.major(), None))?;
-        let names = look::names(&want.into, &target.location);
-        let address = want.into.address.to_string();
-        if let Some(finding) = preflight::misnamed(&want.confirm, &address, &names) {
+        if look::same(&source, &target).await? {
+            let finding = preflight::one_and_the_same(want.into.address.as_str());
             return Err(refused(finding, Class::Rejected));
         }
-        if look::same(&source, &target).await? {
-            return Err(refused(preflight::one_and_the_same(&address), Class::Rejected));
-        }
-        let name = sessions::name(cx);
-        cx.effect("end sessions")?;
-        empty::end_sessions(cx, &source, &name).await?;
-        empty::end_sessions(cx, &target, &name).await?;
-
-        let earlier = prior.as_ref().map(Notes::of).unwrap_or_default();
-        let place = place(&target.location);
-        let (accepted, ours) = (earlier.accepted(before.as_ref()), earlier.is_ours(&place));
-        let found = occupancy(&want.into, cx).await?;
-        let named = (address.as_str(), names.as_slice());
-        if let Some(finding) = preflight::refusal(&found, &accepted, ours, named, &confirmed) {
-            return Err(refused(finding, Class::Conflict));
-        }
-        let pristine = found.is_empty() && earlier.target.is_none();
-        let found = Some(found.fingerprint);
-        cx.note(Notes { target: Some(place.clone()), found, left: None }.json()?)?;
-
-        let last = before.as_ref().and_then(|before| before.attrs.get("bytes"));
+        let (from, into) = ((&want.from, &source), (&want.into, &target));
+        let name = format!("{} copy", cx.natural_key());
+        let claim = Claim::take(cx, name, into, Some(from), &want.confirm, &change).await?;
+        drop(source);
+        let last = change.before.as_ref().and_then(|before| before.attrs.get("bytes"));
         let run = Run {
             cx,
-            name: &name,
+            name: &claim.name,
             from: &want.from,
             into: &want.into,
             program,
             jobs: want.jobs.map_or(JOBS, usize::from),
             expected_bytes: last.and_then(Tree::as_u64),
         };
-        let copying = async {
-            if !pristine {
-                cx.effect("empty target")?;
-                empty::empty(&target).await?;
-            }
-            drop(target);
-            run.copy().await
-        };
-        let copied = tokio::select! {
-            copied = copying => copied,
-            () = cx.world.cancel.cancelled() => Err(crate::interrupted()),
-        };
-        let left = fingerprint(cx, &want, &name).await;
-        match copied {
-            Ok(copied) => Ok(done(cx, copied, &program.version, &place, &left?)),
-            Err(fault) => {
-                // Without it, the next attempt takes what is there for ours, as after a crash.
-                if let Ok(left) = left {
-                    cx.note(json!({ "left": left }))?;
-                }
-                Err(fault)
-            }
-        }
+        let (copied, left) = claim.fill(target, run.copy()).await?;
+        Ok(done(cx, copied, &program.version, &claim.place, &left))
     }
 
     async fn settle(&self, _: &Cx, intent: &Intent) -> Result<Settled<Attrs>, Fault> {
-        let begun = Notes::of(intent).target.is_some();
-        let why = if begun { "it was cut short, and starts over" } else { "it had not begun" };
-        Ok(Settled::Not(why.to_owned()))
+        Ok(Settled::Not(cut_short(intent)))
     }
 }
 
@@ -209,27 +157,4 @@ fn done(cx: &Cx, copied: Copied, version: &str, place: &str, left: &Json) -> Don
             warnings: copied.warnings,
         },
     }
-}
-
-fn refused(finding: Finding, class: Class) -> Fault {
-    let fault = Fault::new(class, finding.message);
-    match finding.help {
-        Some(help) => fault.help(help),
-        None => fault,
-    }
-}
-
-/// The target's fingerprint, once no session of ours can change it any more. Ctrl-C does not stop it.
-async fn fingerprint(cx: &Cx, want: &Spec, name: &str) -> Result<Json, Fault> {
-    let world = World { cancel: Default::default(), ..cx.world.clone() };
-    let cx = &Cx::new(world, cx.address.clone(), cx.verb);
-    for endpoint in [&want.from, &want.into] {
-        let session = connect(endpoint, Access::ReadOnly, Format::Own).await?;
-        empty::end_sessions(cx, &session, name).await?;
-        if session.version_number < 150_000 {
-            // A process of its own gathers the counters there, twice a second.
-            cx.world.clock.sleep(Duration::from_secs(1)).await;
-        }
-    }
-    Ok(occupancy(&want.into, cx).await?.fingerprint)
 }

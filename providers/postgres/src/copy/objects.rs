@@ -1,14 +1,13 @@
-//! What is neither a table's row nor in the schema: large objects, where sequences stand, and statistics.
+//! What is neither a table's row nor in the schema: large objects, and where sequences stand.
 //!
 //! Large objects keep their numbers and comments, and come a batch to a request. Tested in `tests/copy.rs`.
 
 use pgferry_engine::fault::Fault;
 use tokio_postgres::Error;
 
-use super::meter::Meter;
 use crate::connect::Session;
-use crate::facts::USER_RELATIONS;
-use crate::quoting::{identifier, literal};
+use crate::fill::meter::Meter;
+use crate::quoting::literal;
 use crate::sequences;
 
 /// Large objects in one request, and the bytes of each that come with it: 8 MiB at most.
@@ -124,30 +123,4 @@ pub(super) async fn sequences(source: &Session, target: &Session) -> Result<(), 
             .map_err(|cause| target.fault("setting the sequences", cause))?;
     }
     Ok(())
-}
-
-/// All relations with rows, partitions through their ancestors.
-pub(super) async fn roots(session: &Session) -> Result<Vec<String>, Fault> {
-    let statement = format!(
-        "with {USER_RELATIONS}
-         select u.nspname::text, u.relname::text from user_relations u join pg_class c on c.oid = u.oid
-         where u.relkind in ('r', 'p', 'm') and not c.relispartition and pg_has_role(c.relowner, 'USAGE')
-         order by pg_table_size(c.oid) desc"
-    );
-    let rows = session
-        .query(&statement, &[])
-        .await
-        .map_err(|cause| session.fault("listing the tables", cause))?;
-    Ok(rows
-        .iter()
-        .map(|row| format!("{}.{}", identifier(row.get(0)), identifier(row.get(1))))
-        .collect())
-}
-
-/// Gathers what the planner must know of `relation`.
-pub(super) async fn analyze(session: &Session, relation: &str) -> Result<(), Fault> {
-    session
-        .batch_execute(&format!("analyze {relation}"))
-        .await
-        .map_err(|cause| session.fault(&format!("analysing `{relation}`"), cause))
 }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::dump::preflight as dump;
-use crate::target::{Occupancy, judge_occupancy};
+use crate::fill::guard::{self, Sessions, Writable};
+use crate::target::Occupancy;
 
 /// Sessions besides the workers': the snapshot's, its observer's and two of `pg_dump`; the one that makes the schema and
 /// the one that looks.
@@ -39,44 +40,6 @@ pub(super) struct Seen {
     pub(super) ours: bool,
 }
 
-/// What may be done at the target.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Writable {
-    pub(super) server: String,
-    pub(super) standby: bool,
-    pub(super) read_only: bool,
-    pub(super) pooled: bool,
-    pub(super) may_create_schemas: bool,
-    pub(super) may_create_in_public: bool,
-}
-
-/// Why the target may not be replaced. `ours`: what is there came from an attempt of ours that was cut short.
-pub(super) fn refusal(
-    found: &Occupancy,
-    accepted: &[Json],
-    ours: bool,
-    target: (&str, &[String]),
-    confirmed: &[(String, String)],
-) -> Option<Finding> {
-    if ours || accepted.contains(&found.fingerprint) {
-        return None;
-    }
-    let names: Vec<&str> = target.1.iter().map(String::as_str).collect();
-    judge_occupancy(found, accepted.first(), (target.0, &names), confirmed)
-}
-
-/// That `confirm` names something else than the target.
-pub(super) fn misnamed(confirm: &str, address: &str, names: &[String]) -> Option<Finding> {
-    if names.iter().any(|name| name == confirm) {
-        return None;
-    }
-    let name = names.first().map_or("", String::as_str);
-    let message =
-        format!("`confirm: {confirm}` does not name `{address}`, whose data are replaced");
-    let help = format!("if its data may be replaced, set `confirm: {name}`");
-    Some(Finding::error("PGF1211", message).help(help))
-}
-
 /// That both ends are one.
 pub(super) fn one_and_the_same(address: &str) -> Finding {
     let message =
@@ -92,19 +55,20 @@ pub(super) fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -
     let mut findings: Vec<Finding> =
         dump::judge(&seen.dump).into_iter().filter(|finding| finding.code != "PGF1103").collect();
     let confirm = want.get("confirm").and_then(Tree::as_text).unwrap_or_default();
-    findings.extend(misnamed(confirm, &seen.address, &seen.names));
+    findings.extend(guard::misnamed(confirm, &seen.address, &seen.names));
     if seen.same {
         findings.push(one_and_the_same(&seen.address));
         return findings;
     }
-    target(&seen, &mut findings);
-    sessions(&seen, &mut findings);
-    if !seen.missing.is_empty() {
-        let names: Vec<String> = seen.missing.iter().map(|name| format!("`{name}`")).collect();
-        let message = format!("`{}` does not offer {}", seen.target.server, names.join(", "));
-        let help = "drop the extension from the source, or choose another target";
-        findings.push(Finding::error("PGF1301", message).help(help));
+    guard::unfit(&seen.target, &seen.address, &mut findings);
+    let (source, target) = seen.room;
+    for (end, room, besides, for_each_job) in
+        [("source", source, BESIDES_AT_SOURCE, 1), ("target", target, BESIDES_AT_TARGET, 2)]
+    {
+        let jobs = seen.jobs;
+        findings.extend(Sessions { end, room, besides, for_each_job, jobs }.finding());
     }
+    findings.extend(guard::not_offered(&seen.target.server, &seen.missing));
     if seen.in_tablespaces > 0 {
         let message = format!(
             "{} tables and indexes in a tablespace of their own go to the target's default one",
@@ -113,53 +77,8 @@ pub(super) fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -
         findings.push(Finding::note("PGF1110", message));
     }
     let named = (seen.address.as_str(), seen.names.as_slice());
-    findings.extend(refusal(&seen.occupancy, &seen.accepted, seen.ours, named, confirmed));
+    findings.extend(guard::refusal(&seen.occupancy, &seen.accepted, seen.ours, named, confirmed));
     findings
-}
-
-fn target(seen: &Seen, findings: &mut Vec<Finding>) {
-    let (target, address) = (&seen.target, &seen.address);
-    for (is, what, help) in [
-        (target.standby, "is a standby", "name its primary"),
-        (
-            target.read_only,
-            "is read only by default",
-            "alter database … reset default_transaction_read_only",
-        ),
-        (target.pooled, "is behind a connection pooler", "give the URL of the server itself"),
-    ] {
-        if is {
-            let message = format!("`{address}` {what}, and cannot be filled");
-            findings.push(Finding::error("PGF1213", message).help(help));
-        }
-    }
-    for (may, what) in [
-        (target.may_create_schemas, "schemas"),
-        (target.may_create_in_public, "tables in the schema `public`"),
-    ] {
-        if !may {
-            let message = format!("the role of `{address}` may not create {what}");
-            let help = "use the database's owner, or grant it CREATE";
-            findings.push(Finding::warning("PGF1214", message).help(help));
-        }
-    }
-}
-
-fn sessions(seen: &Seen, findings: &mut Vec<Finding>) {
-    let (source, target) = seen.room;
-    for (end, room, besides, each) in
-        [("source", source, BESIDES_AT_SOURCE, 1), ("target", target, BESIDES_AT_TARGET, 2)]
-    {
-        let wanted = besides + seen.jobs * each;
-        let message =
-            format!("the {end} has {room} sessions left, and `jobs: {}` wants {wanted}", seen.jobs);
-        let finding = match room {
-            room if room < besides + each => Finding::error("PGF1215", message),
-            room if room < wanted => Finding::warning("PGF1215", message),
-            _ => continue,
-        };
-        findings.push(finding.help("end other sessions, or set fewer `jobs`"));
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 
-use super::script::{Entry, entries};
 use crate::dump::process::launch;
+use crate::fill::script::{Entry, entries};
 use crate::programs::Program;
 
 /// What a table needs before its rows, and what comes after them.

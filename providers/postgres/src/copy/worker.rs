@@ -1,26 +1,20 @@
-//! The hands: some carry rows from a session of the source to one of the target, others make indexes behind them.
+//! The hands that carry rows from a session of the source to one of the target.
 //!
-//! Each piece is one `COPY … TO STDOUT` poured into one `COPY … FROM STDIN`, some kilobytes at a time, at the pace of
-//! the slower end. The rows are nowhere but in between. Tested in `tests/copy.rs`.
+//! Each piece is one `COPY … TO STDOUT` poured into one `COPY … FROM STDIN`. The rows are nowhere but in between. Tested
+//! in `tests/copy.rs`.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
-use futures_util::{SinkExt, StreamExt};
 use pgferry_engine::fault::Fault;
-use tokio_postgres::{CopyInSink, CopyOutStream, Error};
 
-use super::builds::Builds;
-use super::carry::carry_out_one;
-use super::meter::Meter;
 use super::objects;
 use super::plan::{Piece, Table};
 use crate::connect::Session;
-
-/// Bytes handed on at once: rows are told one by one, and each message costs.
-const BATCH: usize = 64 << 10;
+use crate::fill::builds::Builds;
+use crate::fill::meter::Meter;
+use crate::fill::pour::{Broken, pour};
 
 /// What all hands share.
 pub(super) struct Shared {
@@ -33,7 +27,7 @@ pub(super) struct Shared {
     objects: Mutex<Vec<Vec<u32>>>,
     /// Pieces of each table that are still to come.
     missing: Vec<AtomicUsize>,
-    builds: Builds,
+    pub(super) builds: Arc<Builds>,
 }
 
 impl Shared {
@@ -43,7 +37,7 @@ impl Shared {
         meter: Meter,
         pieces: Vec<Piece>,
         objects: Vec<Vec<u32>>,
-        builds: Builds,
+        builds: Arc<Builds>,
     ) -> Arc<Self> {
         let missing: Vec<AtomicUsize> = tables.iter().map(|_| AtomicUsize::new(0)).collect();
         for piece in &pieces {
@@ -96,26 +90,6 @@ pub(super) async fn carry(
     Ok(source)
 }
 
-/// Makes indexes and keys until all tables are complete; gives the session back.
-///
-/// # Errors
-/// The target refuses one.
-pub(super) async fn build(shared: Arc<Shared>, target: Session) -> Result<Session, Fault> {
-    while let Some(build) = shared.builds.next().await {
-        for task in &build.tasks {
-            carry_out_one(&target, &task.entry, &task.sql).await?;
-        }
-        shared.builds.built(&build);
-    }
-    Ok(target)
-}
-
-/// Whose fault it is.
-enum Broken {
-    Source(Error),
-    Target(Error),
-}
-
 async fn copy(
     shared: &Shared,
     piece: &Piece,
@@ -138,7 +112,7 @@ async fn copy(
         let from = table.copy_out(piece, &shared.encoding);
         let out = source.copy_out(&from).await.map_err(Broken::Source)?;
         let sink = target.copy_in(&into).await.map_err(Broken::Target)?;
-        let rows = pour(shared, piece.table, out, sink).await?;
+        let rows = pour(out, sink, |bytes| shared.meter.passed(piece.table, bytes)).await?;
         if begin.is_some() {
             target.batch_execute("commit").await.map_err(Broken::Target)?;
         }
@@ -151,31 +125,4 @@ async fn copy(
             Broken::Target(cause) => target.fault(&format!("filling table `{shown}`"), cause),
         }
     })
-}
-
-async fn pour(
-    shared: &Shared,
-    table: usize,
-    out: CopyOutStream,
-    sink: CopyInSink<Bytes>,
-) -> Result<u64, Broken> {
-    tokio::pin!(out, sink);
-    let mut batch = BytesMut::with_capacity(BATCH * 2);
-    while let Some(row) = out.next().await {
-        batch.extend_from_slice(&row.map_err(Broken::Source)?);
-        if batch.len() >= BATCH {
-            shared.meter.passed(table, batch.len());
-            if sink.send(batch.split().freeze()).await.is_err() {
-                // The reason comes with the end.
-                break;
-            }
-            batch.reserve(BATCH * 2);
-        }
-    }
-    if !batch.is_empty() {
-        shared.meter.passed(table, batch.len());
-        // As above.
-        let _closed = sink.send(batch.freeze()).await;
-    }
-    sink.finish().await.map_err(Broken::Target)
 }

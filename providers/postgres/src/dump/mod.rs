@@ -6,7 +6,7 @@
 
 mod compression;
 mod counted;
-mod destination;
+pub(crate) mod destination;
 mod grants;
 mod losses;
 mod parallel;

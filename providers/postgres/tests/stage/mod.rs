@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part of the stage")]
 
+pub(crate) mod filled;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -226,6 +228,12 @@ impl Stage {
             .collect();
         found.sort();
         found.pop().unwrap_or_else(|| name.into())
+    }
+
+    /// Puts an object into the bucket, whatever is there.
+    pub(crate) async fn put(&self, key: &str, bytes: bytes::Bytes) {
+        self.bucket().delete(key).await.unwrap();
+        self.bucket().put_if_absent(key, bytes).await.unwrap();
     }
 
     /// The folder of the real client programs.

@@ -1,7 +1,7 @@
 //! Carrying out the entries of the schema on the target, and what its refusals mean.
 //!
-//! An error is expected if it costs nothing or the plan has told of it; any other one fails the copy. Judging is pure
-//! and tested beside it; the rest in `tests/copy.rs`.
+//! An error is expected if it costs nothing or the plan has told of it; any other one fails the run. Judging is pure
+//! and tested beside it; the rest in `tests/copy.rs` and `tests/restore.rs`.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,27 +18,27 @@ const SHOWN: usize = 10;
 
 /// Expected errors so far, for people.
 #[derive(Default)]
-pub(super) struct Warnings(Mutex<Vec<String>>);
+pub(crate) struct Warnings(Mutex<Vec<String>>);
 
 impl Warnings {
     fn add(&self, warning: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
     }
 
-    pub(super) fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Settings of the session that `pg_dump`'s text counts on, and that change no value.
-pub(super) const SETTINGS: &str = "set search_path = ''; set check_function_bodies = false; set xmloption = content;
+pub(crate) const SETTINGS: &str = "set search_path = ''; set check_function_bodies = false; set xmloption = content;
     set client_min_messages = warning; set row_security = off; set standard_conforming_strings = on";
 
 /// Carries out `entries` in their order. Goes on after an error, as `pg_restore` does, to tell all of them.
 ///
 /// # Errors
 /// The unexpected ones, or the session is lost.
-pub(super) async fn carry_out(
+pub(crate) async fn carry_out(
     session: &Session,
     entries: &[Entry],
     warnings: &Warnings,
@@ -68,7 +68,7 @@ pub(super) async fn carry_out(
 ///
 /// # Errors
 /// Whatever is said against it: rows are there, and an index or key of them must be too.
-pub(super) async fn carry_out_one(
+pub(crate) async fn carry_out_one(
     session: &Session,
     entry: &Entry,
     sql: &str,
@@ -137,6 +137,9 @@ fn expected(entry: &Entry, state: &str) -> Option<&'static str> {
             Some("its role does not exist on the target, so it allows nobody anything")
         }
         ("COMMENT", NO_SUCH_OBJECT) if of("POLICY ") => Some("its policy was not made"),
+        ("ACL" | "DEFAULT ACL", NO_SUCH_OBJECT) => {
+            Some("rights of a role that does not exist on the target")
+        }
         ("USER MAPPING", NO_SUCH_OBJECT) => Some("its role does not exist on the target"),
         _ => None,
     }

@@ -1,6 +1,6 @@
-//! How far a copy is: bytes on their way and rows that have arrived, by table.
+//! How far a run is: bytes on their way and rows that have arrived, by table.
 //!
-//! It knows the clock through the context only. Tested through `tests/copy.rs`.
+//! It knows the clock through the context only. Tested through `tests/copy.rs` and `tests/restore.rs`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use pgferry_engine::event::{Part, Progress};
 const EVERY: Duration = Duration::from_millis(250);
 
 /// Counts.
-pub(super) struct Meter {
+pub(crate) struct Meter {
     total: u64,
     done: AtomicU64,
     tables: Vec<Count>,
@@ -20,7 +20,7 @@ pub(super) struct Meter {
 
 struct Count {
     name: String,
-    /// On disk.
+    /// 0 where nobody knows.
     expected: u64,
     rows: AtomicU64,
     bytes: AtomicU64,
@@ -29,7 +29,7 @@ struct Count {
 
 impl Meter {
     /// `total`: bytes expected; `tables`: their names, and about how many bytes they have.
-    pub(super) fn new(total: u64, tables: impl Iterator<Item = (String, u64)>) -> Self {
+    pub(crate) fn new(total: u64, tables: impl Iterator<Item = (String, u64)>) -> Self {
         let tables = tables.map(|(name, expected)| Count {
             name,
             expected,
@@ -42,35 +42,35 @@ impl Meter {
     }
 
     /// Bytes of `table` were handed on.
-    pub(super) fn passed(&self, table: usize, bytes: usize) {
+    pub(crate) fn passed(&self, table: usize, bytes: usize) {
         self.passed_otherwise(bytes);
         self.tables[table].bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Bytes that belong to no table: large objects.
-    pub(super) fn passed_otherwise(&self, bytes: usize) {
+    pub(crate) fn passed_otherwise(&self, bytes: usize) {
         self.done.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Rows of `table` are there.
-    pub(super) fn rows(&self, table: usize, rows: u64) {
+    pub(crate) fn rows(&self, table: usize, rows: u64) {
         self.tables[table].rows.fetch_add(rows, Ordering::Relaxed);
     }
 
     /// A table is complete.
-    pub(super) fn arrived(&self, table: usize) {
+    pub(crate) fn arrived(&self, table: usize) {
         self.tables[table].complete.store(true, Ordering::Relaxed);
         self.arrived.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Rows and bytes of `table` so far.
-    pub(super) fn of(&self, table: usize) -> (u64, u64) {
+    pub(crate) fn of(&self, table: usize) -> (u64, u64) {
         let count = &self.tables[table];
         (count.rows.load(Ordering::Relaxed), count.bytes.load(Ordering::Relaxed))
     }
 
     /// All bytes so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }
 
@@ -83,7 +83,7 @@ impl Meter {
             .map(|table| Part {
                 name: table.name.clone(),
                 bytes: table.bytes.load(Ordering::Relaxed),
-                total_bytes: Some(table.expected),
+                total_bytes: Some(table.expected).filter(|bytes| *bytes > 0),
                 rows: Some(table.rows.load(Ordering::Relaxed)).filter(|rows| *rows > 0),
             })
             .collect();
@@ -92,7 +92,7 @@ impl Meter {
     }
 
     /// Tells it until dropped.
-    pub(super) async fn report(&self, cx: &Cx) {
+    pub(crate) async fn report(&self, cx: &Cx) {
         loop {
             let rows: u64 = (0..self.tables.len()).map(|table| self.of(table).0).sum();
             let (done, all) = (self.bytes(), self.tables.len());

@@ -7,15 +7,15 @@ use std::fmt;
 
 /// One object's part of the script.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// As the header has it: `TABLE`, `INDEX`, `FK CONSTRAINT`.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// The tag, for messages: `accounts accounts_pkey`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// `pg_class` and the like in the source's catalogue, 0 for what has no row of its own.
-    pub(super) class: u32,
-    pub(super) oid: u32,
-    pub(super) sql: String,
+    pub(crate) class: u32,
+    pub(crate) oid: u32,
+    pub(crate) sql: String,
 }
 
 impl fmt::Display for Entry {
@@ -25,7 +25,7 @@ impl fmt::Display for Entry {
 }
 
 /// Cuts `script`. What stands before the first entry, the settings of the session, is left out: it is ours to set.
-pub(super) fn entries(script: &str) -> Vec<Entry> {
+pub(crate) fn entries(script: &str) -> Vec<Entry> {
     let mut found: Vec<Entry> = Vec::new();
     let mut number = (0, 0);
     let mut within = Within::Statement;
@@ -56,7 +56,7 @@ pub(super) fn entries(script: &str) -> Vec<Entry> {
 }
 
 /// The statements of one entry, without their semicolons.
-pub(super) fn statements(sql: &str) -> Vec<&str> {
+pub(crate) fn statements(sql: &str) -> Vec<&str> {
     let (mut found, mut start) = (Vec::new(), 0);
     walk(sql, &mut Within::Statement, |end| {
         found.push(sql[start..end].trim());

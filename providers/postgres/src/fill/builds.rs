@@ -1,16 +1,20 @@
 //! The indexes that wait for their tables, and who may begin which.
 //!
-//! It owns the order and connects to nothing. Tested beside it.
+//! The order is pure; tested beside it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use pgferry_engine::fault::Fault;
+
+use super::carry::carry_out_one;
 use super::keys::{Task, Work};
+use crate::connect::Session;
 
 /// What there is to build, shared by those who build.
-pub(super) struct Builds {
+pub(crate) struct Builds {
     state: Mutex<State>,
     changed: Notify,
 }
@@ -26,15 +30,15 @@ struct State {
 
 /// Statements for one session, in their order.
 #[derive(Debug)]
-pub(super) struct Build {
+pub(crate) struct Build {
     table: usize,
-    pub(super) tasks: Vec<Task>,
+    pub(crate) tasks: Vec<Task>,
     last: bool,
 }
 
 impl Builds {
     /// `work` of each table.
-    pub(super) fn new(work: Vec<Work>) -> Self {
+    pub(crate) fn new(work: Vec<Work>) -> Self {
         let unfinished = work.iter().map(|work| work.together.len()).collect();
         let state = State { open: work.len(), work, unfinished, ready: VecDeque::new() };
         Self { state: Mutex::new(state), changed: Notify::new() }
@@ -45,7 +49,7 @@ impl Builds {
     }
 
     /// The rows of `table` are all there.
-    pub(super) fn loaded(&self, table: usize) {
+    pub(crate) fn loaded(&self, table: usize) {
         {
             let mut state = self.state();
             let together = std::mem::take(&mut state.work[table].together);
@@ -59,7 +63,7 @@ impl Builds {
     }
 
     /// `build` is done.
-    pub(super) fn built(&self, build: &Build) {
+    pub(crate) fn built(&self, build: &Build) {
         {
             let mut state = self.state();
             if build.last {
@@ -75,7 +79,7 @@ impl Builds {
     }
 
     /// The next thing to build, as soon as there is one; `None` when all is built.
-    pub(super) async fn next(&self) -> Option<Build> {
+    pub(crate) async fn next(&self) -> Option<Build> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -93,6 +97,20 @@ impl Builds {
             changed.await;
         }
     }
+}
+
+/// Makes indexes and keys until all tables are complete; gives the session back.
+///
+/// # Errors
+/// The target refuses one.
+pub(crate) async fn build(builds: &Builds, target: Session) -> Result<Session, Fault> {
+    while let Some(build) = builds.next().await {
+        for task in &build.tasks {
+            carry_out_one(&target, &task.entry, &task.sql).await?;
+        }
+        builds.built(&build);
+    }
+    Ok(target)
 }
 
 impl State {

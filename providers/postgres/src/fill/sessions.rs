@@ -1,8 +1,7 @@
-//! The sessions of a copy: named, so that a later attempt finds them, and set up for what they do.
+//! The sessions that fill a database: named, so that a later attempt finds them, and set up for what they do.
 //!
 //! Tested in `tests/copy.rs`.
 
-use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 
@@ -10,16 +9,11 @@ use super::carry::SETTINGS;
 use crate::connect::{Access, Format, Session, connect};
 use crate::quoting::literal;
 
-/// What sessions of this address are called, in this and in every other attempt.
-pub(super) fn name(cx: &Cx) -> String {
-    format!("{} copy", cx.natural_key())
-}
-
 /// How sessions are made.
 #[derive(Clone, Copy)]
-pub(super) struct Opening<'a> {
-    pub(super) name: &'a str,
-    pub(super) jobs: usize,
+pub(crate) struct Opening<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) jobs: usize,
 }
 
 /// Values are told in one form by every server.
@@ -27,7 +21,7 @@ const CANONICAL: Format = Format::Canonical { float_digits: 3 };
 
 impl Opening<'_> {
     /// Reads rows in `snapshot`.
-    pub(super) async fn reader(&self, from: &Endpoint, snapshot: &str) -> Result<Session, Fault> {
+    pub(crate) async fn reader(&self, from: &Endpoint, snapshot: &str) -> Result<Session, Fault> {
         let begin = format!(
             "begin isolation level repeatable read read only; set transaction snapshot {}",
             literal(snapshot)
@@ -36,14 +30,22 @@ impl Opening<'_> {
     }
 
     /// Takes rows in.
-    pub(super) async fn writer(&self, into: &Endpoint) -> Result<Session, Fault> {
+    pub(crate) async fn writer(&self, into: &Endpoint) -> Result<Session, Fault> {
         let session = connect(into, Access::ReadWrite, CANONICAL).await?;
         self.named(session, "set synchronous_commit = off").await
     }
 
+    /// Takes rows in as an archive has them, in settings of the database's own.
+    pub(crate) async fn filler(&self, into: &Endpoint) -> Result<Session, Fault> {
+        let setup = format!(
+            "set synchronous_commit = off; set datestyle = iso; set intervalstyle = postgres; {SETTINGS}"
+        );
+        self.named(connect(into, Access::ReadWrite, Format::Own).await?, &setup).await
+    }
+
     /// Makes objects and indexes, in settings of the database's own, as `pg_restore` does. Memory for indexes: an equal
     /// share of a sixteenth of what the server says it has, where that is more than its default.
-    pub(super) async fn maker(&self, into: &Endpoint) -> Result<Session, Fault> {
+    pub(crate) async fn maker(&self, into: &Endpoint) -> Result<Session, Fault> {
         let setup = format!(
             "set synchronous_commit = off; {SETTINGS};
              select set_config('maintenance_work_mem', greatest(m.setting::int8,
@@ -65,7 +67,7 @@ impl Opening<'_> {
 }
 
 /// As many as `count`, at least one: the server may allow fewer.
-pub(super) async fn as_many<F>(count: usize, open: impl Fn() -> F) -> Result<Vec<Session>, Fault>
+pub(crate) async fn as_many<F>(count: usize, open: impl Fn() -> F) -> Result<Vec<Session>, Fault>
 where
     F: Future<Output = Result<Session, Fault>>,
 {

@@ -1,4 +1,4 @@
-//! What a copy notes in the journal before it changes the target: enough to tell later whose data are there.
+//! What a run that fills a database notes in the journal before it changes the target: enough to tell later whose data are there.
 
 use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::{Intent, Remembered};
@@ -6,43 +6,36 @@ use pgferry_engine::tree::Tree;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::location::Location;
-
 /// All notes under one intent. No secrets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Notes {
+pub(crate) struct Notes {
     /// The database that is being filled.
-    pub(super) target: Option<String>,
+    pub(crate) target: Option<String>,
     /// Its fingerprint before.
-    pub(super) found: Option<Json>,
+    pub(crate) found: Option<Json>,
     /// Its fingerprint after an attempt that failed; none if the attempt was cut short.
-    pub(super) left: Option<Json>,
-}
-
-/// The database at `location`, as notes name it.
-pub(super) fn place(location: &Location) -> String {
-    format!("{}/{}", location.server(), location.database)
+    pub(crate) left: Option<Json>,
 }
 
 impl Notes {
     /// Those of an intent that was cut short.
-    pub(super) fn of(intent: &Intent) -> Self {
+    pub(crate) fn of(intent: &Intent) -> Self {
         serde_json::from_value(intent.notes.clone()).unwrap_or_default()
     }
 
-    pub(super) fn json(&self) -> Result<Json, Fault> {
+    pub(crate) fn json(&self) -> Result<Json, Fault> {
         serde_json::to_value(self)
             .map_err(|cause| Fault::bug("notes that do not serialise").because(cause))
     }
 
     /// Whether what is in the database at `place` is what an attempt of ours left when it was cut short.
-    pub(super) fn is_ours(&self, place: &str) -> bool {
+    pub(crate) fn is_ours(&self, place: &str) -> bool {
         self.target.as_deref() == Some(place) && self.left.is_none()
     }
 
     /// Fingerprints of the target that are no reason to ask a person.
-    pub(super) fn accepted(&self, remembered: Option<&Remembered>) -> Vec<Json> {
+    pub(crate) fn accepted(&self, remembered: Option<&Remembered>) -> Vec<Json> {
         let done = remembered.and_then(|it| it.memory.get("fingerprint")).map(Tree::storable);
         [done, self.left.clone(), self.found.clone()].into_iter().flatten().collect()
     }

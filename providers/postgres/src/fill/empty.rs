@@ -22,7 +22,7 @@ const ROUNDS: usize = 4;
 ///
 /// # Errors
 /// One stays for half a minute, or the role may not end it.
-pub(super) async fn end_sessions(cx: &Cx, session: &Session, name: &str) -> Result<(), Fault> {
+pub(crate) async fn end_sessions(cx: &Cx, session: &Session, name: &str) -> Result<(), Fault> {
     const ALIVE: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity
         where application_name = $1 and datname = current_database() and pid <> pg_backend_pid()";
     let fault = |cause| session.fault("ending the sessions of an earlier attempt", cause);
@@ -78,7 +78,7 @@ order by u.turn, u.oid";
 ///
 /// # Errors
 /// Something cannot be dropped. Some of it may be gone; a retry goes on.
-pub(super) async fn empty(session: &Session) -> Result<(), Fault> {
+pub(crate) async fn empty(session: &Session) -> Result<(), Fault> {
     let fault = |cause| session.fault("emptying the target", cause);
     for _ in 0..ROUNDS {
         let rows = session.query(LEFT, &[]).await.map_err(fault)?;

@@ -2,58 +2,54 @@
 //!
 //! An index or key of a table is made as soon as the table's rows are there: plain and unique indexes side by side, then
 //! what needs the table for itself. Foreign keys are added unchecked and then checked side by side. All else follows in
-//! `pg_dump`'s order. Sorting is pure, over what the source's catalogue says; tested beside it and in `tests/copy.rs`.
+//! `pg_dump`'s order. Sorting is pure, over what the source's catalogue or the archive says; tested beside it.
 
 use std::collections::BTreeMap;
 
-use pgferry_engine::fault::Fault;
-
-use super::plan::Table;
 use super::script::{Entry, statements};
-use crate::connect::Session;
 use crate::quoting::identifier;
 
-const PG_CLASS: u32 = 1259;
-const PG_CONSTRAINT: u32 = 2606;
+pub(crate) const PG_CLASS: u32 = 1259;
+pub(crate) const PG_CONSTRAINT: u32 = 2606;
 
 /// By class and number in the source's catalogue.
-pub(super) type Details = BTreeMap<(u32, u32), Detail>;
+pub(crate) type Details = BTreeMap<(u32, u32), Detail>;
 
-/// What the source's catalogue says of an index or key.
+/// What is known of an index or key.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Detail {
+pub(crate) struct Detail {
     /// The table it belongs to.
-    table: u32,
+    pub(crate) table: u32,
     /// `schema.table` as SQL has it.
-    qualified: String,
-    name: String,
+    pub(crate) qualified: String,
+    pub(crate) name: String,
     /// `p`, `u`, `f` and so on; empty for an index.
-    kind: String,
+    pub(crate) kind: String,
     /// Checked at once, valid, and between ordinary tables.
-    plain: bool,
+    pub(crate) plain: bool,
     /// The index under a primary or unique key, as SQL.
-    index: Option<String>,
+    pub(crate) index: Option<String>,
 }
 
 /// What one table needs once its rows are there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Work {
+pub(crate) struct Work {
     /// Can be made side by side.
-    pub(super) together: Vec<Task>,
+    pub(crate) together: Vec<Task>,
     /// One after the other, afterwards.
-    pub(super) alone: Vec<Task>,
+    pub(crate) alone: Vec<Task>,
 }
 
 /// A statement, and the entry that it is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Task {
-    pub(super) entry: Entry,
-    pub(super) sql: String,
+pub(crate) struct Task {
+    pub(crate) entry: Entry,
+    pub(crate) sql: String,
 }
 
 /// A step after all rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     InOrder(Vec<Entry>),
     /// Foreign keys: the statements that add them, then those that check them.
     Keys {
@@ -62,60 +58,17 @@ pub(super) enum Step {
     },
 }
 
-/// Reads the details of all indexes and keys in `entries`.
-///
-/// # Errors
-/// A statement failed; nothing was changed.
-pub(super) async fn details(session: &Session, entries: &[Entry]) -> Result<Details, Fault> {
-    let of = |class: u32| -> Vec<u32> {
-        entries.iter().filter(|entry| entry.class == class).map(|entry| entry.oid).collect()
-    };
-    let statement = "
-        select 'pg_class'::regclass::oid, i.indexrelid, i.indrelid, format('%I.%I', n.nspname, t.relname),
-               ''::text, ''::text, false, null::text
-        from pg_index i join pg_class t on t.oid = i.indrelid join pg_namespace n on n.oid = t.relnamespace
-        where i.indexrelid = any($1)
-        union all
-        select 'pg_constraint'::regclass::oid, c.oid, c.conrelid, format('%I.%I', n.nspname, t.relname),
-               c.conname::text, c.contype::text,
-               not c.condeferrable and c.convalidated and t.relkind = 'r'
-                 and coalesce((select r.relkind = 'r' from pg_class r where r.oid = c.confrelid), true),
-               case when c.contype in ('p', 'u') then pg_get_indexdef(c.conindid) end
-        from pg_constraint c join pg_class t on t.oid = c.conrelid join pg_namespace n on n.oid = t.relnamespace
-        where c.oid = any($2)";
-    let rows = session
-        .query(statement, &[&of(PG_CLASS), &of(PG_CONSTRAINT)])
-        .await
-        .map_err(|cause| session.fault("reading indexes and keys", cause))?;
-    Ok(rows
-        .iter()
-        .map(|row| {
-            let detail = Detail {
-                table: row.get(2),
-                qualified: row.get(3),
-                name: row.get(4),
-                kind: row.get(5),
-                plain: row.get(6),
-                index: row.get(7),
-            };
-            ((row.get(0), row.get(1)), detail)
-        })
-        .collect())
-}
-
-/// Sorts `entries` into what each of `tables` needs by itself, in their order, and the steps after all rows.
-pub(super) fn sort(
+/// Sorts `entries` into what each of `tables` needs by itself, in their order, and the steps after all rows. A table
+/// without a number needs nothing before those: rows that go through an ancestor arrive whenever any of its partitions
+/// is filled.
+pub(crate) fn sort(
     entries: Vec<Entry>,
     details: &Details,
-    tables: &[Table],
+    tables: &[Option<u32>],
 ) -> (Vec<Work>, Vec<Step>) {
-    let by_oid: BTreeMap<u32, usize> = tables
-        .iter()
-        .enumerate()
-        // Rows that go through an ancestor arrive whenever any of its partitions is copied.
-        .filter(|(_, table)| table.through.is_none())
-        .map(|(at, table)| (table.oid, at))
-        .collect();
+    let numbered = tables.iter().enumerate();
+    let by_oid: BTreeMap<u32, usize> =
+        numbered.filter_map(|(at, oid)| oid.map(|oid| (oid, at))).collect();
     let mut work = vec![Work::default(); tables.len()];
     let mut steps: Vec<Step> = Vec::new();
     let mut postponed = false;
@@ -199,7 +152,6 @@ fn key(steps: &mut Vec<Step>, entry: Entry, detail: &Detail) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::Form;
     use super::*;
 
     fn entry(kind: &str, class: u32, oid: u32, sql: &str) -> Entry {
@@ -219,17 +171,6 @@ mod tests {
 
     #[test]
     fn indexes_go_with_their_table_and_the_rest_keeps_its_order() {
-        let table = |oid| Table {
-            oid,
-            schema: "s".into(),
-            name: format!("t{oid}"),
-            columns: vec!["a".into()],
-            bytes: 1,
-            pages: 1,
-            form: Form::Text,
-            configuration: None,
-            through: None,
-        };
         let details = Details::from([
             ((PG_CONSTRAINT, 10), detail(1, "p", true, Some("CREATE UNIQUE INDEX"))),
             ((PG_CONSTRAINT, 11), detail(1, "u", false, Some("CREATE UNIQUE INDEX"))),
@@ -249,7 +190,7 @@ mod tests {
             entry("FUNCTION", 1255, 16, "CREATE f;"),
             entry("INDEX", PG_CLASS, 17, "CREATE of f;"),
         ];
-        let (work, steps) = sort(entries, &details, &[table(1), table(2)]);
+        let (work, steps) = sort(entries, &details, &[Some(1), Some(2)]);
         let sql = |tasks: &[Task]| tasks.iter().map(|task| task.sql.clone()).collect::<Vec<_>>();
         assert_eq!(sql(&work[0].together), ["CREATE UNIQUE INDEX", "CREATE i"]);
         assert_eq!(

@@ -1,0 +1,150 @@
+//! The claim on a target: noted before it is changed, and what is left there known afterwards, come what may.
+//!
+//! A run that fails, is stopped or dies is begun anew by the next one, which knows from the notes that what is there is
+//! ours. Tested in `tests/copy.rs` and `tests/restore.rs`.
+
+use std::time::Duration;
+
+use pgferry_engine::cx::{Cx, World};
+use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::finding::Finding;
+use pgferry_engine::reference::Endpoint;
+use pgferry_engine::resource::{Change, Intent, Remembered};
+use serde_json::{Value as Json, json};
+
+use super::notes::Notes;
+use super::{empty, guard};
+use crate::connect::{Access, Format, Session, connect};
+use crate::target::occupancy;
+
+/// A target that may be emptied and filled.
+pub(crate) struct Claim<'a> {
+    cx: &'a Cx,
+    /// What sessions of this address are called, in this and in every other attempt.
+    pub(crate) name: String,
+    /// The database, as notes and memory name it.
+    pub(crate) place: String,
+    into: &'a Endpoint,
+    /// Where else its sessions are.
+    from: Option<&'a Endpoint>,
+    pristine: bool,
+}
+
+impl<'a> Claim<'a> {
+    /// Ends what an earlier attempt has left, makes sure that the target may be replaced, and notes that it will be.
+    /// `name` is that of the run's sessions; `from` and `source` the other end, if it is a server.
+    ///
+    /// # Errors
+    /// [`Class::Rejected`] if `confirm` names something else, [`Class::Conflict`] if it holds what is not ours.
+    pub(crate) async fn take<S>(
+        cx: &'a Cx,
+        name: String,
+        (into, target): (&'a Endpoint, &Session),
+        source: Option<(&'a Endpoint, &Session)>,
+        confirm: &str,
+        change: &Change<S>,
+    ) -> Result<Self, Fault> {
+        let names = guard::names(into, &target.location);
+        let address = into.address.to_string();
+        if let Some(finding) = guard::misnamed(confirm, &address, &names) {
+            return Err(refused(finding, Class::Rejected));
+        }
+        cx.effect("end sessions")?;
+        for session in source.iter().map(|(_, session)| *session).chain([target]) {
+            empty::end_sessions(cx, session, &name).await?;
+        }
+        let earlier = change.prior.as_ref().map(Notes::of).unwrap_or_default();
+        let place = place(target);
+        let (accepted, ours) = (earlier.accepted(change.before.as_ref()), earlier.is_ours(&place));
+        let found = occupancy(into, cx).await?;
+        let named = (address.as_str(), names.as_slice());
+        if let Some(finding) = guard::refusal(&found, &accepted, ours, named, &change.confirmed) {
+            return Err(refused(finding, Class::Conflict));
+        }
+        let pristine = found.is_empty() && earlier.target.is_none();
+        let found = Some(found.fingerprint);
+        cx.note(Notes { target: Some(place.clone()), found, left: None }.json()?)?;
+        Ok(Self { cx, name, place, into, from: source.map(|(from, _)| from), pristine })
+    }
+
+    /// Empties the target in the session `target`, lets `filling` fill it until it has or the user asks to stop, and
+    /// gives the fingerprint of what is there then.
+    ///
+    /// # Errors
+    /// Those of `filling`; what is left is noted then, if it can be known.
+    pub(crate) async fn fill<T>(
+        &self,
+        target: Session,
+        filling: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<(T, Json), Fault> {
+        let cx = self.cx;
+        let filling = async {
+            if !self.pristine {
+                cx.effect("empty target")?;
+                empty::empty(&target).await?;
+            }
+            drop(target);
+            filling.await
+        };
+        let filled = tokio::select! {
+            filled = filling => filled,
+            () = cx.world.cancel.cancelled() => Err(crate::interrupted()),
+        };
+        let left = self.fingerprint().await;
+        match filled {
+            Ok(filled) => Ok((filled, left?)),
+            Err(fault) => {
+                // Without it, the next attempt takes what is there for ours, as after a crash.
+                if let Ok(left) = left {
+                    cx.note(json!({ "left": left }))?;
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// The target's fingerprint, once no session of ours can change it any more. Ctrl-C does not stop it.
+    async fn fingerprint(&self) -> Result<Json, Fault> {
+        let world = World { cancel: Default::default(), ..self.cx.world.clone() };
+        let cx = &Cx::new(world, self.cx.address.clone(), self.cx.verb);
+        for endpoint in self.from.into_iter().chain([self.into]) {
+            let session = connect(endpoint, Access::ReadOnly, Format::Own).await?;
+            empty::end_sessions(cx, &session, &self.name).await?;
+            if session.version_number < 150_000 {
+                // A process of its own gathers the counters there, twice a second.
+                cx.world.clock.sleep(Duration::from_secs(1)).await;
+            }
+        }
+        Ok(occupancy(self.into, cx).await?.fingerprint)
+    }
+}
+
+/// Whether an intent had come as far as changing its target; says what follows.
+pub(crate) fn cut_short(intent: &Intent) -> String {
+    let begun = Notes::of(intent).target.is_some();
+    if begun { "it was cut short, and starts over" } else { "it had not begun" }.to_owned()
+}
+
+/// Fingerprints that are no reason to ask a person, and whether what is in the session's database is what an attempt
+/// of ours left when it was cut short.
+pub(crate) fn earlier(
+    cx: &Cx,
+    target: &Session,
+    remembered: Option<&Remembered>,
+) -> (Vec<Json>, bool) {
+    let earlier = (cx.world.intent)(&cx.address).as_ref().map(Notes::of).unwrap_or_default();
+    (earlier.accepted(remembered), earlier.is_ours(&place(target)))
+}
+
+fn place(target: &Session) -> String {
+    format!("{}/{}", target.location.server(), target.location.database)
+}
+
+/// A finding as the fault that it is when it is too late to plan.
+pub(crate) fn refused(finding: Finding, class: Class) -> Fault {
+    let fault = Fault::new(class, finding.message);
+    match finding.help {
+        Some(help) => fault.help(help),
+        None => fault,
+    }
+}

@@ -1,0 +1,111 @@
+//! The hands that carry rows from the archive into a session of the target.
+//!
+//! Each block is read by ranges, inflated and poured into one `COPY … FROM STDIN`. Tested in `tests/restore.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pgferry_archive::Compression;
+use pgferry_engine::fault::Fault;
+use tokio_postgres::Error;
+
+use super::blocks::{Block, Waiting};
+use super::contents::{Kind, Table};
+use super::objects;
+use super::rows::Wanted;
+use super::stream::Fetch;
+use crate::connect::Session;
+use crate::fill::builds::Builds;
+use crate::fill::meter::Meter;
+use crate::fill::pour::{Broken, pour};
+use crate::quoting::literal;
+
+/// What all hands share.
+pub(super) struct Shared {
+    pub(super) fetch: Fetch,
+    pub(super) compression: Compression,
+    /// Of the rows.
+    pub(super) encoding: String,
+    pub(super) tables: Vec<Table>,
+    /// By the number of their entry of data.
+    pub(super) numbered: BTreeMap<i32, usize>,
+    /// Of tables of extensions, by name as SQL: the condition that tells users' rows, `WHERE …` or nothing.
+    pub(super) conditions: BTreeMap<String, String>,
+    pub(super) waiting: Arc<Waiting>,
+    pub(super) builds: Arc<Builds>,
+    pub(super) meter: Arc<Meter>,
+}
+
+/// Carries blocks until there are none; says how many.
+///
+/// # Errors
+/// Either end failed; what was carried stays, and the restore is to be begun anew.
+pub(super) async fn carry(shared: Arc<Shared>, target: Session) -> Result<usize, Fault> {
+    let mut carried = 0;
+    while let Some(block) = shared.waiting.next().await {
+        match shared.numbered.get(&block.id) {
+            Some(at) => {
+                let rows = shared.fill(*at, block, &target).await?;
+                shared.meter.rows(*at, rows);
+                shared.meter.arrived(*at);
+                shared.builds.loaded(*at);
+            }
+            None => objects::fill(&target, shared.wanted(block, None)).await?,
+        }
+        carried += 1;
+    }
+    Ok(carried)
+}
+
+impl Shared {
+    fn wanted(&self, block: Block, table: Option<usize>) -> Wanted {
+        let meter = Arc::clone(&self.meter);
+        let end = block.end.unwrap_or(self.fetch.object.size);
+        let incoming = self.fetch.stream(block.at, end, move |bytes| match table {
+            Some(table) => meter.passed(table, bytes),
+            None => meter.passed_otherwise(bytes),
+        });
+        let object = self.fetch.object.name().to_owned();
+        Wanted { incoming, compression: self.compression, id: block.id, object }
+    }
+
+    async fn fill(&self, at: usize, block: Block, target: &Session) -> Result<u64, Fault> {
+        let table = &self.tables[at];
+        let rows = self.wanted(block, Some(at)).rows();
+        let filling = async {
+            let condition = self.conditions.get(&table.name);
+            let begin = match (table.kind, condition) {
+                // What the extension's script put there gives way to the source's rows.
+                (Kind::Other, Some(condition)) => {
+                    Some(format!("begin; delete from {} {condition}", table.name))
+                }
+                // Filled in the transaction that emptied it, rows are born frozen, which saves a later pass over them.
+                (Kind::Own, _) => Some(format!("begin; truncate only {}", table.name)),
+                _ => None,
+            };
+            if let Some(begin) = &begin {
+                target.batch_execute(begin).await.map_err(Broken::Target)?;
+            }
+            let sink = target.copy_in(&self.statement(table)).await.map_err(Broken::Target)?;
+            let rows = pour(rows, sink, |_| {}).await?;
+            if begin.is_some() {
+                target.batch_execute("commit").await.map_err(Broken::Target)?;
+            }
+            Ok(rows)
+        };
+        filling.await.map_err(|broken| match broken {
+            Broken::Source(fault) => fault,
+            Broken::Target(cause) => refused(target, table, cause),
+        })
+    }
+
+    fn statement(&self, table: &Table) -> String {
+        let freeze = if table.kind == Kind::Own { ", freeze" } else { "" };
+        let encoding = literal(&self.encoding);
+        format!("copy {} from stdin with (format text, encoding {encoding}{freeze})", table.filled)
+    }
+}
+
+fn refused(target: &Session, table: &Table, cause: Error) -> Fault {
+    target.fault(&format!("filling table `{}`", table.shown), cause)
+}
