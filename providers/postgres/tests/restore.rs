@@ -52,7 +52,7 @@ impl Dumped {
         Remembered {
             id: self.done.id.clone(),
             inputs: json!({ "source": { "$address": "source" } }).into(),
-            attrs: self.done.attrs.storable().into(),
+            attrs: self.done.attrs.stored(),
             memory: self.done.memory.clone().into(),
         }
     }
@@ -75,7 +75,7 @@ fn remembered(done: &Done<Tree>) -> Remembered {
     Remembered {
         id: done.id.clone(),
         inputs: json!({}).into(),
-        attrs: done.attrs.storable().into(),
+        attrs: done.attrs.stored(),
         memory: done.memory.clone().into(),
     }
 }
