@@ -281,6 +281,35 @@ async fn what_must_not_be_is_refused_before_anything_is_taken_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_outweighs_all_others_is_filled_by_several_sessions() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    from.source().await.batch_execute("create database big").await.unwrap();
+    let rows = "create table public.big (n int, t text);
+        insert into public.big select g, case g % 5 when 0 then E'a\\nb' when 1 then null else 'x' end
+          from generate_series(1, 600000) g;
+        create table public.small (n int primary key); insert into public.small select generate_series(1, 5000);
+        alter table public.big add primary key (n)";
+    from.session("big").await.batch_execute(rows).await.unwrap();
+    let dump = Dumped::of(&from, "big", "big.dump", json!({})).await;
+    let done = restore(&from.cx("restore"), change(wanted(&dump, &into))).await;
+    let attrs = done.map_err(|fault| fault.chain()).unwrap().attrs.storable();
+    assert_eq!((&attrs["tables"], &attrs["rows"]), (&json!(2), &json!(605_000)));
+    let all = "select count(*), sum(n), count(t), sum(hashtext(t)) from public.big";
+    let (there, here) = (from.session("big").await, into.target().await);
+    let (there, here) = (there.query_one(all, &[]).await, here.query_one(all, &[]).await);
+    let told = |row: tokio_postgres::Row| -> [i64; 4] { [0, 1, 2, 3].map(|at| row.get(at)) };
+    assert_eq!(told(there.unwrap()), told(here.unwrap()));
+    // Rows of one session are born frozen.
+    let frozen =
+        "select relallvisible > 0 from pg_class where relname in ('big', 'small') order by relname";
+    let frozen = into.target().await.query(frozen, &[]).await.unwrap();
+    let frozen: Vec<bool> = frozen.iter().map(|row| row.get(0)).collect();
+    assert_eq!(frozen, [false, true]);
+    from.end().await;
+    into.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_and_rows_in_an_old_encoding() {
     let (from, into) = tokio::join!(Stage::new(), Stage::new());
     let old = "create database old encoding 'LATIN1' locale 'C' template template0";

@@ -28,7 +28,7 @@ impl Block {
     }
 
     /// How long it will take, in no unit.
-    fn weight(self) -> u64 {
+    pub(super) fn weight(self) -> u64 {
         self.size().map_or(u64::MAX, |size| size + self.rows * ROW)
     }
 }

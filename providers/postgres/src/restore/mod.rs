@@ -15,6 +15,7 @@ mod run;
 mod scout;
 mod stream;
 mod texts;
+mod together;
 mod worker;
 
 use jiff::Timestamp;

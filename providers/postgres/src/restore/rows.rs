@@ -29,6 +29,14 @@ pub(super) struct Wanted {
     pub(super) object: String,
 }
 
+/// Where a stream of rows may be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    Anywhere,
+    /// So that each piece can be put down by another session.
+    BetweenRows,
+}
+
 /// A part of a large object.
 pub(super) struct Part {
     pub(super) number: u32,
@@ -38,15 +46,29 @@ pub(super) struct Part {
 }
 
 impl Wanted {
-    /// The rows, cut anywhere, without the mark at their end. One that breaks off ends with an error.
-    pub(super) fn rows(self) -> impl Stream<Item = Result<Bytes, Fault>> {
-        self.read(|blocks, compression, send| {
+    /// The rows, without the mark at their end. One that breaks off ends with an error. Cut between rows, the longest one
+    /// must fit into memory.
+    pub(super) fn rows(self, cut: Cut) -> impl Stream<Item = Result<Bytes, Fault>> {
+        self.read(move |blocks, compression, send| {
             let end = frame::ROWS_END;
             let mut held = BytesMut::new();
+            let mut wanted = BATCH + end.len();
             let mut data = blocks.data(compression)?;
-            while fill(&mut *data, &mut held, BATCH + end.len())? {
-                if held.len() > end.len() && !send(held.split_to(held.len() - end.len()).freeze()) {
+            while fill(&mut *data, &mut held, wanted)? {
+                let most = held.len() - end.len();
+                let at = match cut {
+                    Cut::Anywhere => most,
+                    // No value holds a newline: `COPY` writes it as two other characters.
+                    Cut::BetweenRows => {
+                        held[..most].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+                    }
+                };
+                if at == 0 {
+                    wanted += BATCH;
+                } else if !send(held.split_to(at).freeze()) {
                     return Ok(());
+                } else {
+                    wanted = BATCH + end.len();
                 }
             }
             match held.strip_suffix(end) {

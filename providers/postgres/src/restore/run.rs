@@ -16,6 +16,7 @@ use super::contents::{Contents, Kind, Table};
 use super::objects;
 use super::scout::scout;
 use super::stream::Fetch;
+use super::together::Together;
 use super::worker::{self, Shared};
 use crate::connect::Session;
 use crate::fill::after;
@@ -25,6 +26,9 @@ use crate::fill::hands::work;
 use crate::fill::keys::{self, Step};
 use crate::fill::meter::Meter;
 use crate::fill::sessions::{Opening, as_many};
+
+/// Blocks of less weight are filled by one session, which can empty the table in the same transaction.
+const LIGHT: u64 = 8 << 20;
 
 /// What is to be done.
 pub(super) struct Run<'a> {
@@ -125,7 +129,15 @@ impl Run<'_> {
             contents.blocks.iter().filter_map(|block| Some((block.id, block.size()?))).collect();
         let size = |id: i32| sizes.get(&id).copied().unwrap_or_default();
         let sized = contents.tables.iter().map(|table| (table.shown.clone(), size(table.id)));
+        let weight: u64 =
+            contents.blocks.iter().map(|block| block.weight()).fold(0, u64::saturating_add);
+        let heavy = match workers {
+            1 => u64::MAX,
+            _ => (weight / (2 * workers as u64)).max(LIGHT),
+        };
         Shared {
+            together: Together::default(),
+            heavy,
             fetch: Fetch::new(contents.object.clone(), workers),
             compression: contents.compression,
             encoding: contents.encoding.clone(),

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use super::object::Object;
 
-/// Bytes of one range, with one job. What all workers hold together does not depend on their number.
-const RANGE: usize = 2 << 20;
+/// Bytes of one range. What all workers hold together does not depend on their number.
+const RANGE: usize = 1 << 20;
 const ALL_RANGES: usize = 24 << 20;
 const SMALLEST_RANGE: usize = 256 << 10;
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use pgferry_archive::Compression;
 use pgferry_engine::fault::Fault;
-use tokio_postgres::Error;
 
 use super::blocks::{Block, Waiting};
 use super::contents::{Kind, Table};
 use super::objects;
-use super::rows::Wanted;
+use super::rows::{Cut, Wanted};
 use super::stream::Fetch;
+use super::together::{Left, Open, Together};
 use crate::connect::Session;
 use crate::fill::builds::Builds;
 use crate::fill::meter::Meter;
@@ -32,6 +32,9 @@ pub(super) struct Shared {
     /// Of tables of extensions, by name as SQL: the condition that tells users' rows, `WHERE …` or nothing.
     pub(super) conditions: BTreeMap<String, String>,
     pub(super) waiting: Arc<Waiting>,
+    pub(super) together: Together,
+    /// Blocks of at least this weight are filled together; see [`Block::weight`].
+    pub(super) heavy: u64,
     pub(super) builds: Arc<Builds>,
     pub(super) meter: Arc<Meter>,
 }
@@ -44,15 +47,22 @@ pub(super) async fn carry(shared: Arc<Shared>, target: Session) -> Result<usize,
     let mut carried = 0;
     while let Some(block) = shared.waiting.next().await {
         match shared.numbered.get(&block.id) {
+            Some(at) if shared.is_heavy(*at, block) => {
+                let rows = shared.wanted(block, Some(*at)).rows(Cut::BetweenRows);
+                shared.help(&shared.together.begin(*at, rows), &target).await?;
+            }
             Some(at) => {
                 let rows = shared.fill(*at, block, &target).await?;
                 shared.meter.rows(*at, rows);
-                shared.meter.arrived(*at);
-                shared.builds.loaded(*at);
+                shared.loaded(*at);
             }
             None => objects::fill(&target, shared.wanted(block, None)).await?,
         }
         carried += 1;
+    }
+    // No table is left to begin.
+    while let Some(open) = shared.together.join() {
+        shared.help(&open, &target).await?;
     }
     Ok(carried)
 }
@@ -69,9 +79,34 @@ impl Shared {
         Wanted { incoming, compression: self.compression, id: block.id, object }
     }
 
+    fn loaded(&self, at: usize) {
+        self.meter.arrived(at);
+        self.builds.loaded(at);
+    }
+
+    /// Whether more than one hand is worth its while: they cannot all be in the transaction that empties the table.
+    fn is_heavy(&self, at: usize, block: Block) -> bool {
+        self.tables[at].kind == Kind::Own && block.weight() >= self.heavy
+    }
+
+    async fn help(&self, open: &Arc<Open>, target: &Session) -> Result<(), Fault> {
+        let table = &self.tables[open.table];
+        let filling = async {
+            let statement = self.statement(table, "");
+            let sink = target.copy_in(&statement).await.map_err(Broken::Target)?;
+            pour(open.rows(), sink, |_| {}).await
+        };
+        let rows = filling.await.map_err(|broken| refused(target, table, broken))?;
+        self.meter.rows(open.table, rows);
+        if self.together.leave(open) == Left::Complete {
+            self.loaded(open.table);
+        }
+        Ok(())
+    }
+
     async fn fill(&self, at: usize, block: Block, target: &Session) -> Result<u64, Fault> {
         let table = &self.tables[at];
-        let rows = self.wanted(block, Some(at)).rows();
+        let rows = self.wanted(block, Some(at)).rows(Cut::Anywhere);
         let filling = async {
             let condition = self.conditions.get(&table.name);
             let begin = match (table.kind, condition) {
@@ -86,26 +121,27 @@ impl Shared {
             if let Some(begin) = &begin {
                 target.batch_execute(begin).await.map_err(Broken::Target)?;
             }
-            let sink = target.copy_in(&self.statement(table)).await.map_err(Broken::Target)?;
+            let freeze = if table.kind == Kind::Own { ", freeze" } else { "" };
+            let statement = self.statement(table, freeze);
+            let sink = target.copy_in(&statement).await.map_err(Broken::Target)?;
             let rows = pour(rows, sink, |_| {}).await?;
             if begin.is_some() {
                 target.batch_execute("commit").await.map_err(Broken::Target)?;
             }
             Ok(rows)
         };
-        filling.await.map_err(|broken| match broken {
-            Broken::Source(fault) => fault,
-            Broken::Target(cause) => refused(target, table, cause),
-        })
+        filling.await.map_err(|broken| refused(target, table, broken))
     }
 
-    fn statement(&self, table: &Table) -> String {
-        let freeze = if table.kind == Kind::Own { ", freeze" } else { "" };
+    fn statement(&self, table: &Table, freeze: &str) -> String {
         let encoding = literal(&self.encoding);
         format!("copy {} from stdin with (format text, encoding {encoding}{freeze})", table.filled)
     }
 }
 
-fn refused(target: &Session, table: &Table, cause: Error) -> Fault {
-    target.fault(&format!("filling table `{}`", table.shown), cause)
+fn refused(target: &Session, table: &Table, broken: Broken<Fault>) -> Fault {
+    match broken {
+        Broken::Source(fault) => fault,
+        Broken::Target(cause) => target.fault(&format!("filling table `{}`", table.shown), cause),
+    }
 }
