@@ -46,7 +46,9 @@ pub(crate) fn read_length(
     }
 }
 
-/// Memory follows the bytes that are there, not the length that is claimed.
+/// Beyond this, memory follows the bytes that are there, not the length that is claimed.
+const CLAIMED: u32 = 1 << 20;
+
 pub(crate) fn read_bytes(
     from: &mut impl Read,
     length: u32,
@@ -54,6 +56,7 @@ pub(crate) fn read_bytes(
     within: &'static str,
 ) -> Result<(), ArchiveError> {
     into.clear();
+    into.reserve(length.min(CLAIMED) as usize);
     let read = from
         .take(u64::from(length))
         .read_to_end(into)

@@ -7,7 +7,7 @@ use futures_util::{SinkExt, Stream, StreamExt};
 use tokio_postgres::{CopyInSink, Error};
 
 /// Bytes handed on at once: rows are told one by one, and each message costs.
-const BATCH: usize = 64 << 10;
+const BATCH: usize = 32 << 10;
 
 /// Whose fault it is.
 pub(crate) enum Broken<E> {
@@ -31,7 +31,7 @@ pub(crate) async fn pour<E>(
         let whole = if batch.is_empty() && row.len() >= BATCH {
             row
         } else {
-            batch.reserve(if batch.is_empty() { BATCH * 2 } else { row.len() });
+            batch.reserve(if batch.is_empty() { BATCH + BATCH / 2 } else { row.len() });
             batch.extend_from_slice(&row);
             if batch.len() < BATCH {
                 continue;

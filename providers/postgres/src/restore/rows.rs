@@ -1,6 +1,6 @@
 //! The data in one block of the archive, inflated: a table's rows, or parts of large objects.
 //!
-//! A thread of its own reads and inflates, a few hundred kilobytes ahead of who takes them. Tested in
+//! A thread of its own reads and inflates, some hundred kilobytes ahead of who takes them. Tested in
 //! `tests/restore.rs`.
 
 use std::io::Read;
@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 
 use super::stream::Incoming;
 
-/// Bytes handed on at once.
-const BATCH: usize = 128 << 10;
+/// Bytes handed on at once. Above 64 KiB, the allocator takes megabytes for each thread and size.
+const BATCH: usize = 48 << 10;
 /// Batches ahead.
-const AHEAD: usize = 3;
+const AHEAD: usize = 8;
 
 /// A block that is to be read.
 pub(super) struct Wanted {

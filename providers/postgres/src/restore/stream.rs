@@ -14,7 +14,7 @@ use super::object::Object;
 
 /// Bytes of one range. What all workers hold together does not depend on their number.
 const RANGE: usize = 1 << 20;
-const ALL_RANGES: usize = 24 << 20;
+const ALL_RANGES: usize = 12 << 20;
 const SMALLEST_RANGE: usize = 256 << 10;
 
 /// How the archive is fetched.
