@@ -3,7 +3,7 @@
 //! `cargo bench --bench data -- SCALE` (20 by default; 60 is a source of 1.7 GB) makes a source, moves it every way
 //! three times in turn on real servers and a real store on this machine, and prints medians side by side: quote the
 //! ratios, not the seconds. More words choose ways by their titles: `-- 20 guide copy`. `-- SCALE uplink` holds the way to
-//! the bucket to 200 Mbit/s and dumps only.
+//! the bucket to 200 Mbit/s and dumps only; `-- SCALE threads` compresses in memory only.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, dead_code, reason = "a benchmark")]
 
@@ -11,6 +11,7 @@
 mod meter;
 #[path = "../../tests/stage/mod.rs"]
 mod stage;
+mod threads;
 mod uplink;
 mod ways;
 
@@ -34,12 +35,15 @@ fn main() {
     let began = Instant::now();
     let stage = Stage::start(&Options { provision_seconds: 0.0, ..QUICK });
     let ground = Ground::new(&stage, scale);
-    let size = ground.source("select pg_size_pretty(pg_database_size(current_database()))");
+    let size = ground.ask("select pg_size_pretty(pg_database_size(current_database()))");
     println!("source: scale {scale}, {size}, made in {:.0} s", began.elapsed().as_secs_f64());
     let words: Vec<&String> =
         arguments.iter().filter(|word| word.chars().all(char::is_alphabetic)).collect();
     if words.iter().any(|word| *word == "uplink") {
         return narrow(&ground);
+    }
+    if words.iter().any(|word| *word == "threads") {
+        return compression(&ground);
     }
     let chosen = |way: &Way| {
         words.is_empty() || words.iter().any(|word| way.title().contains(word.as_str()))
@@ -78,6 +82,18 @@ fn main() {
             figures.whole.peak,
         );
     }
+}
+
+/// What a second thread gains where nothing but compression is done.
+fn compression(ground: &Ground<'_>) {
+    let text = threads::sample(&ground.source);
+    let segments = threads::cut(&text);
+    let [one, two] = [1, 2].map(|threads| threads::rate(&segments, threads, RUNS));
+    let size = text.len() as f64 / 1e6;
+    println!(
+        "compression of {size:.0} MB in memory, level 6: {one:.0} MB/s on one thread, {two:.0} on two, {:.2} times",
+        two / one
+    );
 }
 
 /// What a narrow uplink costs beyond the time that the smallest archive needs on it.

@@ -75,7 +75,8 @@ impl Way {
 /// The source, and the services around it.
 pub(crate) struct Ground<'a> {
     stage: &'a Stage,
-    source: String,
+    /// Its connection string.
+    pub(crate) source: String,
     /// How many journeys there were.
     count: Cell<u32>,
 }
@@ -96,7 +97,7 @@ impl<'a> Ground<'a> {
         Self { stage, source, count: Cell::new(0) }
     }
 
-    pub(crate) fn source(&self, query: &str) -> String {
+    pub(crate) fn ask(&self, query: &str) -> String {
         psql(&self.source, query)
     }
 

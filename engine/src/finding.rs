@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Class, Fault};
+
 /// How much a finding weighs.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -55,5 +57,14 @@ impl Finding {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// The same as a fault, for an act that finds what a plan would have been stopped by.
+    pub fn into_fault(self, class: Class) -> Fault {
+        let fault = Fault::new(class, self.message);
+        match self.help {
+            Some(help) => fault.help(help),
+            None => fault,
+        }
     }
 }

@@ -267,11 +267,7 @@ impl Resource for Restore {
         let found = occupancy(&target.endpoint, cx).await?;
         let accepted = judge::accepted(before.as_ref(), &earlier);
         if let Some(finding) = judge::refusal(&found, &accepted, ours, &target, &confirmed) {
-            let fault = Fault::new(Class::Conflict, finding.message);
-            return Err(match finding.help {
-                Some(help) => fault.help(help),
-                None => fault,
-            });
+            return Err(finding.into_fault(Class::Conflict));
         }
         let known = watch::highest(&self.api, cx, &target.app).await?;
         let notes = Notes {

@@ -140,30 +140,29 @@ async fn read(session: &Session) -> Result<Occupancy, tokio_postgres::Error> {
     })
 }
 
-/// Whether the target may be overwritten: it is empty, it holds exactly what `remembered` says our own restore left
-/// there, or a person said so today.
+/// Why the target may not be overwritten, if so: it is not empty, its fingerprint is none of `accepted` (what our own
+/// runs found or left there), and no person said so today.
 ///
-/// `target` is the address to confirm and the names that count as its name (add-on, app, database); `confirmed` are
-/// the `--confirm ADDRESS=NAME` of this run.
+/// `ours`: what is there came from an attempt of ours that was cut short. `target` is the address to confirm and the
+/// names that count as its name (add-on, app, database); `confirmed` are the `--confirm ADDRESS=NAME` of this run.
 pub fn judge_occupancy(
     occupancy: &Occupancy,
-    remembered: Option<&Json>,
-    target: (&str, &[&str]),
+    accepted: &[Json],
+    ours: bool,
+    target: (&str, &[String]),
     confirmed: &[(String, String)],
 ) -> Option<Finding> {
     let (address, names) = target;
-    let ours = remembered == Some(&occupancy.fingerprint);
-    let said =
-        confirmed.iter().any(|(of, name)| of == address && names.iter().any(|known| known == name));
-    if occupancy.is_empty() || ours || said {
+    let said = confirmed.iter().any(|(of, name)| of == address && names.contains(name));
+    if occupancy.is_empty() || ours || said || accepted.contains(&occupancy.fingerprint) {
         return None;
     }
-    let name = names.first().copied().unwrap_or("NAME");
+    let name = names.first().map_or("NAME", String::as_str);
     let wrong =
         confirmed.iter().find(|(of, _)| of == address).map_or_else(String::new, |(_, said)| {
             format!("; `--confirm {address}={said}` does not name it")
         });
-    let since = if remembered.is_some() { " and was written to since our restore" } else { "" };
+    let since = if !accepted.is_empty() { " and was written to since our restore" } else { "" };
     Some(
         Finding::error(
             "PGF1201",
@@ -218,7 +217,8 @@ mod tests {
     fn judge(remembered: Option<Json>, confirmed: &[(&str, &str)]) -> Option<String> {
         let confirmed: Vec<(String, String)> =
             confirmed.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        judge_occupancy(&full(), remembered.as_ref(), ("target", &["pg-1", "app"]), &confirmed)
+        let names = ["pg-1".to_owned(), "app".to_owned()];
+        judge_occupancy(&full(), remembered.as_slice(), false, ("target", &names), &confirmed)
             .map(|finding| finding.message)
     }
 
@@ -239,6 +239,6 @@ mod tests {
     #[test]
     fn an_empty_target_is_fine() {
         let empty = Occupancy { relations: vec![], relation_count: 0, large_objects: 0, ..full() };
-        assert_eq!(judge_occupancy(&empty, None, ("target", &["x"]), &[]), None);
+        assert_eq!(judge_occupancy(&empty, &[], false, ("target", &["x".to_owned()]), &[]), None);
     }
 }

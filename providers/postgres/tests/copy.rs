@@ -5,16 +5,16 @@
 
 mod stage;
 
-use std::sync::Arc;
-
-use pgferry_engine::cx::{Cx, Hook};
+use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::resource::{AnyResource, Change, Done, Remembered};
 use pgferry_engine::tree::Tree;
 use pgferry_postgres::copy::Copy;
 use pgferry_postgres::verification::Verification;
 use serde_json::{Value as Json, json};
-use stage::filled::{At, SLOW, dumped, make_odd, noted, prior, same_dump};
+use stage::filled::{
+    self, SLOW, dumped, index_is_made, killed_at_every_effect, make_odd, noted, prior, same_dump,
+};
 use stage::{Stage, change, spec};
 
 fn wanted(from: &Stage, into: &Stage) -> Tree {
@@ -31,13 +31,10 @@ async fn copy(cx: &Cx, change: Change<Tree>) -> Result<Done<Tree>, Fault> {
 }
 
 fn remembered(done: &Done<Tree>) -> Remembered {
-    Remembered {
-        id: done.id.clone(),
-        inputs: json!({ "from": { "$address": "source" }, "into": { "$address": "target" } })
-            .into(),
-        attrs: done.attrs.stored(),
-        memory: done.memory.clone().into(),
-    }
+    filled::remembered(
+        done,
+        json!({ "from": { "$address": "source" }, "into": { "$address": "target" } }),
+    )
 }
 
 async fn verify(from: &Stage, into: &Stage, copy: &Remembered) -> Result<Done<Tree>, Fault> {
@@ -121,29 +118,10 @@ async fn everything_arrives_as_it_was_and_once_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_cut_short_starts_over() {
     let (from, into) = tokio::join!(Stage::new(), Stage::new());
-    let mut notes = json!({});
-    let mut effects = Vec::new();
-    // A kill before each effect: nothing is noted of what is left, as after `kill -9`.
-    for number in 1.. {
-        let mut cx = from.cx("copy");
-        let at = Arc::new(At { number, seen: Default::default() });
-        cx.world.hook = Some(Arc::clone(&at) as Arc<dyn Hook>);
-        let begun = notes != json!({});
-        let next = Change {
-            prior: begun.then(|| prior(&cx, notes.clone())),
-            ..change(wanted(&from, &into))
-        };
-        let ended = copy(&cx, next).await;
-        effects.clone_from(&at.seen.lock().unwrap());
-        notes = noted(&from);
-        if notes != json!({}) {
-            notes["left"] = Json::Null;
-        }
-        match ended {
-            Ok(_) => break,
-            Err(fault) => assert_eq!(fault.message, "a crash", "{number} {}", fault.chain()),
-        }
-    }
+    let effects = killed_at_every_effect(&from, "copy", async |cx, prior| {
+        copy(cx, Change { prior, ..change(wanted(&from, &into)) }).await
+    })
+    .await;
     let order = [
         "end sessions",
         "empty target",
@@ -183,13 +161,7 @@ async fn a_request_to_stop_ends_all_sessions_and_what_is_left_is_known() {
     let cx = from.cx("copy");
     let cancel = cx.world.cancel.clone();
     let (ended, ()) = tokio::join!(copy(&cx, change(wanted(&from, &into))), async {
-        let asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
-        let watcher = into.source().await;
-        let begun = std::time::Instant::now();
-        while watcher.query_one(asleep, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-            assert!(begun.elapsed().as_secs() < 120, "no index is being made");
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        index_is_made(&into).await;
         cancel.cancel();
     });
     assert_eq!(ended.unwrap_err().class, Class::Interrupted);

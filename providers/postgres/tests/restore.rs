@@ -8,7 +8,7 @@ mod stage;
 use std::sync::Arc;
 
 use pgferry_engine::address::Address;
-use pgferry_engine::cx::{Cx, Hook};
+use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::resource::{AnyResource, Change, Done, Remembered};
 use pgferry_engine::tree::{Handle, Tree};
@@ -16,7 +16,9 @@ use pgferry_postgres::dump::Dump;
 use pgferry_postgres::restore::Restore;
 use pgferry_postgres::verification::Verification;
 use serde_json::{Value as Json, json};
-use stage::filled::{At, SLOW, make_odd, noted, prior, same_dump};
+use stage::filled::{
+    SLOW, index_is_made, killed_at_every_effect, make_odd, noted, prior, remembered, same_dump,
+};
 use stage::{BUCKET, Stage, change, spec};
 
 /// A finished dump, as a spec's `${dump}` hands it on.
@@ -49,12 +51,7 @@ impl Dumped {
     }
 
     fn remembered(&self) -> Remembered {
-        Remembered {
-            id: self.done.id.clone(),
-            inputs: json!({ "source": { "$address": "source" } }).into(),
-            attrs: self.done.attrs.stored(),
-            memory: self.done.memory.clone().into(),
-        }
+        remembered(&self.done, json!({ "source": { "$address": "source" } }))
     }
 }
 
@@ -69,15 +66,6 @@ fn wanted(dump: &Dumped, into: &Stage) -> Tree {
 
 async fn restore(cx: &Cx, change: Change<Tree>) -> Result<Done<Tree>, Fault> {
     AnyResource::act(&Restore, cx, change).await
-}
-
-fn remembered(done: &Done<Tree>) -> Remembered {
-    Remembered {
-        id: done.id.clone(),
-        inputs: json!({}).into(),
-        attrs: done.attrs.stored(),
-        memory: done.memory.clone().into(),
-    }
 }
 
 async fn is_proved(from: &Stage, into: &Stage, dump: &Dumped) {
@@ -123,7 +111,7 @@ async fn everything_arrives_from_every_kind_of_archive() {
         assert_eq!(there.get::<_, i64>(0), 60);
         let text = format!("{attrs}{}{}", done.memory, noted(&from));
         assert!(!text.contains("AVNS") && !text.contains("secret-of"), "{text}");
-        before = Some(remembered(&done));
+        before = Some(remembered(&done, json!({})));
     }
     let unanalyzed = "select count(*) from pg_class c join pg_namespace n on n.oid = relnamespace
         where relkind in ('r', 'p', 'm') and nspname in ('odd', 'public', 'billing') and reltuples < 0 and relispopulated";
@@ -154,30 +142,10 @@ async fn everything_arrives_from_every_kind_of_archive() {
 async fn whatever_was_cut_short_starts_over() {
     let (from, into) = tokio::join!(Stage::new(), Stage::new());
     let dump = Dumped::new(&from, "it.dump", json!({})).await;
-    from.heard.notes.lock().unwrap().clear();
-    let mut notes = json!({});
-    let mut effects = Vec::new();
-    // A kill before each effect: nothing is noted of what is left, as after `kill -9`.
-    for number in 1.. {
-        let mut cx = from.cx("restore");
-        let at = Arc::new(At { number, seen: Default::default() });
-        cx.world.hook = Some(Arc::clone(&at) as Arc<dyn Hook>);
-        let begun = notes != json!({});
-        let next = Change {
-            prior: begun.then(|| prior(&cx, notes.clone())),
-            ..change(wanted(&dump, &into))
-        };
-        let ended = restore(&cx, next).await;
-        effects.clone_from(&at.seen.lock().unwrap());
-        notes = noted(&from);
-        if notes != json!({}) {
-            notes["left"] = Json::Null;
-        }
-        match ended {
-            Ok(_) => break,
-            Err(fault) => assert_eq!(fault.message, "a crash", "{number} {}", fault.chain()),
-        }
-    }
+    let effects = killed_at_every_effect(&from, "restore", async |cx, prior| {
+        restore(cx, Change { prior, ..change(wanted(&dump, &into)) }).await
+    })
+    .await;
     let order = ["end sessions", "empty target", "make schema", "copy rows", "make keys"];
     assert_eq!(effects, order);
     same_dump(&from, &into);
@@ -201,13 +169,7 @@ async fn a_request_to_stop_ends_all_sessions_and_the_next_attempt_those_of_a_dea
     let cx = from.cx("restore");
     let cancel = cx.world.cancel.clone();
     let (ended, ()) = tokio::join!(restore(&cx, change(wanted(&dump, &into))), async {
-        let asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
-        let watcher = into.source().await;
-        let begun = std::time::Instant::now();
-        while watcher.query_one(asleep, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-            assert!(begun.elapsed().as_secs() < 120, "no index is being made");
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        index_is_made(&into).await;
         cancel.cancel();
     });
     assert_eq!(ended.unwrap_err().class, Class::Interrupted);

@@ -23,13 +23,15 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
         occupancy(&endpoint, &cx).await.unwrap()
     };
 
+    let names = ["db".to_owned()];
+    let target = ("target", names.as_slice());
     let empty = run("create extension tablefunc").await;
     assert!(empty.is_empty());
-    assert_eq!(judge_occupancy(&empty, None, ("target", &["db"]), &[]), None);
+    assert_eq!(judge_occupancy(&empty, &[], false, target, &[]), None);
 
     let routine = run("create function only_this() returns int language sql as 'select 1'").await;
     assert!(!routine.is_empty());
-    let finding = judge_occupancy(&routine, None, ("target", &["db"]), &[]).unwrap();
+    let finding = judge_occupancy(&routine, &[], false, target, &[]).unwrap();
     assert!(finding.message.contains("it holds 1 functions and types"), "{}", finding.message);
     assert!(run("drop function only_this").await.is_empty());
 
@@ -42,7 +44,7 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
         (made.relations.as_slice(), made.relation_count),
         (&["public.t".to_owned(), "public.w".to_owned()][..], 3)
     );
-    let finding = judge_occupancy(&made, None, ("target", &["db"]), &[]).unwrap();
+    let finding = judge_occupancy(&made, &[], false, target, &[]).unwrap();
     assert_eq!(finding.code, "PGF1201");
     assert!(finding.help.unwrap().ends_with("--confirm target=db"));
 

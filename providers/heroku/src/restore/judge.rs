@@ -124,21 +124,8 @@ pub(super) fn refusal(
     confirmed: &[(String, String)],
 ) -> Option<Finding> {
     let names = names(&target.endpoint);
-    refused(found, accepted, ours, (&target.endpoint.address.to_string(), &names), confirmed)
-}
-
-fn refused(
-    found: &Occupancy,
-    accepted: &[Json],
-    ours: bool,
-    target: (&str, &[String]),
-    confirmed: &[(String, String)],
-) -> Option<Finding> {
-    if ours || accepted.contains(&found.fingerprint) {
-        return None;
-    }
-    let names: Vec<&str> = target.1.iter().map(String::as_str).collect();
-    judge_occupancy(found, accepted.first(), (target.0, &names), confirmed)
+    let target = (target.endpoint.address.as_str(), names.as_slice());
+    judge_occupancy(found, accepted, ours, target, confirmed)
 }
 
 pub(super) fn findings(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
@@ -187,7 +174,7 @@ pub(super) fn findings(want: &Tree, facts: &Json, confirmed: &[(String, String)]
     }
     if let Some(found) = &facts.occupancy {
         let target = (facts.address.as_str(), facts.names.as_slice());
-        findings.extend(refused(found, &facts.accepted, facts.ours, target, confirmed));
+        findings.extend(judge_occupancy(found, &facts.accepted, facts.ours, target, confirmed));
     }
     findings
 }

@@ -30,7 +30,7 @@ use self::run::{Copied, Run};
 use crate::connect::{Access, Format, connect};
 use crate::dump::preflight as dump;
 use crate::fill::JOBS;
-use crate::fill::claim::{Claim, cut_short, refused};
+use crate::fill::claim::{Claim, cut_short};
 use crate::programs::{choose, find};
 
 /// The type.
@@ -118,7 +118,7 @@ impl Resource for Copy {
             .map_err(|misfit| dump::misfit_fault(&misfit, source.major(), None))?;
         if look::same(&source, &target).await? {
             let finding = preflight::one_and_the_same(want.into.address.as_str());
-            return Err(refused(finding, Class::Rejected));
+            return Err(finding.into_fault(Class::Rejected));
         }
         let (from, into) = ((&want.from, &source), (&want.into, &target));
         let name = format!("{} copy", cx.natural_key());

@@ -2,7 +2,7 @@
 //!
 //! The format of `pg_dump -Fc` (PostgreSQL docs, "pg_dump"), multipart upload (S3 `CreateMultipartUpload`). Bounded
 //! memory, no local file. Complete only when this act has succeeded: an attempt that was cut short is thrown away. Tested in
-//! `tests/dump.rs` against real servers.
+//! `tests/dump.rs` and `tests/parallel.rs` against real servers.
 
 mod compression;
 mod counted;

@@ -218,12 +218,7 @@ fn misfit_finding(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Findin
 
 /// The same as a fault, for an act whose world has changed since the preflight.
 pub(crate) fn misfit_fault(misfit: &Misfit, source: u32, restorer: Option<u32>) -> Fault {
-    let finding = misfit_finding(misfit, source, restorer);
-    let fault = Fault::new(Class::Failed, finding.message);
-    match finding.help {
-        Some(help) => fault.help(help),
-        None => fault,
-    }
+    misfit_finding(misfit, source, restorer).into_fault(Class::Failed)
 }
 
 fn readability(source: &Facts, findings: &mut Vec<Finding>) {

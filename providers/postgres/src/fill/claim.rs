@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use pgferry_engine::cx::{Cx, World};
 use pgferry_engine::fault::{Class, Fault};
-use pgferry_engine::finding::Finding;
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::{Change, Intent, Remembered};
 use serde_json::{Value as Json, json};
@@ -15,7 +14,7 @@ use serde_json::{Value as Json, json};
 use super::notes::Notes;
 use super::{empty, guard};
 use crate::connect::{Access, Format, Session, connect};
-use crate::target::occupancy;
+use crate::target::{judge_occupancy, occupancy};
 
 /// A target that may be emptied and filled.
 pub(crate) struct Claim<'a> {
@@ -47,7 +46,7 @@ impl<'a> Claim<'a> {
         let names = guard::names(into, &target.location);
         let address = into.address.to_string();
         if let Some(finding) = guard::misnamed(confirm, &address, &names) {
-            return Err(refused(finding, Class::Rejected));
+            return Err(finding.into_fault(Class::Rejected));
         }
         cx.effect("end sessions")?;
         for session in source.iter().map(|(_, session)| *session).chain([target]) {
@@ -58,8 +57,8 @@ impl<'a> Claim<'a> {
         let (accepted, ours) = (earlier.accepted(change.before.as_ref()), earlier.is_ours(&place));
         let found = occupancy(into, cx).await?;
         let named = (address.as_str(), names.as_slice());
-        if let Some(finding) = guard::refusal(&found, &accepted, ours, named, &change.confirmed) {
-            return Err(refused(finding, Class::Conflict));
+        if let Some(finding) = judge_occupancy(&found, &accepted, ours, named, &change.confirmed) {
+            return Err(finding.into_fault(Class::Conflict));
         }
         let pristine = found.is_empty() && earlier.target.is_none();
         let found = Some(found.fingerprint);
@@ -138,13 +137,4 @@ pub(crate) fn earlier(
 
 fn place(target: &Session) -> String {
     format!("{}/{}", target.location.server(), target.location.database)
-}
-
-/// A finding as the fault that it is when it is too late to plan.
-pub(crate) fn refused(finding: Finding, class: Class) -> Fault {
-    let fault = Fault::new(class, finding.message);
-    match finding.help {
-        Some(help) => fault.help(help),
-        None => fault,
-    }
 }

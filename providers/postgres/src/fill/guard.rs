@@ -6,12 +6,10 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::finding::Finding;
 use pgferry_engine::reference::Endpoint;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use tokio_postgres::Error;
 
 use crate::connect::Session;
 use crate::location::Location;
-use crate::target::{Occupancy, judge_occupancy};
 
 /// Names by which people may call the target.
 pub(crate) fn names(endpoint: &Endpoint, location: &Location) -> Vec<String> {
@@ -103,21 +101,6 @@ pub(crate) fn not_offered(server: &str, missing: &[String]) -> Option<Finding> {
     let message = format!("`{server}` does not offer {}", names.join(", "));
     let help = "drop the extension from the source, or choose another target";
     Some(Finding::error("PGF1301", message).help(help))
-}
-
-/// Why the target may not be replaced. `ours`: what is there came from an attempt of ours that was cut short.
-pub(crate) fn refusal(
-    found: &Occupancy,
-    accepted: &[Json],
-    ours: bool,
-    target: (&str, &[String]),
-    confirmed: &[(String, String)],
-) -> Option<Finding> {
-    if ours || accepted.contains(&found.fingerprint) {
-        return None;
-    }
-    let names: Vec<&str> = target.1.iter().map(String::as_str).collect();
-    judge_occupancy(found, accepted.first(), (target.0, &names), confirmed)
 }
 
 /// That `confirm` names something else than the target.

@@ -36,7 +36,7 @@ use self::run::{Restored, Run};
 use crate::connect::{Access, Format, connect};
 use crate::dump::restorer::{Restorer, is_heroku};
 use crate::fill::JOBS;
-use crate::fill::claim::{Claim, cut_short, refused};
+use crate::fill::claim::{Claim, cut_short};
 use crate::fill::guard::{missing_extensions, not_offered};
 
 /// The type.
@@ -112,7 +112,7 @@ impl Resource for Restore {
         };
         let missing = missing_extensions(&target, &contents.extensions).await?;
         if let Some(finding) = not_offered(&target.location.server(), &missing) {
-            return Err(refused(finding, Class::Rejected));
+            return Err(finding.into_fault(Class::Rejected));
         }
         let name = format!("{} restore", cx.natural_key());
         let claim =

@@ -15,7 +15,7 @@ use crate::dump::endpoint;
 use crate::fill::JOBS;
 use crate::fill::claim::earlier;
 use crate::fill::guard::{self, Sessions, Writable, names, room, writable};
-use crate::target::{Occupancy, occupancy};
+use crate::target::{Occupancy, judge_occupancy, occupancy};
 
 /// Sessions besides the workers': the one that makes the schema and the one that looks.
 const BESIDES: i64 = 2;
@@ -75,6 +75,6 @@ pub(super) fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -
     let sessions = Sessions { end: "target", room, besides: BESIDES, for_each_job: 2, jobs };
     findings.extend(sessions.finding());
     let named = (seen.address.as_str(), seen.names.as_slice());
-    findings.extend(guard::refusal(&seen.occupancy, &seen.accepted, seen.ours, named, confirmed));
+    findings.extend(judge_occupancy(&seen.occupancy, &seen.accepted, seen.ours, named, confirmed));
     findings
 }

@@ -1,9 +1,13 @@
-//! What tests of filled databases share: a source with everything in it, and whether it has arrived.
+//! What tests of filled databases share: a source with everything in it, whether it has arrived, and attempts that die.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pgferry_engine::address::Address;
 use pgferry_engine::cx::{Cx, Hook};
 use pgferry_engine::fault::Fault;
-use pgferry_engine::resource::{Intent, Verb};
+use pgferry_engine::resource::{Done, Intent, Remembered, Verb};
+use pgferry_engine::tree::Tree;
 use serde_json::{Value as Json, json};
 
 use super::Stage;
@@ -61,10 +65,54 @@ pub(crate) fn noted(stage: &Stage) -> Json {
     all
 }
 
+/// What the state remembers of a run that is done.
+pub(crate) fn remembered(done: &Done<Tree>, inputs: Json) -> Remembered {
+    let (attrs, memory) = (done.attrs.stored(), done.memory.clone().into());
+    Remembered { id: done.id.clone(), inputs: inputs.into(), attrs, memory }
+}
+
+/// Lets `attempt` die before each of its effects, one after the other, until one attempt comes to its end; gives that
+/// one's effects. Nothing is noted of what is left, as after `kill -9`.
+pub(crate) async fn killed_at_every_effect(
+    stage: &Stage,
+    address: &str,
+    attempt: impl AsyncFn(&Cx, Option<Intent>) -> Result<Done<Tree>, Fault>,
+) -> Vec<String> {
+    stage.heard.notes.lock().unwrap().clear();
+    let mut notes = json!({});
+    for number in 1.. {
+        let mut cx = stage.cx(address);
+        let at = Arc::new(At { number, seen: Default::default() });
+        cx.world.hook = Some(Arc::clone(&at) as Arc<dyn Hook>);
+        let earlier = (notes != json!({})).then(|| prior(&cx, notes.clone()));
+        let ended = attempt(&cx, earlier).await;
+        notes = noted(stage);
+        if notes != json!({}) {
+            notes["left"] = Json::Null;
+        }
+        match ended {
+            Ok(_) => return at.seen.lock().unwrap().clone(),
+            Err(fault) => assert_eq!(fault.message, "a crash", "{number} {}", fault.chain()),
+        }
+    }
+    unreachable!("an attempt has an end")
+}
+
+/// Waits until the index of [`SLOW`] is being made at `stage`, which has a database `held`.
+pub(crate) async fn index_is_made(stage: &Stage) {
+    let asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+    let watcher = stage.source().await;
+    let begun = Instant::now();
+    while watcher.query_one(asleep, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(begun.elapsed().as_secs() < 120, "no index is being made");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Fails at the effect of that number.
-pub(crate) struct At {
-    pub(crate) number: usize,
-    pub(crate) seen: std::sync::Mutex<Vec<String>>,
+struct At {
+    number: usize,
+    seen: std::sync::Mutex<Vec<String>>,
 }
 
 impl Hook for At {

@@ -3,7 +3,7 @@
 //! `pg_dump` supplies the table of contents and then stands still; N sessions read the tables in its snapshot, all
 //! cores deflate, one writer puts the archive together in order. The beginning, with the places of all blocks, goes to
 //! the bucket last. Version 1.14 comes out whatever `pg_dump` there is: every `pg_restore` from 12 on reads it, from a
-//! pipe, from a file and with jobs. Tested in `tests/dump.rs`.
+//! pipe, from a file and with jobs. Tested in `tests/parallel.rs`.
 
 mod checksum;
 mod deflaters;

@@ -1,7 +1,7 @@
 //! Large objects, as `lo_get` gives them: it sees the snapshot and asks for no right but the one to read.
 //!
 //! Small ones are fetched several at a time, others in pieces, so that memory does not depend on their size. Tested in
-//! `tests/dump.rs`.
+//! `tests/parallel.rs`.
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //!
 //! The table of contents says which blocks there are, the catalogue how large their tables are. The largest table comes
 //! first; large ones are read in ranges of their pages, which lie in a file as `COPY` of the whole would find them.
-//! Tested in `tests/dump.rs`; the ranges beside it.
+//! Tested in `tests/parallel.rs`; the ranges beside it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,7 +1,7 @@
 //! The rows of a table, or of a range of its pages, as `COPY` sends them.
 //!
 //! One segment is filled while the ones before it are deflated. Memory: a few segments, and the longest row, which a
-//! server sends in one piece. Tested in `tests/dump.rs`.
+//! server sends in one piece. Tested in `tests/parallel.rs`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The one that puts everything into the archive, in its order.
 //!
-//! It owns what stands around the data, and where each block begins. Tested in `tests/dump.rs`.
+//! It owns what stands around the data, and where each block begins. Tested in `tests/parallel.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
