@@ -11,7 +11,7 @@ use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::connect::{Access, Format, Session, connect};
 use crate::counters::{Counters, completed_transactions};
@@ -32,7 +32,8 @@ pub(crate) struct Snapshot {
     /// Where the write-ahead log stood.
     pub(crate) lsn: Option<String>,
     baseline: Arc<Mutex<Baseline>>,
-    following: JoinHandle<()>,
+    /// Ends with it, however that comes.
+    _following: JoinSet<()>,
 }
 
 const EXPORT: &str = "select pg_export_snapshot(), txid_current_snapshot()::text,
@@ -58,8 +59,9 @@ impl Snapshot {
             .map_err(|cause| observer.fault("reading the tables' counters", cause))?;
         let baseline =
             Arc::new(Mutex::new(Baseline { completed: row.get(1), taken_at: cx.now(), counters }));
-        let following = tokio::spawn(follow(observer, Arc::clone(&baseline), cx.clone()));
-        Ok(Self { name: row.get(0), lsn: row.get(2), session, baseline, following })
+        let mut following = JoinSet::new();
+        following.spawn(follow(observer, Arc::clone(&baseline), cx.clone()));
+        Ok(Self { name: row.get(0), lsn: row.get(2), session, baseline, _following: following })
     }
 
     /// The session that is in it, for what must be seen or locked as long as it is held.
@@ -69,8 +71,6 @@ impl Snapshot {
 
     /// Lets go of it.
     pub(crate) fn release(self) -> Baseline {
-        self.following.abort();
-        drop(self.session);
         self.baseline.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
