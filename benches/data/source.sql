@@ -53,16 +53,28 @@ insert into customers
       'score', pg_temp.pick(i, 6, 100000) / 1000.0, 'reference', md5('reference ' || i))
   from generate_series(1, :scale * 2000) as i join sentences on sentences.number = pg_temp.pick(i, 7, 40000);
 
+-- Every word by itself: repeated sentences would be too easy to compress.
+create function pg_temp.prose(texts int) returns table (i int, body text) language plpgsql as $$
+declare
+  words text[] := (select array_agg(word order by number) from words);
+begin
+  perform setseed(0.42);
+  for i in 1 .. texts loop
+    body := '';
+    for j in 1 .. 120 + i % 120 loop
+      body := body || words[1 + (power(random(), 3) * 3999)::int] || case j % 17 when 0 then E'.\n' else ' ' end;
+    end loop;
+    prose.i := i;
+    return next;
+  end loop;
+end $$;
 insert into documents
   select i, md5('customer ' || 1 + pg_temp.pick(i, 8, :scale * 2000))::uuid, left(body, 40), body,
     jsonb_build_object('version', i % 7, 'hash', md5(i::text), 'when', timestamp '2021-01-01' + i * interval '7 minutes',
       'weights', jsonb_build_array(pg_temp.pick(i, 9, 1000000) / 999983.0, i % 1000, left(body, 20))),
     array[left(md5((i % 500)::text), 6), left(md5((i % 77)::text), 6)],
     (array['new', 'paid', 'shipped', 'returned'])[1 + i % 4]::state, timestamp '2022-02-02' + i * interval '11 seconds'
-  from (
-    select i, string_agg(sentence, E'.\n' order by j) as body
-    from generate_series(1, :scale * 3000) as i, generate_series(1, 14) as j, sentences
-    where sentences.number = pg_temp.pick(i * 14 + j, 10, 40000) and j <= 8 + i % 7 group by i) as written;
+  from pg_temp.prose(:scale * 3000) as written;
 
 insert into events (customer, kind, payload, amount, score, small, at, address)
   select md5('customer ' || 1 + pg_temp.pick(i, 11, :scale * 2000))::uuid,

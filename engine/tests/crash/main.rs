@@ -99,8 +99,9 @@ fn end(world: &World) -> Json {
     })
 }
 
-/// Without what differs from one time to the next: when it was done and how fast (not known of what was taken up), which attempt at a dump is the good one, and which
-/// key served, since the secret of one is known only to the process that made it.
+/// Without what differs from one time to the next: when it was done and how fast (not known of what was taken up), which
+/// attempt at a dump is the good one, and which key served, since the secret of one is known only to the process that
+/// made it.
 fn undated(json: &mut Json) {
     match json {
         Json::Object(map) => {

@@ -2,23 +2,24 @@
 
 use std::time::Duration;
 
-/// Waits that grow from `first` to `longest`, doubling.
+/// Waits that grow from `first` to `longest`, each a fifth of what has passed: so little is lost when it is over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    next: Duration,
+    first: Duration,
     longest: Duration,
+    passed: Duration,
 }
 
 impl Pace {
     /// A pace that begins with `first` and ends at `longest`.
     pub(crate) const fn new(first: Duration, longest: Duration) -> Self {
-        Self { next: first, longest }
+        Self { first, longest, passed: Duration::ZERO }
     }
 
     /// The wait before the next question.
     pub(crate) fn wait(&mut self) -> Duration {
-        let now = self.next;
-        self.next = (self.next * 2).min(self.longest);
+        let now = (self.passed / 5).clamp(self.first, self.longest);
+        self.passed += now;
         now
     }
 }
@@ -28,9 +29,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_grows_and_then_stays() {
+    fn it_grows_with_what_has_passed_and_then_stays() {
         let mut pace = Pace::new(Duration::from_millis(500), Duration::from_secs(3));
-        let waits: Vec<u128> = (0..5).map(|_| pace.wait().as_millis()).collect();
-        assert_eq!(waits, [500, 1000, 2000, 3000, 3000]);
+        let waits: Vec<u128> = (0..20).map(|_| pace.wait().as_millis()).collect();
+        assert_eq!(waits[..7], [500, 500, 500, 500, 500, 500, 600]);
+        assert_eq!(waits[18..], [3000, 3000]);
+        let passed: u128 = waits[..10].iter().sum();
+        assert!(waits[10] * 5 <= passed, "{waits:?}");
     }
 }

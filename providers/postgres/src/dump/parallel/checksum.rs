@@ -10,7 +10,6 @@
 pub(super) struct Checksum {
     pub(super) sum: i128,
     text: Vec<u8>,
-    field: Vec<u8>,
 }
 
 impl Checksum {
@@ -23,33 +22,63 @@ impl Checksum {
     fn put(&mut self, line: &[u8]) {
         self.text.clear();
         self.text.push(b'(');
-        for (index, field) in line.split(|byte| *byte == b'\t').enumerate() {
-            if index > 0 {
+        let (mut begin, mut is_plain) = (0, true);
+        for (at, byte) in line.iter().enumerate() {
+            if PLAIN[usize::from(*byte)] {
+                continue;
+            }
+            if *byte == b'\t' {
+                self.field(&line[begin..at], is_plain);
                 self.text.push(b',');
+                (begin, is_plain) = (at + 1, true);
+            } else {
+                is_plain = false;
             }
-            if field == b"\\N" {
-                continue;
-            }
-            if !field.is_empty() && field.iter().all(|byte| PLAIN[usize::from(*byte)]) {
-                self.text.extend_from_slice(field);
-                continue;
-            }
-            unescape(field, &mut self.field);
-            let quoted = self.field.is_empty() || self.field.iter().any(|byte| is_odd(*byte));
-            if !quoted {
-                self.text.extend_from_slice(&self.field);
-                continue;
-            }
-            self.text.push(b'"');
-            for byte in &self.field {
-                if matches!(byte, b'"' | b'\\') {
-                    self.text.push(*byte);
+        }
+        self.field(&line[begin..], is_plain);
+        self.text.push(b')');
+    }
+
+    /// `is_plain`: no byte of it is one that is escaped or needs quotes.
+    fn field(&mut self, field: &[u8], is_plain: bool) {
+        if is_plain && !field.is_empty() {
+            return self.text.extend_from_slice(field);
+        }
+        if field == b"\\N" {
+            return;
+        }
+        let begin = self.text.len();
+        self.text.push(b'"');
+        // Whatever made it not plain needs quotes, but for one escape.
+        let mut is_bare = false;
+        let mut rest = field;
+        while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+            self.text.extend_from_slice(&rest[..at]);
+            let (put, length): (&[u8], usize) = match (rest[at], rest.get(at + 1)) {
+                (b'"', _) => (b"\"\"", 1),
+                (_, Some(b'b')) => {
+                    is_bare = true;
+                    (b"\x08", 2)
                 }
-                self.text.push(*byte);
-            }
+                (_, Some(b'f')) => (b"\x0c", 2),
+                (_, Some(b'n')) => (b"\n", 2),
+                (_, Some(b'r')) => (b"\r", 2),
+                (_, Some(b't')) => (b"\t", 2),
+                (_, Some(b'v')) => (b"\x0b", 2),
+                (_, Some(b'\\')) => (b"\\\\", 2),
+                // What is left of it is what stands there.
+                (_, Some(_)) => (b"", 1),
+                (_, None) => (b"\\\\", 1),
+            };
+            self.text.extend_from_slice(put);
+            rest = &rest[at + length..];
+        }
+        self.text.extend_from_slice(rest);
+        if is_bare && !self.text[begin + 1..].iter().any(|byte| is_odd(*byte)) {
+            self.text.remove(begin);
+        } else {
             self.text.push(b'"');
         }
-        self.text.push(b')');
     }
 }
 
@@ -67,27 +96,6 @@ const PLAIN: [bool; 256] = {
 /// Whether a value with this byte in it is put in quotes: `"`, `\`, parentheses, commas and white space.
 const fn is_odd(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | b'(' | b')' | b',' | b' ' | 0x09..=0x0d)
-}
-
-fn unescape(field: &[u8], into: &mut Vec<u8>) {
-    into.clear();
-    let mut bytes = field.iter();
-    while let Some(byte) = bytes.next() {
-        if *byte != b'\\' {
-            into.push(*byte);
-            continue;
-        }
-        into.push(match bytes.next() {
-            Some(b'b') => 0x08,
-            Some(b'f') => 0x0c,
-            Some(b'n') => b'\n',
-            Some(b'r') => b'\r',
-            Some(b't') => b'\t',
-            Some(b'v') => 0x0b,
-            Some(other) => *other,
-            None => b'\\',
-        });
-    }
 }
 
 /// `hash_bytes_extended` with seed 0: Bob Jenkins's lookup3, of which both results are kept.
@@ -154,6 +162,8 @@ mod tests {
             ("a\\\\b\tsay \"x\"", "(\"a\\\\b\",\"say \"\"x\"\"\")"),
             ("a\\nb\\tc", "(\"a\nb\tc\")"),
             ("\\\\N\t\\b", "(\"\\\\N\",\u{8})"),
+            ("\\bx y\ta\\v", "(\"\u{8}x y\",\"a\u{b}\")"),
+            ("\\b\\\\\t\"", "(\"\u{8}\\\\\",\"\"\"\")"),
             ("数据\tü", "(数据,ü)"),
         ] {
             assert_eq!(text(line), expect, "{line}");
