@@ -102,10 +102,16 @@ fn narrow(ground: &Ground<'_>) {
     let free: Vec<Figures> = (0..RUNS).map(|_| ground.travel(Way::Smallest, None)).collect();
     let held: Vec<Figures> = (0..RUNS).map(|_| ground.travel(Way::Chosen, Some(&store))).collect();
     let (free, held) = (middle(&free), middle(&held));
-    let least = free.bytes / NARROW;
-    println!("smallest archive (level 9): {:.1} MB, {least:.2} s at 200 Mbit/s", free.bytes / 1e6);
+    let mut least: Vec<f64> = (0..RUNS).map(|_| ground.push(&store, free.bytes)).collect();
+    least.sort_by(f64::total_cmp);
+    let least = least[RUNS / 2];
+    println!("at 200 Mbit/s, medians of {RUNS}:");
     println!(
-        "dump and upload at 200 Mbit/s, level chosen: {:.1} MB, {:.2} s, {:.2} of that",
+        "a plain upload of the smallest archive (level 9, {:.1} MB): {least:.2} s",
+        free.bytes / 1e6
+    );
+    println!(
+        "dump and upload together, level chosen ({:.1} MB): {:.2} s, {:.2} of that",
         held.bytes / 1e6,
         held.dump,
         held.dump / least

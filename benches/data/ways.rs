@@ -108,6 +108,24 @@ impl<'a> Ground<'a> {
 
     /// Goes `way` once, to a new add-on that is taken away afterwards.
     pub(crate) fn travel(&self, way: Way, store: Option<&str>) -> Figures {
+        self.journey(way, store, |journey| match way {
+            Way::Guide => journey.by_hand(),
+            Way::Pgcopydb => journey.by_pgcopydb(),
+            _ => journey.by_pgferry(),
+        })
+    }
+
+    /// Seconds that a plain upload of so many bytes to `store` takes.
+    pub(crate) fn push(&self, store: &str, bytes: f64) -> f64 {
+        self.journey(Way::Guide, Some(store), |journey| journey.push(bytes))
+    }
+
+    fn journey<T>(
+        &self,
+        way: Way,
+        store: Option<&str>,
+        go: impl FnOnce(&mut Journey<'_>) -> T,
+    ) -> T {
         let number = self.count.get() + 1;
         self.count.set(number);
         let app = format!("bench-{number}");
@@ -117,11 +135,7 @@ impl<'a> Ground<'a> {
         until("the add-on", || self.stage.config(&app)["DATABASE_URL"].is_string());
         let folder = tempfile::tempdir().unwrap();
         let mut journey = Journey { ground: self, way, app: &app, folder: folder.path(), store };
-        let figures = match way {
-            Way::Guide => journey.by_hand(),
-            Way::Pgcopydb => journey.by_pgcopydb(),
-            _ => journey.by_pgferry(),
-        };
+        let figures = go(&mut journey);
         self.stage.heroku(Method::DELETE, &format!("/apps/{app}"), &Value::Null);
         self.stage.empty_bucket();
         figures
@@ -139,6 +153,11 @@ struct Journey<'a> {
 /// Counts the rows of every table of `$1`, one after the other.
 const COUNT: &str = r#"tables=$(psql -XAt "$1" -c "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname = 'shop' order by 1")
 for table in $tables; do psql -XAt "$1" -c "select '$table', count(*) from $table"; done"#;
+
+/// The object in the bucket, as people reach it.
+const OBJECT: &str = r#"curl --silent --show-error --fail --aws-sigv4 aws:amz:us-ord:s3 \
+    --header "x-amz-content-sha256: UNSIGNED-PAYLOAD" \
+    --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" "$AWS_ENDPOINT_URL_S3/$BUCKET/shop.dump""#;
 
 impl Journey<'_> {
     fn target(&self) -> String {
@@ -167,13 +186,17 @@ impl Journey<'_> {
         run_with(self.folder, &["sh", "-ec", &script], &environment)
     }
 
+    /// Seconds that one plain upload of so many bytes takes.
+    fn push(&self, bytes: f64) -> f64 {
+        let made = format!("head -c {bytes:.0} /dev/urandom >plain");
+        self.shell(&made);
+        self.shell(&format!("{OBJECT} --upload-file plain")).wall
+    }
+
     fn by_hand(&mut self) -> Figures {
         let dump = self.shell(r#"pg_dump -Fc -b -v -f shop.dump "$SOURCE""#);
         #[allow(clippy::cast_precision_loss, reason = "bytes")]
         let bytes = fs::metadata(self.folder.join("shop.dump")).unwrap().len() as f64;
-        const OBJECT: &str = r#"curl --silent --show-error --fail --aws-sigv4 aws:amz:us-ord:s3 \
-            --header "x-amz-content-sha256: UNSIGNED-PAYLOAD" \
-            --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" "$AWS_ENDPOINT_URL_S3/$BUCKET/shop.dump""#;
         let upload = self.shell(&format!("{OBJECT} --upload-file shop.dump"));
         // What it may not set again (comments of the provider's extensions) makes it end with 1.
         let restore = self.shell(&format!(

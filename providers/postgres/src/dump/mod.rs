@@ -53,8 +53,8 @@ use crate::quoting::{Tables, display};
 const IN_FLIGHT: usize = 2;
 /// Parts of a parallel dump are as small as S3 allows at first, since one more is held: the first.
 const SMALL_PART: u64 = 5 << 20;
-/// Bytes of them on their way at once, at least two parts.
-const ON_THE_WAY: u64 = 10 << 20;
+/// Bytes of them on their way at once, at least two parts: while some wait for their answers, others fill the line.
+const ON_THE_WAY: u64 = 20 << 20;
 
 /// The type.
 pub struct Dump;
