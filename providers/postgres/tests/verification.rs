@@ -190,7 +190,7 @@ async fn taken_from_the_dump(stage: &Stage, dump: &Remembered, table: &str) {
     assert!(table.contains(&told(known)), "{table}");
 
     let (mut other, mut memory) = (dump.clone(), memory.clone());
-    memory["counted"]["public.accounts"]["contents"]["checksum"] = json!("1");
+    memory["counted"]["public.accounts"]["contents"]["sum"] = json!("1");
     other.memory = memory.clone().into();
     let fault = verify(stage, Some(&other), vec![]).await.unwrap_err();
     assert!(fault.message.contains("`public.accounts`: contents differ"), "{}", fault.message);

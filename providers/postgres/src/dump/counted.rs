@@ -22,7 +22,8 @@ pub(crate) struct Counted {
 pub(crate) struct Contents {
     /// In the order in which they were hashed.
     pub(crate) columns: Vec<String>,
-    /// Decimal; may need more than 64 bits.
+    /// Decimal; may need more than 64 bits. By another name than those that were made otherwise once.
+    #[serde(rename = "sum")]
     pub(crate) checksum: String,
 }
 

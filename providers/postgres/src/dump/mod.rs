@@ -39,6 +39,7 @@ pub use self::compression::{Between, Compression};
 use self::counted::COUNTED;
 pub(crate) use self::counted::{Counted, counted};
 use self::destination::{Destination, fault, final_fault};
+pub(crate) use self::parallel::MOST_COLUMNS;
 use self::process::{Order, Rights};
 use self::progress::Meter;
 use self::restorer::Restorer;

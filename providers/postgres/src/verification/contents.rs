@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::side::Side;
 use crate::connect::Session;
+use crate::dump::MOST_COLUMNS;
 use crate::facts::USER_RELATIONS;
 use crate::quoting::{Tables, display, identifier};
 
@@ -162,7 +163,7 @@ impl Task {
                  from {from} as t{range}"
             )),
             Measure::Contents { digest } => {
-                let hash = digest.of(&row_of(&self.table.columns));
+                let hash = digest.of(&self.table.columns);
                 Some(format!(
                     "select count(*), coalesce(sum({hash}), 0)::text from {from} as t{range}"
                 ))
@@ -197,19 +198,35 @@ impl Table {
 }
 
 impl Digest {
-    /// The hash of a text in SQL.
-    pub(super) fn of(self, text: &str) -> String {
+    /// The hash of these columns of `t`, in this order, in SQL. Written out, because dropped columns and their order are
+    /// no contents.
+    pub(super) fn of(self, columns: &[String]) -> String {
         match self {
-            Self::Hash => format!("hashtextextended({text} collate \"C\", 0)"),
-            Self::Md5 => {
-                format!("('x' || substr(md5(convert_to({text}, 'UTF8')), 1, 16))::bit(64)::int8")
-            }
+            Self::Hash => format!("hashtextextended({} collate \"C\", 0)", joined(columns)),
+            Self::Md5 => format!(
+                "('x' || substr(md5(convert_to({}, 'UTF8')), 1, 16))::bit(64)::int8",
+                row_of(columns)
+            ),
         }
     }
 }
 
-/// The text of these columns of `t`, in this order. Written out, because dropped columns and their order are no
-/// contents.
+/// A row's text that a server makes in half the time of [`row_of`] (measured), and that `COPY` sends nearly as it is.
+fn joined(columns: &[String]) -> String {
+    if columns.is_empty() || columns.len() > MOST_COLUMNS {
+        return row_of(columns);
+    }
+    let values = columns.iter().map(|name| format!("t.{}", identifier(name)));
+    let values = values.collect::<Vec<_>>().join(", ");
+    let nulls = columns.iter().map(|name| format!("t.{} is null", identifier(name)));
+    let nulls = nulls.collect::<Vec<_>>().join(", ");
+    format!(
+        r"(case when num_nulls({values}) = 0 then concat_ws(E'\t', {values})
+           else concat_ws(E'\t', {values}, concat(E'\\N', {nulls})) end)"
+    )
+}
+
+/// The text of these columns of `t`, in this order, as a record is told.
 pub(super) fn row_of(columns: &[String]) -> String {
     let columns: Vec<String> =
         columns.iter().map(|name| format!("t.{}", identifier(name))).collect();

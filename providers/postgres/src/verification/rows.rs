@@ -104,8 +104,8 @@ fn total(sums: &BTreeMap<i32, Sum>) -> (i64, String) {
 impl Question<'_> {
     /// The hash of a row, and of what tells it apart.
     fn hashes(&self) -> (String, String) {
-        let row = self.digest.of(&row_of(self.columns));
-        let key = if self.key.is_empty() { row.clone() } else { self.digest.of(&row_of(self.key)) };
+        let row = self.digest.of(self.columns);
+        let key = if self.key.is_empty() { row.clone() } else { self.digest.of(self.key) };
         (row, key)
     }
 

@@ -3,6 +3,13 @@ create table "We""ird"."T able (x)" ("a ""b)" int primary key, "ключ" text,
     g int generated always as ("a ""b)" * 2) stored, id bigint generated always as identity (start 7 increment 3));
 insert into "We""ird"."T able (x)" ("a ""b)", "ключ") values (1, null), (2, ''), (3, E'\\.'), (4, E'a\tb\nc\\N\r'), (5, '数据');
 create table public.nothing ();
+-- As many columns as a server joins in one go, and more.
+do $$ begin
+  for wide in 90..91 loop
+    execute format('create table public.wide_%s as select %s from generate_series(1, 30) i', wide,
+      (select string_agg(format('nullif(i %% %s, 1) c%s', n, n), ', ') from generate_series(2, wide + 1) n));
+  end loop;
+end $$;
 insert into public.nothing default values;
 insert into public.nothing default values;
 create table public.empty (a int);

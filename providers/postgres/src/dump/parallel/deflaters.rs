@@ -20,8 +20,8 @@ use super::line::Chunk;
 
 /// Levels worth choosing: those between cost more than they save (measured with zlib-rs 0.6).
 const LEVELS: [u32; 4] = [1, 2, 4, 6];
-/// The level to begin with, where the bounds allow it.
-const FIRST: u32 = 4;
+/// Looks at the level for which one that kept the line to the bucket idle is not tried again.
+const PATIENCE: usize = 32;
 
 /// Bytes of text that are deflated in one go.
 pub(super) const SEGMENT: usize = 1 << 20;
@@ -98,8 +98,8 @@ impl Deflaters {
     }
 
     fn deflate(&self, raw: Vec<u8>) -> Deflated {
-        // Vectorised by the compiler; every row of COPY's text ends with the only newline in it.
-        let rows = raw.iter().filter(|byte| **byte == b'\n').count() as u64;
+        // Every row of COPY's text ends with the only newline in it.
+        let rows = memchr::memchr_iter(b'\n', &raw).count() as u64;
         let length = raw.len() as u64;
         let Some(levels) = &self.levels else {
             return Deflated { raw, tool: None, segment: Segment { length, adler: 0 }, rows };
@@ -154,10 +154,13 @@ pub(super) fn framed(bytes: &[u8]) -> Bytes {
     chunk.into()
 }
 
-/// The levels to choose from, and the one chosen now.
+/// The levels to choose from, and the one chosen now. The lowest comes first: the sooner the line has something to carry,
+/// the better.
 struct Levels {
     all: Vec<u32>,
     at: AtomicUsize,
+    /// How often it still is not raised.
+    settled: AtomicUsize,
     /// Bytes by level.
     used: Mutex<BTreeMap<u32, u64>>,
 }
@@ -169,8 +172,8 @@ impl Levels {
         all.retain(|level| bounds.contains(level));
         all.sort_unstable();
         all.dedup();
-        let at = all.iter().rposition(|level| *level <= FIRST).unwrap_or(0);
-        Self { all, at: AtomicUsize::new(at), used: Mutex::default() }
+        let (at, settled) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { all, at, settled, used: Mutex::default() }
     }
 
     fn now(&self) -> u32 {
@@ -182,16 +185,19 @@ impl Levels {
             bytes;
     }
 
+    /// While the line carries anything, hardly ever is anything waited for but the line; where it is, the level is too high
+    /// for the cores. (It may also be the source that is slow; then the cores have time.)
     fn adapt(&self, upload: Duration, us: Duration, busy: bool) {
         let at = self.at.load(Ordering::Relaxed);
-        let next = if upload > us * 2 {
-            (at + 1).min(self.all.len() - 1)
-        } else if us > upload * 2 && busy {
-            at.saturating_sub(1)
-        } else {
-            at
-        };
-        self.at.store(next, Ordering::Relaxed);
+        let settled = self.settled.load(Ordering::Relaxed);
+        if busy && us > upload / 8 {
+            self.at.store(at.saturating_sub(1), Ordering::Relaxed);
+            self.settled.store(PATIENCE, Ordering::Relaxed);
+        } else if settled > 0 {
+            self.settled.store(settled - 1, Ordering::Relaxed);
+        } else if us < upload / 32 {
+            self.at.store((at + 1).min(self.all.len() - 1), Ordering::Relaxed);
+        }
     }
 
     fn used(&self) -> String {
@@ -215,23 +221,31 @@ mod tests {
     #[test]
     fn the_level_follows_what_is_slowest() {
         let levels = Levels::new(2..=9);
-        assert_eq!((levels.now(), &levels.all[..]), (4, &[2, 4, 6, 9][..]));
+        assert_eq!((levels.now(), &levels.all[..]), (2, &[2, 4, 6, 9][..]));
         for (upload, us, busy, expect) in [
-            (LONG, LITTLE, false, 6),
+            (LONG, LITTLE, false, 4),
+            (LONG, LITTLE, true, 6),
             (LONG, LITTLE, true, 9),
             (LONG, LITTLE, true, 9),
-            (LONG, LONG, true, 9),
             // The source is what is slow.
             (LITTLE, LONG, false, 9),
+            (LONG, LONG, false, 9),
             (LITTLE, LONG, true, 6),
-            (LITTLE, LONG, true, 4),
+            (LONG, LONG, true, 4),
             (LITTLE, LONG, true, 2),
             (LITTLE, LONG, true, 2),
         ] {
             levels.adapt(upload, us, busy);
             assert_eq!(levels.now(), expect, "{upload:?} {us:?} {busy}");
         }
-        for (bounds, expect) in [(6..=6, 6), (1..=1, 1), (8..=9, 8), (1..=3, 3)] {
+        // Too high once, it is not tried again at once.
+        for _ in 0..PATIENCE {
+            levels.adapt(LONG, LITTLE, false);
+            assert_eq!(levels.now(), 2);
+        }
+        levels.adapt(LONG, LITTLE, false);
+        assert_eq!(levels.now(), 4);
+        for (bounds, expect) in [(6..=6, 6), (1..=1, 1), (8..=9, 8), (1..=3, 1)] {
             let levels = Levels::new(bounds.clone());
             assert_eq!(levels.now(), expect, "{bounds:?}");
             assert_eq!(levels.used(), format!("zlib {expect}"));
@@ -245,7 +259,7 @@ mod tests {
         let chunk = deflaters.end(done.await.expect("done"));
         assert_eq!((chunk.rows, chunk.length), (2, 10));
         deflaters.adapt(LITTLE, LONG);
-        assert_eq!(deflaters.used(), "zlib 2");
+        assert_eq!(deflaters.used(), "zlib 1");
         let none = Deflaters::new(None, 1);
         let done = none.begin(b"a\n".to_vec()).await.expect("begun").await.expect("done");
         assert_eq!(&none.end(done).bytes[..], b"\0\x02\0\0\0a\n");

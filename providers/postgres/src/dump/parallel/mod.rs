@@ -29,6 +29,7 @@ use pgferry_objects::Uploader;
 use tokio::task::JoinSet;
 
 use self::checksum::Checksum;
+pub(crate) use self::checksum::MOST_COLUMNS;
 use self::deflaters::Deflaters;
 use self::line::Line;
 use self::plan::{Block, Plan, Work};
@@ -105,9 +106,14 @@ impl Order<'_> {
         meter: Meter,
         opened: &Mutex<Vec<Arc<Session>>>,
     ) -> Result<Outcome, Fault> {
-        let mut toc = process.contents().await?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let jobs = self.jobs.map_or(cores.min(MOST_JOBS), usize::from);
         let control = self.snapshot.session();
-        prepare(control).await?;
+        let (mut toc, mut sessions, ()) = futures_util::try_join!(
+            process.contents(),
+            self.sessions(jobs.max(1)),
+            prepare(control)
+        )?;
         let plan = Plan::make(control, &mut toc).await?;
         toc.convert(Version::V1_14).map_err(unwritable)?;
         let left_out = match self.restorer {
@@ -120,10 +126,7 @@ impl Order<'_> {
         };
         uploader.reserve(toc.to_bytes().map_err(unwritable)?.len()).await.map_err(final_fault)?;
 
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let jobs = self.jobs.map_or(cores.min(MOST_JOBS), usize::from);
-        let jobs = jobs.clamp(1, plan.pieces.len().max(1));
-        let sessions = self.sessions(jobs).await?;
+        sessions.truncate(plan.pieces.len().max(1));
         opened.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&sessions);
         let deflaters = Deflaters::new(self.levels, cores);
         let (line, takings) = Line::new(plan.pieces, ROOM * (sessions.len() + 1));

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use pgferry_archive::{Entry, Toc, columns, large_objects};
 use pgferry_engine::fault::Fault;
 
+use super::checksum::MOST_COLUMNS;
 use crate::connect::Session;
 use crate::quoting::{display, literal};
 
@@ -248,8 +249,9 @@ async fn tables(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, Table>,
             pages: row.get(5),
             is_heap: row.get(6),
             filter: filters.get(&oid).filter(|filter| !filter.is_empty()).cloned(),
-            hashed: Some(row.get(7))
-                .filter(|columns: &Vec<String>| !columns.is_empty() && !unlike.contains(&oid)),
+            hashed: Some(row.get(7)).filter(|columns: &Vec<String>| {
+                (1..=MOST_COLUMNS).contains(&columns.len()) && !unlike.contains(&oid)
+            }),
         };
         (oid, table)
     };
