@@ -1,7 +1,9 @@
 //! What there is to read, in the order in which it will stand in the archive.
 //!
-//! The table of contents says which blocks there are, the catalogue how large their tables are. The largest table comes
-//! first; large ones are read in ranges of their pages, which lie in a file as `COPY` of the whole would find them.
+//! The table of contents says which blocks there are, the catalogue how large their tables are. The one that will be the
+//! largest once it is compressed comes first: what shrinks to nothing leaves the line to the bucket idle, unless something
+//! is on its way meanwhile. Large tables are read in ranges of their pages, which lie in a file as `COPY` of the whole
+//! would find them.
 //! Tested in `tests/parallel.rs`; the ranges beside it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -71,6 +73,8 @@ struct Table {
     shown: String,
     /// On disk, with what lies outside its own file.
     bytes: i64,
+    /// Of them, those that hold more than a few values over and over, as far as the server knows.
+    dense: i64,
     pages: i64,
     /// Its rows lie in pages that are numbered.
     is_heap: bool,
@@ -97,10 +101,10 @@ impl Plan {
         let tables = tables(session, &oids).await?;
         hold(session, &oids, &tables).await?;
 
-        let bytes = |entry: &Entry| tables.get(&entry.catalog.1).map_or(0, |table| table.bytes);
+        let dense = |entry: &Entry| tables.get(&entry.catalog.1).map_or(0, |table| table.dense);
         toc.rearrange(
             |entry| is_table(entry) && entry.has_data(),
-            |entry| std::cmp::Reverse(bytes(entry)),
+            |entry| std::cmp::Reverse(dense(entry)),
         );
         let encoding = toc.encoding().unwrap_or("UTF8").to_owned();
         // Before 12, numbers have other digits in text; and the server hashes text in its own encoding.
@@ -234,7 +238,11 @@ async fn tables(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, Table>,
                     coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::int8,
                     c.relkind = 'r' and coalesce((select amname = 'heap' from pg_am a where a.oid = c.relam), true),
                     coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a
-                      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '{}')
+                      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '{}'),
+                    coalesce(pg_table_size(c.oid) * (
+                      select sum(case when n_distinct between 1 and 16 then 1 else avg_width end)::float8 / sum(avg_width)
+                      from pg_stats where schemaname = n.nspname and tablename = c.relname and avg_width > 0
+                        and not inherited), pg_table_size(c.oid), 0)::int8
              from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = any($1)",
             &[&oids],
         )
@@ -248,6 +256,7 @@ async fn tables(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, Table>,
             bytes: row.get(4),
             pages: row.get(5),
             is_heap: row.get(6),
+            dense: row.get(8),
             filter: filters.get(&oid).filter(|filter| !filter.is_empty()).cloned(),
             hashed: Some(row.get(7)).filter(|columns: &Vec<String>| {
                 (1..=MOST_COLUMNS).contains(&columns.len()) && !unlike.contains(&oid)
@@ -327,6 +336,7 @@ mod tests {
             name: "s.t".into(),
             shown: "s.t".into(),
             bytes,
+            dense: bytes,
             pages,
             is_heap: true,
             filter: None,
