@@ -102,12 +102,12 @@ pub(super) async fn tables(
             let through: Option<Vec<String>> = row.get(8);
             let binary = portable && !columns.is_empty() && ends.agree();
             let form = if binary { Form::Binary } else { Form::Text };
-            let (oid, configuration) = (row.get(0), row.get(7));
+            let (oid, configuration): (u32, Option<String>) = (row.get(0), row.get(7));
             // As a dump does: before 12, numbers have other digits in text; a server hashes text in its own encoding.
             let is_hashed = ends.utf8
                 && ends.source >= 120_000
                 && (1..=MOST_COLUMNS).contains(&columns.len())
-                && configuration == None::<String>
+                && configuration.is_none()
                 && !unlike.contains(&oid);
             let kinds: Vec<String> = row.get(9);
             Table {
