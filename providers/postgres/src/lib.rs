@@ -3,6 +3,7 @@
 //! It owns every SQL statement and every `pg_dump` of pgferry. It knows no provider: any resource with a `url` will
 //! do. Tested in `tests/` against real servers, which the tests make and stop themselves.
 
+mod checksum;
 pub mod codes;
 pub mod connect;
 pub mod copy;

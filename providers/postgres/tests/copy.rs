@@ -9,11 +9,13 @@ use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::resource::{AnyResource, Change, Done, Remembered};
 use pgferry_engine::tree::Tree;
+use pgferry_postgres::connect::Session;
 use pgferry_postgres::copy::Copy;
 use pgferry_postgres::verification::Verification;
 use serde_json::{Value as Json, json};
 use stage::filled::{
     self, SLOW, dumped, index_is_made, killed_at_every_effect, make_odd, noted, prior, same_dump,
+    without_contents,
 };
 use stage::{Stage, change, spec};
 
@@ -111,6 +113,57 @@ async fn everything_arrives_as_it_was_and_once_more() {
     assert!(fault.message.contains("was written to since"), "{}", fault.message);
     copy(&from.cx("copy"), again(&[("target", "target")])).await.unwrap();
     same_dump(&from, &into);
+    from.end().await;
+    into.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checksums_are_taken_on_the_way_and_the_source_is_not_read_again() {
+    let (from, into) = tokio::join!(Stage::new(), Stage::new());
+    make_odd(&from);
+    let source = from.source().await;
+    source.batch_execute(include_str!("copy/values.sql")).await.unwrap();
+    let done = copy(&from.cx("copy"), change(wanted(&from, &into))).await;
+    let done = done.map_err(|fault| fault.chain()).unwrap();
+    let counted = &done.memory["counted"];
+    let without = without_contents(&from, "acme_org_db", counted).await;
+    let told: Vec<&str> = without.iter().filter_map(|name| name.strip_prefix("told.")).collect();
+    assert_eq!(told, ["made", "money", "nothing", "unsupported"], "{without:?}");
+    let with = counted.as_object().unwrap().len() - without.len();
+
+    let before = remembered(&done);
+    verify(&from, &into, &before).await.map_err(|fault| fault.chain()).unwrap();
+    let table = from.heard.output.lock().unwrap().pop().unwrap();
+    let excluded =
+        counted.as_object().unwrap().iter().filter(|(name, told)| {
+            name.starts_with("odd.by_mood_") && told.get("contents").is_some()
+        });
+    let known = with - excluded.count();
+    assert!(table.contains(&format!("{known} of ")), "{known}: {table}");
+    assert!(table.contains("tables of `source` as the copy read them"), "{table}");
+
+    // Indeed what is remembered is compared.
+    let mut memory = done.memory.clone();
+    memory["counted"]["told.every"]["contents"]["sum"] = json!("1");
+    let other = Remembered { memory: memory.into(), ..before.clone() };
+    let fault = verify(&from, &into, &other).await.unwrap_err();
+    assert!(fault.message.contains("`told.every`: contents differ"), "{}", fault.message);
+
+    let differ = "`told.days`: contents differ";
+    let set = async |session: Session, (was, is): (&str, &str)| {
+        let statement = format!("update told.days set day = '{is}' where day = '{was}'");
+        assert_eq!(session.execute(&statement, &[]).await.unwrap(), 1);
+    };
+    let (first, second) = ("1600-01-01", "1600-01-02");
+    set(into.target().await, (first, second)).await;
+    let fault = verify(&from, &into, &before).await.unwrap_err();
+    assert!(fault.message.contains(differ), "{}", fault.message);
+    set(into.target().await, (second, first)).await;
+    verify(&from, &into, &before).await.map_err(|fault| fault.chain()).unwrap();
+    set(from.source().await, (first, second)).await;
+    let fault = verify(&from, &into, &before).await.unwrap_err();
+    assert!(fault.message.contains(differ), "{}", fault.message);
+    drop(source);
     from.end().await;
     into.end().await;
 }

@@ -28,7 +28,7 @@ use serde_json::{Value as Json, json};
 
 use self::run::{Copied, Run};
 use crate::connect::{Access, Format, connect};
-use crate::dump::preflight as dump;
+use crate::dump::{COUNTED, preflight as dump};
 use crate::fill::JOBS;
 use crate::fill::claim::{Claim, cut_short};
 use crate::programs::{choose, find};
@@ -146,7 +146,9 @@ impl Resource for Copy {
 fn done(cx: &Cx, copied: Copied, version: &str, place: &str, left: &Json) -> Done<Attrs> {
     Done {
         id: format!("{place} as of {}", copied.baseline.taken_at),
-        memory: json!({ "baseline": copied.baseline, "fingerprint": left, "target": place }),
+        memory: json!({
+            "baseline": copied.baseline, COUNTED: copied.counted, "fingerprint": left, "target": place
+        }),
         attrs: Attrs {
             rows: copied.tables.iter().map(|table| table.rows).sum(),
             tables: copied.tables,

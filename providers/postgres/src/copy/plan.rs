@@ -3,6 +3,7 @@
 //! The cut into pieces is pure; the tables come from [`super::tables`]. It copies nothing. Tested beside it and in
 //! `tests/copy.rs`.
 
+use crate::checksum::{Checksum, Kind};
 use crate::quoting::{display, identifier};
 
 /// A table of at least twice as many bytes may be read in several ranges.
@@ -38,6 +39,29 @@ pub(super) struct Table {
     /// The ancestor to put the rows into, where they may belong to another partition on the target: an enum's hash
     /// depends on numbers of the catalogue.
     pub(super) through: Option<(String, String)>,
+    /// How the checksum of its rows is taken, where it can be the one that a server would give.
+    pub(super) hashed: Option<Hashed>,
+}
+
+/// How rows become a checksum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hashed {
+    Lines,
+    /// In binary form, in which columns are of these kinds.
+    Binary(Vec<Kind>),
+}
+
+impl Hashed {
+    /// Adds what a message of `COPY` holds. `None`: there is no checksum.
+    pub(super) fn add(&self, message: &[u8], checksum: &mut Checksum) -> Option<()> {
+        match self {
+            Self::Lines => {
+                checksum.take(message);
+                Some(())
+            }
+            Self::Binary(kinds) => checksum.take_binary(message, kinds),
+        }
+    }
 }
 
 /// A part of a table, in pages: from the first to before the second, or to the end.
@@ -157,6 +181,7 @@ mod tests {
             form: Form::Binary,
             configuration: None,
             through: None,
+            hashed: None,
         }
     }
 

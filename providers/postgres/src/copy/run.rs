@@ -3,6 +3,7 @@
 //! It owns the order of the steps. It notes nothing and decides nothing about what was in the target before. Dropping it
 //! stops its work; what the servers are still at then is ended by whoever comes next. Tested in `tests/copy.rs`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pgferry_engine::cx::Cx;
@@ -17,8 +18,8 @@ use super::tables::{Ends, tables};
 use super::worker::{self, Shared};
 use super::{details, objects};
 use crate::connect::Session;
-use crate::dump::Baseline;
 use crate::dump::snapshot::Snapshot;
+use crate::dump::{Baseline, Counted};
 use crate::fill::after;
 use crate::fill::builds::Builds;
 use crate::fill::carry::{Warnings, carry_out};
@@ -46,6 +47,8 @@ pub(super) struct Copied {
     pub(super) baseline: Baseline,
     pub(super) lsn: Option<String>,
     pub(super) tables: Vec<CopiedTable>,
+    /// What is known of each, by its displayed name.
+    pub(super) counted: BTreeMap<String, Counted>,
     pub(super) bytes: u64,
     pub(super) warnings: Vec<String>,
 }
@@ -99,12 +102,14 @@ impl Run<'_> {
             let (rows, bytes) = shared.meter.of(at);
             CopiedTable { name: table.shown(), rows, bytes }
         });
+        let counted = shared.tables.iter().enumerate();
+        let counted = counted.map(|(at, table)| (table.shown(), shared.counted(at))).collect();
         let warnings = warnings.take();
         if !warnings.is_empty() {
             cx.warn(format!("the target did without: {}", warnings.join("\n  ")));
         }
         let (tables, bytes) = (tables.collect(), shared.meter.bytes());
-        Ok(Copied { baseline, lsn, tables, bytes, warnings })
+        Ok(Copied { baseline, lsn, tables, counted, bytes, warnings })
     }
 
     /// What there is to carry and to build.

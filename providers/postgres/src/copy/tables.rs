@@ -4,8 +4,10 @@
 
 use pgferry_engine::fault::Fault;
 
-use super::plan::{Form, Table};
+use super::plan::{Form, Hashed, Table};
+use crate::checksum::{Kind, MOST_COLUMNS};
 use crate::connect::Session;
+use crate::dump::unlike;
 
 /// The two servers: bytes mean the same only where they agree on the encoding, and where the target knows every value
 /// that the source does.
@@ -49,6 +51,13 @@ pub(super) async fn tables(
                 select oid from portable union all select typarray from portable where typarray <> 0
                 union all select oid from pg_type where typtype = 'e') as base
             union select t.oid from pg_type t join plain p on p.oid = t.typbasetype where t.typtype = 'd'
+         ), based (oid, base) as (
+            select oid, oid from pg_type where typtype <> 'd'
+            union all select t.oid, b.base from pg_type t join based b on b.oid = t.typbasetype where t.typtype = 'd'
+         ), told (oid, kind) as (
+            select b.oid, case when t.typtype = 'e' then 'text'
+              when t.typnamespace = 'pg_catalog'::regnamespace then t.typname::text else '' end
+            from based b join pg_type t on t.oid = b.base
          ), configuration as (
             select e.extconfig[i] as oid, e.extcondition[i] as condition
             from pg_extension e, generate_subscripts(e.extconfig, 1) i
@@ -69,7 +78,9 @@ pub(super) async fn tables(
                 f.condition,
                 (select array[rn.nspname::text, r.relname::text] from under u join pg_class r on r.oid = u.root
                    join pg_namespace rn on rn.oid = r.relnamespace where u.oid = c.oid
-                   order by (select count(*) from under o where o.oid = r.oid) limit 1)
+                   order by (select count(*) from under o where o.oid = r.oid) limit 1),
+                coalesce((select array_agg(k.kind order by a.attnum) from pg_attribute a join told k on k.oid = a.atttypid
+                  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '{{}}')
          from pg_class c join pg_namespace n on n.oid = c.relnamespace left join configuration f on f.oid = c.oid
          where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
            and ($1 or c.relpersistence <> 'u')
@@ -81,6 +92,8 @@ pub(super) async fn tables(
         .query(&statement, &[&!standby])
         .await
         .map_err(|cause| session.fault("listing the tables", cause))?;
+    let oids: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
+    let unlike = unlike(session, &oids).await?;
     Ok(rows
         .iter()
         .map(|row| {
@@ -88,19 +101,39 @@ pub(super) async fn tables(
             let portable: bool = row.get(6);
             let through: Option<Vec<String>> = row.get(8);
             let binary = portable && !columns.is_empty() && ends.agree();
+            let form = if binary { Form::Binary } else { Form::Text };
+            let (oid, configuration) = (row.get(0), row.get(7));
+            // As a dump does: before 12, numbers have other digits in text; a server hashes text in its own encoding.
+            let is_hashed = ends.utf8
+                && ends.source >= 120_000
+                && (1..=MOST_COLUMNS).contains(&columns.len())
+                && configuration == None::<String>
+                && !unlike.contains(&oid);
+            let kinds: Vec<String> = row.get(9);
             Table {
-                oid: row.get(0),
+                oid,
                 schema: row.get(1),
                 name: row.get(2),
                 bytes: row.get::<_, i64>(3).unsigned_abs(),
                 pages: row.get::<_, i64>(4).unsigned_abs(),
-                form: if binary { Form::Binary } else { Form::Text },
+                form,
+                hashed: is_hashed.then(|| hashed(form, &kinds)).flatten(),
                 columns,
-                configuration: row.get(7),
+                configuration,
                 through: through
                     .and_then(|names| <[String; 2]>::try_from(names).ok())
                     .map(Into::into),
             }
         })
         .collect())
+}
+
+/// How a table's rows are hashed whose columns are of these types.
+fn hashed(form: Form, types: &[String]) -> Option<Hashed> {
+    match form {
+        Form::Text => Some(Hashed::Lines),
+        Form::Binary => {
+            types.iter().map(|name| Kind::of(name)).collect::<Option<_>>().map(Hashed::Binary)
+        }
+    }
 }

@@ -7,11 +7,14 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::TryStreamExt;
 use pgferry_engine::fault::Fault;
 
 use super::objects;
 use super::plan::{Piece, Table};
+use crate::checksum::Checksum;
 use crate::connect::Session;
+use crate::dump::{Contents, Counted};
 use crate::fill::builds::Builds;
 use crate::fill::meter::Meter;
 use crate::fill::pour::{Broken, pour};
@@ -27,6 +30,8 @@ pub(super) struct Shared {
     objects: Mutex<Vec<Vec<u32>>>,
     /// Pieces of each table that are still to come.
     missing: Vec<AtomicUsize>,
+    /// Checksum of each table as far as it has arrived, where it has one.
+    sums: Mutex<Vec<Option<i128>>>,
     pub(super) builds: Arc<Builds>,
 }
 
@@ -43,6 +48,7 @@ impl Shared {
         for piece in &pieces {
             missing[piece.table].fetch_add(1, Ordering::Relaxed);
         }
+        let sums = Mutex::new(tables.iter().map(|it| it.hashed.as_ref().map(|_| 0)).collect());
         Arc::new(Self {
             tables,
             meter,
@@ -50,6 +56,7 @@ impl Shared {
             pieces: Mutex::new(pieces.into()),
             objects: Mutex::new(objects),
             missing,
+            sums,
             builds,
         })
     }
@@ -60,6 +67,21 @@ impl Shared {
 
     fn next_objects(&self) -> Option<Vec<u32>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Takes in the checksum of a piece.
+    fn sum(&self, piece: &Piece, part: Option<i128>) {
+        let sum = &mut self.sums.lock().unwrap_or_else(PoisonError::into_inner)[piece.table];
+        *sum = sum.zip(part).map(|(sum, part)| sum + part);
+    }
+
+    /// What is known of the table at this place, which has arrived.
+    pub(super) fn counted(&self, at: usize) -> Counted {
+        let sum = self.sums.lock().unwrap_or_else(PoisonError::into_inner)[at];
+        let columns = &self.tables[at].columns;
+        let contents =
+            sum.map(|sum| Contents { columns: columns.clone(), checksum: sum.to_string() });
+        Counted { rows: self.meter.of(at).0, contents }
     }
 
     fn arrived(&self, piece: &Piece) {
@@ -111,8 +133,16 @@ async fn copy(
         let into = table.copy_in(&shared.encoding, freeze);
         let from = table.copy_out(piece, &shared.encoding);
         let out = source.copy_out(&from).await.map_err(Broken::Source)?;
+        let mut hashed = table.hashed.as_ref().map(|how| (how, Checksum::default()));
+        let out = out.inspect_ok(|row| {
+            let added = hashed.as_mut().map(|(how, checksum)| how.add(row, checksum));
+            if added == Some(None) {
+                hashed = None;
+            }
+        });
         let sink = target.copy_in(&into).await.map_err(Broken::Target)?;
         let rows = pour(out, sink, |bytes| shared.meter.passed(piece.table, bytes)).await?;
+        shared.sum(piece, hashed.map(|(_, checksum)| checksum.sum));
         if begin.is_some() {
             target.batch_execute("commit").await.map_err(Broken::Target)?;
         }

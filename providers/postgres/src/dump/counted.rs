@@ -1,14 +1,14 @@
-//! What a dump knows of a table besides its name: how many rows it holds, and the checksum of their contents.
+//! What a dump or a copy knows of a table besides its name: how many rows it holds, and the checksum of their contents.
 //!
-//! Remembered with the dump, a line a table, so that a verification need not read the source again. Tested in
-//! `tests/parallel.rs` and `tests/verification.rs`.
+//! Remembered with it, a line a table, so that a verification need not read the source again. Tested in
+//! `tests/parallel.rs`, `tests/copy.rs` and `tests/verification.rs`.
 
 use std::collections::BTreeMap;
 
 use pgferry_engine::resource::Remembered;
 use serde::{Deserialize, Serialize};
 
-/// A table as it was dumped.
+/// A table as it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counted {
     pub(crate) rows: u64,
@@ -27,10 +27,10 @@ pub(crate) struct Contents {
     pub(crate) checksum: String,
 }
 
-/// Where a dump remembers them.
-pub(super) const COUNTED: &str = "counted";
+/// Where they are remembered.
+pub(crate) const COUNTED: &str = "counted";
 
-/// What `dump` remembers of its tables, by their displayed names; nothing if it was made otherwise.
+/// What a `dump` or copy remembers of its tables, by their displayed names; nothing if it was made otherwise.
 pub(crate) fn counted(dump: &Remembered) -> BTreeMap<String, Counted> {
     dump.memory.get(COUNTED).and_then(|known| known.to_typed().ok()).unwrap_or_default()
 }

@@ -36,10 +36,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 pub use self::compression::{Between, Compression};
-use self::counted::COUNTED;
-pub(crate) use self::counted::{Counted, counted};
+pub(crate) use self::counted::{COUNTED, Contents, Counted, counted};
 use self::destination::{Destination, fault, final_fault};
-pub(crate) use self::parallel::MOST_COLUMNS;
+pub(crate) use self::parallel::unlike;
 use self::process::{Order, Rights};
 use self::progress::Meter;
 use self::restorer::Restorer;

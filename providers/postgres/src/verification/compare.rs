@@ -65,7 +65,7 @@ pub(super) async fn compare(
     for query in names(&want.queries) {
         ask(expected, actual, query, &mut report).await?;
     }
-    let how = if dump.is_some_and(|it| it.inputs.get("from").is_some()) { "copy" } else { "dump" };
+    let how = how(dump);
     // Last, so that it covers everything above.
     match quiet::check(&want.expected, dump).await? {
         Quiet::NotAsked => {}
@@ -154,10 +154,11 @@ async fn tables(
     )?;
     if !known.is_empty() {
         let told = format!(
-            "{} of {} tables of `{}` as the dump read them",
+            "{} of {} tables of `{}` as the {} read them",
             known.len(),
             ours.len(),
-            expected.name
+            expected.name,
+            how(dump)
         );
         report.others.push(("contents".into(), told));
         left.extend(known);
@@ -186,6 +187,11 @@ async fn tables(
         report.lines.push(line);
     }
     differing_rows(cx, (expected, actual), (ours, theirs), digest, &read_by_dump, report).await
+}
+
+/// What has read the expected side before.
+fn how(dump: Option<&Remembered>) -> &'static str {
+    if dump.is_some_and(|it| it.inputs.get("from").is_some()) { "copy" } else { "dump" }
 }
 
 /// Looks for the rows of tables that differ, table by table.

@@ -13,8 +13,8 @@ use pgferry_engine::fault::Fault;
 use serde::Serialize;
 
 use super::side::Side;
+use crate::checksum::MOST_COLUMNS;
 use crate::connect::Session;
-use crate::dump::MOST_COLUMNS;
 use crate::facts::USER_RELATIONS;
 use crate::quoting::{Tables, display, identifier};
 

@@ -1,6 +1,6 @@
-//! What a dump has found out about the tables of its source, so that they need not be read again.
+//! What a dump or a copy has found out about the tables of its source, so that they need not be read again.
 //!
-//! The checksums are those that the servers would give, of the very snapshot that was dumped. They count as long as the
+//! The checksums are those that the servers would give, of the very snapshot that was read. They count as long as the
 //! tables are what they were: if a transaction has ended in the source's cluster since, rows are counted, and none may
 //! be younger than the snapshot. That goes ten times as fast as hashing them. Tested in `tests/verification.rs` and
 //! `tests/freeze.rs`.

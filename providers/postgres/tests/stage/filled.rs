@@ -8,6 +8,7 @@ use pgferry_engine::cx::{Cx, Hook};
 use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::{Done, Intent, Remembered, Verb};
 use pgferry_engine::tree::Tree;
+use pgferry_postgres::connect::{Access, Format, connect};
 use serde_json::{Value as Json, json};
 
 use super::Stage;
@@ -48,6 +49,37 @@ pub(crate) fn same_dump(from: &Stage, into: &Stage) {
         let diff = diff.unified_diff().context_radius(3).to_string();
         panic!("{}", diff.chars().take(6000).collect::<String>());
     }
+}
+
+/// Each checksum in `counted` is the number that a comparison gets from the server; gives the tables without one.
+pub(crate) async fn without_contents<'c>(
+    stage: &Stage,
+    database: &str,
+    counted: &'c Json,
+) -> Vec<&'c str> {
+    let canonical = Format::Canonical { float_digits: 3 };
+    let session = connect(&stage.endpoint(database), Access::ReadOnly, canonical).await.unwrap();
+    let mut without = Vec::new();
+    for (name, told) in counted.as_object().unwrap() {
+        let Some(contents) = told.get("contents") else {
+            without.push(name.as_str());
+            continue;
+        };
+        let columns = contents["columns"].as_array().unwrap();
+        let columns: Vec<String> =
+            columns.iter().map(|column| format!("t.\"{}\"", column.as_str().unwrap())).collect();
+        let values = columns.join(", ");
+        let nulls = columns.join(" is null, ");
+        let statement = format!(
+            r#"select count(*), coalesce(sum(hashtextextended((case when num_nulls({values}) = 0
+                then concat_ws(E'\t', {values}) else concat_ws(E'\t', {values}, concat('\N', {nulls} is null))
+                end) collate "C", 0)), 0)::text from only {name} t"#
+        );
+        let row = session.query_one(&statement, &[]).await.unwrap();
+        assert_eq!(told["rows"], row.get::<_, i64>(0), "{name}");
+        assert_eq!(contents["sum"], row.get::<_, &str>(1), "{name}");
+    }
+    without
 }
 
 pub(crate) fn prior(cx: &Cx, notes: Json) -> Intent {

@@ -5,7 +5,6 @@
 //! the bucket last. Version 1.14 comes out whatever `pg_dump` there is: every `pg_restore` from 12 on reads it, from a
 //! pipe, from a file and with jobs. Tested in `tests/parallel.rs`.
 
-mod checksum;
 mod deflaters;
 mod line;
 mod objects;
@@ -28,10 +27,9 @@ use pgferry_engine::reference::Endpoint;
 use pgferry_objects::Uploader;
 use tokio::task::JoinSet;
 
-use self::checksum::Checksum;
-pub(crate) use self::checksum::MOST_COLUMNS;
 use self::deflaters::Deflaters;
 use self::line::Line;
+pub(crate) use self::plan::unlike;
 use self::plan::{Block, Plan, Work};
 use self::writer::Writer;
 use super::counted::{Contents, Counted};
@@ -40,6 +38,7 @@ use super::process::Process;
 use super::progress::Meter;
 use super::restorer::Restorer;
 use super::snapshot::Snapshot;
+use crate::checksum::Checksum;
 use crate::connect::{Access, Format, Session, connect};
 
 /// More sessions than this read no faster from a server of ordinary size.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use pgferry_archive::{Entry, Toc, columns, large_objects};
 use pgferry_engine::fault::Fault;
 
-use super::checksum::MOST_COLUMNS;
+use crate::checksum::MOST_COLUMNS;
 use crate::connect::Session;
 use crate::quoting::{display, literal};
 
@@ -267,9 +267,9 @@ async fn tables(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, Table>,
     Ok(rows.iter().map(table).collect())
 }
 
-/// Tables whose rows a dump does not write as a comparison reads them: generated columns are not in it, and money is
+/// Tables whose rows a dump or a copy does not read as a comparison does: generated columns are left out, and money is
 /// in the database's own currency.
-async fn unlike(session: &Session, oids: &[u32]) -> Result<BTreeSet<u32>, Fault> {
+pub(crate) async fn unlike(session: &Session, oids: &[u32]) -> Result<BTreeSet<u32>, Fault> {
     // A server before 12 has no generated columns, and no catalogue of them.
     let generated = if session.version_number >= 120_000 { "attgenerated <> ''" } else { "false" };
     let statement = format!(

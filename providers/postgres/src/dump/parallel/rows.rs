@@ -11,9 +11,9 @@ use futures_util::StreamExt;
 use pgferry_engine::fault::Fault;
 use tokio::task::JoinHandle;
 
-use super::checksum::Checksum;
 use super::deflaters::{Deflated, Deflaters, SEGMENT};
 use super::line::Outlet;
+use crate::checksum::Checksum;
 use crate::connect::Session;
 
 /// Segments of one reader that are being deflated.

@@ -1,24 +1,33 @@
-//! The checksum of a table's contents, taken from the text that `COPY` sends.
+//! The checksum of a table's contents, taken from the rows that `COPY` sends.
 //!
 //! It is the number that a server gives for the sum of `verification::contents::Digest::Hash`: each row's text, whose
 //! values are told as `COPY` tells them, with tabs between, hashed as `hash_bytes_extended` (hashfn.c) does on
-//! little-endian machines, and added up. Most lines are that text as they come. Tested beside it with numbers of a real
-//! server, and against one in `tests/parallel.rs`.
+//! little-endian machines, and added up. Most lines are that text as they come; rows in binary form become it value by
+//! value. Tested beside it with numbers of a real server, and against one in `tests/parallel.rs` and `tests/copy.rs`.
+
+mod values;
+
+pub(crate) use self::values::Kind;
 
 /// Values that a server joins in one go: a function takes a hundred arguments.
 pub(crate) const MOST_COLUMNS: usize = 90;
 
+/// How the binary form begins (PostgreSQL docs, "COPY", "Binary Format").
+const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+/// Bytes of a binary row of which the text is made: it may be twice as long, and a server has no text above 1 GB.
+const LONGEST: usize = 256 << 20;
+
 /// The sum over some rows of one table, of at least one column and at most [`MOST_COLUMNS`].
 #[derive(Default)]
-pub(super) struct Checksum {
-    pub(super) sum: i128,
+pub(crate) struct Checksum {
+    pub(crate) sum: i128,
     text: Vec<u8>,
     nulls: Vec<u8>,
 }
 
 impl Checksum {
     /// Takes the next row, as one line of `COPY`'s text with the newline at its end.
-    pub(super) fn take(&mut self, line: &[u8]) {
+    pub(crate) fn take(&mut self, line: &[u8]) {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let hash = match memchr::memchr(b'\\', line) {
             None => hash(line),
@@ -28,6 +37,53 @@ impl Checksum {
             }
         };
         self.sum += i128::from(hash.cast_signed());
+    }
+
+    /// Takes what a message of `COPY`'s binary form holds: a row, before the first one the header, after the last one the
+    /// trailer. `kinds` are those of its columns.
+    ///
+    /// `None` where it is not as documented or too long; then there is no sum of the table.
+    pub(crate) fn take_binary(&mut self, mut message: &[u8], kinds: &[Kind]) -> Option<()> {
+        if message.len() > LONGEST {
+            return None;
+        }
+        if let Some(flags) = message.strip_prefix(SIGNATURE) {
+            let (length, rest) = flags.get(4..)?.split_first_chunk()?;
+            message = rest.get(u32::from_be_bytes(*length) as usize..)?;
+        }
+        while let Some((count, rest)) = message.split_first_chunk() {
+            let count = i16::from_be_bytes(*count);
+            if count == -1 {
+                return rest.is_empty().then_some(());
+            }
+            if usize::try_from(count) != Ok(kinds.len()) {
+                return None;
+            }
+            message = self.put_binary(rest, kinds)?;
+            self.sum += i128::from(hash(&self.text).cast_signed());
+        }
+        message.is_empty().then_some(())
+    }
+
+    /// One row's values, each with its length before it; gives what comes behind them.
+    fn put_binary<'m>(&mut self, mut rest: &'m [u8], kinds: &[Kind]) -> Option<&'m [u8]> {
+        self.text.clear();
+        self.nulls.clear();
+        for kind in kinds {
+            let (length, behind) = rest.split_first_chunk()?;
+            let length = i32::from_be_bytes(*length);
+            let is_null = length == -1;
+            self.nulls.push(if is_null { b't' } else { b'f' });
+            rest = behind;
+            if !is_null {
+                let (value, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+                kind.put(value, &mut self.text)?;
+                self.text.push(b'\t');
+                rest = behind;
+            }
+        }
+        self.close();
+        Some(rest)
     }
 
     /// A line with escapes or NULL in it. NULL is left out; where there is any, the end tells of each value whether it
@@ -43,6 +99,11 @@ impl Checksum {
                 self.text.push(b'\t');
             }
         }
+        self.close();
+    }
+
+    /// Behind the last value, after which there is a tab.
+    fn close(&mut self) {
         if self.nulls.contains(&b't') {
             self.text.extend_from_slice(b"\\N");
             self.text.extend_from_slice(&self.nulls);
@@ -133,6 +194,38 @@ mod tests {
             let mut checksum = Checksum::default();
             checksum.put(line.as_bytes());
             assert_eq!(String::from_utf8_lossy(&checksum.text), expect, "{line}");
+        }
+    }
+
+    #[test]
+    fn binary_rows_are_hashed_as_their_lines() {
+        let kinds = [Kind::Int4, Kind::Text, Kind::Bool];
+        let row = |text: Option<&[u8]>| {
+            let mut row = vec![0, 3, 0, 0, 0, 4, 0, 0, 0, 7];
+            match text {
+                Some(text) => {
+                    row.extend_from_slice(&(text.len() as u32).to_be_bytes());
+                    row.extend_from_slice(text);
+                }
+                None => row.extend_from_slice(&[0xff; 4]),
+            }
+            row.extend_from_slice(&[0, 0, 0, 1, 1]);
+            row
+        };
+        let mut lines = Checksum::default();
+        for line in ["7\ta\\tb\tt\n", "7\t\\N\tt\n", "7\t\tt\n"] {
+            lines.take(line.as_bytes());
+        }
+        let mut binary = Checksum::default();
+        // The header, with an extension of two bytes.
+        let first = [SIGNATURE, &[0, 0, 0, 0, 0, 0, 0, 2, 9, 9], &row(Some(b"a\tb"))].concat();
+        for message in [first, row(None), row(Some(b"")), vec![0xff, 0xff]] {
+            assert_eq!(binary.take_binary(&message, &kinds), Some(()), "{message:?}");
+        }
+        assert_eq!(binary.sum, lines.sum);
+        let whole = row(Some(b"a"));
+        for broken in [&whole[..whole.len() - 1], &whole[..5], &[0], &[0, 2], &[0xff, 0xff, 0]] {
+            assert_eq!(Checksum::default().take_binary(broken, &kinds), None, "{broken:?}");
         }
     }
 
