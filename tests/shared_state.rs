@@ -64,7 +64,8 @@ fn objects(stage: &Stage) -> BTreeMap<String, String> {
             let text = match object.size {
                 0 => String::new(),
                 size => {
-                    let bytes = bucket.get_range(&object.key, 0..size).await.unwrap();
+                    // Taken away or written anew since it was listed: whoever waits looks again.
+                    let Ok(bytes) = bucket.get_range(&object.key, 0..size).await else { continue };
                     String::from_utf8(bytes.to_vec()).unwrap()
                 }
             };
