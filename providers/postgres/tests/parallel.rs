@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pgferry_archive::block::{Block, Blocks};
-use pgferry_archive::{Compression, Offset, Toc, Version};
+use pgferry_archive::{Compression, Entry, Offset, Toc, Version};
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::resource::{AnyResource, Done};
 use pgferry_engine::secret::Secret;
@@ -240,6 +240,35 @@ async fn the_contents_are_written_for_the_restorer() {
             (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4));
         assert_eq!(found, (2, plan.is_none(), plan.is_some(), true, "restorer".to_owned()));
     }
+    stage.end().await;
+}
+
+/// Tables of two kinds, of which the larger one will be the smaller one in the archive; and a role that may open few
+/// sessions: two watch, one is `pg_dump`'s, one reads.
+const FEW: &str = "
+create role restorer login password 'of-the-test' connection limit 4; grant pg_read_all_data to restorer;
+create table repeated as select i, repeat('x', 200) as a, repeat('y', 200) as b from generate_series(1, 4000) i;
+create table dense as select i, md5(i::text) as a, md5((-i)::text) as b from generate_series(1, 8000) i;
+analyze repeated; analyze dense;
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_large_comes_first_and_few_sessions_suffice() {
+    let stage = Stage::new().await;
+    stage.source().await.batch_execute("create database wild").await.unwrap();
+    let source = stage.session("wild").await;
+    source.batch_execute(FEW).await.unwrap();
+    let sizes = "select pg_table_size('repeated') > pg_table_size('dense')";
+    assert!(source.query_one(sizes, &[]).await.unwrap().get::<_, bool>(0));
+    let mut want = wanted(&stage, "wild", "few.dump", json!({ "jobs": 9 }));
+    let Tree::Map(fields) = &mut want else { panic!("a map") };
+    fields.insert("source".to_owned(), endpoint_of(&stage, "wild", None).1);
+    let done = AnyResource::act(&Dump, &stage.cx("dump"), change(want)).await;
+    done.map_err(|fault| fault.chain()).unwrap();
+    let toc = assert_in_order(&archive(&stage, "few.dump").await);
+    let order: Vec<String> =
+        toc.entries.iter().filter(|entry| entry.has_data()).map(Entry::shown).collect();
+    assert!(order[0].contains("dense") && order[1].contains("repeated"), "{order:?}");
     stage.end().await;
 }
 

@@ -53,7 +53,8 @@ use crate::quoting::{Tables, display};
 const IN_FLIGHT: usize = 2;
 /// Parts of a parallel dump are as small as S3 allows at first, since one more is held: the first.
 const SMALL_PART: u64 = 5 << 20;
-/// Bytes of them on their way at once, at least two parts: while some wait for their answers, others fill the line.
+/// Bytes of them on their way at once, at least two parts: while a store takes its time to answer for some, others fill
+/// the line. Two suffice at 200 Mbit/s and no delay (measured); the rest is for real ones.
 const ON_THE_WAY: u64 = 20 << 20;
 
 /// The type.

@@ -211,7 +211,9 @@ impl Digest {
     }
 }
 
-/// A row's text that a server makes in half the time of [`row_of`] (measured), and that `COPY` sends nearly as it is.
+/// A row's text that a server makes in a third to two thirds of the time of [`row_of`] (measured on numbers, JSON, prose and
+/// bytes), and that `COPY` sends nearly as it is. Values are not quoted: what moved from one column of a row into the next
+/// together with a tab between them would not be noticed.
 fn joined(columns: &[String]) -> String {
     if columns.is_empty() || columns.len() > MOST_COLUMNS {
         return row_of(columns);

@@ -185,8 +185,9 @@ impl Levels {
             bytes;
     }
 
-    /// While the line carries anything, hardly ever is anything waited for but the line; where it is, the level is too high
-    /// for the cores. (It may also be the source that is slow; then the cores have time.)
+    /// The line to the bucket must not idle. If the writer waits for deflaters longer than an eighth of the time that it
+    /// waits for the line, and they are `busy`, the level is too high for the cores; if hardly ever, there is room for
+    /// more. Deflaters that are not busy wait for the source, which no level makes faster.
     fn adapt(&self, upload: Duration, us: Duration, busy: bool) {
         let at = self.at.load(Ordering::Relaxed);
         let settled = self.settled.load(Ordering::Relaxed);

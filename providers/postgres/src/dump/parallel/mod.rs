@@ -105,14 +105,9 @@ impl Order<'_> {
         meter: Meter,
         opened: &Mutex<Vec<Arc<Session>>>,
     ) -> Result<Outcome, Fault> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let jobs = self.jobs.map_or(cores.min(MOST_JOBS), usize::from);
+        let mut toc = process.contents().await?;
         let control = self.snapshot.session();
-        let (mut toc, mut sessions, ()) = futures_util::try_join!(
-            process.contents(),
-            self.sessions(jobs.max(1)),
-            prepare(control)
-        )?;
+        prepare(control).await?;
         let plan = Plan::make(control, &mut toc).await?;
         toc.convert(Version::V1_14).map_err(unwritable)?;
         let left_out = match self.restorer {
@@ -125,7 +120,11 @@ impl Order<'_> {
         };
         uploader.reserve(toc.to_bytes().map_err(unwritable)?.len()).await.map_err(final_fault)?;
 
-        sessions.truncate(plan.pieces.len().max(1));
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let jobs = self.jobs.map_or(cores.min(MOST_JOBS), usize::from);
+        let jobs = jobs.clamp(1, plan.pieces.len().max(1));
+        // Not before `pg_dump` has its own: where few are allowed, it would have none.
+        let sessions = self.sessions(jobs).await?;
         opened.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&sessions);
         let deflaters = Deflaters::new(self.levels, cores);
         let (line, takings) = Line::new(plan.pieces, ROOM * (sessions.len() + 1));
