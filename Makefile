@@ -11,7 +11,8 @@ test: setup
 	@echo "Skipped here, run by \`make test-slow\`: memory of an apply of a 1 GB database, and all pairs of crashes."
 
 test-slow: setup
-	cargo test --workspace --locked -- --ignored
+	cargo test --locked --test memory -- --ignored --nocapture
+	cargo test --locked --release --package pgferry-engine --test crash -- --ignored --nocapture
 
 bench: setup
 	cargo bench --locked --bench engine -- $(SIZES)

@@ -91,6 +91,7 @@ async fn equal_databases_are_equal_and_each_difference_is_named() {
         &["sequence `public.ticket`: 4711 expected, 4712 found"],
     )
     .await;
+    a_sequence_behind_its_column(&stage).await;
     with_change(
         &stage,
         "create temp table was as select lo_get(500003) as b; select lo_put(500003, 0, 'x')",
@@ -177,6 +178,31 @@ async fn equal_databases_are_equal_and_each_difference_is_named() {
     assert!(fault.message.contains("`public.accounts`: contents differ"), "{}", fault.message);
     drop(writer);
     stage.end().await;
+}
+
+/// It differs, and what it will lead to is told.
+async fn a_sequence_behind_its_column(stage: &Stage) {
+    let behind = || {
+        let warnings = stage.heard.warnings.lock().unwrap();
+        warnings.iter().filter(|said| said.contains("is behind")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(behind(), Vec::<String>::new());
+    let target = stage.target().await;
+    let ask =
+        "select last_value, (select max(id) from public.accounts) from public.accounts_id_seq";
+    let row = target.query_one(ask, &[]).await.unwrap();
+    let (last, highest): (i64, i64) = (row.get(0), row.get(1));
+    with_change(
+        stage,
+        "select setval('public.accounts_id_seq', 7)",
+        &format!("select setval('public.accounts_id_seq', {last})"),
+        &["sequence `public.accounts_id_seq`: "],
+    )
+    .await;
+    let expect = format!(
+        "sequence `public.accounts_id_seq` is behind `public.accounts.id`, which has reached {highest}: its next value is 8"
+    );
+    assert!(behind()[0].starts_with(&expect), "{:?}", behind());
 }
 
 /// The expected side's rows are those that the dump has read, unless it cannot have read what is compared now.

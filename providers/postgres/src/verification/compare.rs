@@ -17,7 +17,9 @@ use super::progress::Reading;
 use super::quiet::{self, Quiet};
 use super::report::{Line, Report, Verdict};
 use super::side::Side;
-use super::{Contents, Rows, Spec, catalogue, known, large_objects, queries, rows, settings};
+use super::{
+    Contents, Rows, Spec, catalogue, known, large_objects, queries, rows, sequences, settings,
+};
 use crate::dump::counted;
 use crate::quoting::Tables;
 
@@ -54,7 +56,7 @@ pub(super) async fn compare(
     let of_dump = (&without_data, dump);
     tables(cx, want, expected, actual, (&ours, &theirs), of_dump, &mut report).await?;
     if want.sequences.unwrap_or(true) {
-        sequences(expected, actual, &excluded, &mut report).await?;
+        sequences::compare(cx, expected, actual, &excluded, &mut report).await?;
     }
     if want.objects.unwrap_or(true) {
         settings::compare(cx, expected, actual, &mut report).await?;
@@ -316,66 +318,12 @@ fn tolerated(cx: &Cx) -> Vec<String> {
         .collect()
 }
 
-fn equal_or(equal: usize, different: usize) -> String {
+pub(super) fn equal_or(equal: usize, different: usize) -> String {
     if different == 0 {
         format!("{equal} equal")
     } else {
         format!("{equal} equal, {different} DIFFER")
     }
-}
-
-async fn sequences(
-    expected: &Side,
-    actual: &Side,
-    excluded: &Tables,
-    report: &mut Report,
-) -> Result<(), Fault> {
-    let (one, other) = futures_util::try_join!(
-        sequence_values(expected, excluded),
-        sequence_values(actual, excluded)
-    )?;
-    let mut different = 0;
-    for (name, values) in &one {
-        let difference = match other.get(name) {
-            Some(found) if found == values => continue,
-            Some(found) => format!("{} expected, {} found", stands(values), stands(found)),
-            None => "missing".to_owned(),
-        };
-        different += 1;
-        report.differences.push(format!("sequence `{name}`: {difference}"));
-    }
-    report.others.push(("sequences".into(), equal_or(one.len() - different, different)));
-    Ok(())
-}
-
-fn stands(values: &crate::sequences::Values) -> String {
-    let called = if values.is_called { "" } else { " (not called yet)" };
-    format!("{}{called}", values.last_value)
-}
-
-async fn sequence_values(
-    side: &Side,
-    excluded: &Tables,
-) -> Result<BTreeMap<String, crate::sequences::Values>, Fault> {
-    let session = side.session();
-    let read = async {
-        let statement = format!(
-            "with {} select nspname::text, relname::text from user_relations where relkind = 'S' order by 1, 2",
-            crate::facts::USER_RELATIONS
-        );
-        let mut named = Vec::new();
-        for row in session.query(&statement, &[]).await? {
-            let (schema, name): (&str, &str) = (row.get(0), row.get(1));
-            if !excluded.contains(schema, name) {
-                let shown = crate::quoting::display(schema, name);
-                named.push((shown, crate::sequences::from_clause(schema, name)));
-            }
-        }
-        let from: Vec<String> = named.iter().map(|(_, from)| from.clone()).collect();
-        let values = crate::sequences::values(session, &from).await?;
-        Ok(named.into_iter().map(|(shown, _)| shown).zip(values).collect())
-    };
-    read.await.map_err(|cause| session.fault("reading the sequences", cause))
 }
 
 async fn large(expected: &Side, actual: &Side, report: &mut Report) -> Result<(), Fault> {

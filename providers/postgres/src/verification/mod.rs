@@ -14,6 +14,7 @@ mod queries;
 mod quiet;
 mod report;
 mod rows;
+mod sequences;
 mod settings;
 mod side;
 mod wording;

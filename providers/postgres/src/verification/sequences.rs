@@ -1,0 +1,140 @@
+//! Where sequences stand, on both sides.
+//!
+//! A sequence behind the column that it fills is only warned of: where both sides have the same rows, the source has the
+//! same flaw. Tested in `tests/verification.rs`.
+
+use std::collections::BTreeMap;
+
+use pgferry_engine::cx::Cx;
+use pgferry_engine::fault::Fault;
+
+use super::compare::equal_or;
+use super::report::Report;
+use super::side::Side;
+use crate::facts::USER_RELATIONS;
+use crate::quoting::{Tables, display, identifier};
+use crate::sequences::{self, Values};
+
+/// Columns asked for their highest values by one statement: few enough for its locks.
+const AT_ONCE: usize = 50;
+/// Columns that sequences fill (identity, or by a default) and an index orders, so that the highest value is found at once. A sequence that cycles
+/// gives values again by intention.
+const FILLED: &str = "
+    with fills(sequence, relation, number) as (
+        select d.objid, d.refobjid, d.refobjsubid from pg_depend d
+        where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype = 'i'
+          and d.refobjsubid > 0
+        union
+        select d.refobjid, f.adrelid, f.adnum from pg_depend d join pg_attrdef f on f.oid = d.objid
+        where d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass)
+    select sn.nspname::text, s.relname::text, tn.nspname::text, t.relname::text, a.attname::text, q.seqincrement
+    from fills join pg_class s on s.oid = sequence join pg_namespace sn on sn.oid = s.relnamespace
+    join pg_sequence q on q.seqrelid = sequence and not q.seqcycle
+    join pg_class t on t.oid = relation and t.relkind in ('r', 'p') join pg_namespace tn on tn.oid = t.relnamespace
+    join pg_attribute a on a.attrelid = relation and a.attnum = number
+    where a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+      and exists (select from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+                  where i.indrelid = relation and i.indkey[0] = number and i.indpred is null and i.indisvalid
+                    and m.amname = 'btree')
+    order by 1, 2, 3, 4, 5";
+
+/// Compares where they stand, and warns of those that stand behind their columns.
+pub(super) async fn compare(
+    cx: &Cx,
+    expected: &Side,
+    actual: &Side,
+    excluded: &Tables,
+    report: &mut Report,
+) -> Result<(), Fault> {
+    let (one, other) =
+        futures_util::try_join!(values(expected, excluded), values(actual, excluded))?;
+    let mut different = 0;
+    for (name, values) in &one {
+        let difference = match other.get(name) {
+            Some(found) if found == values => continue,
+            Some(found) => format!("{} expected, {} found", stands(values), stands(found)),
+            None => "missing".to_owned(),
+        };
+        different += 1;
+        report.differences.push(format!("sequence `{name}`: {difference}"));
+    }
+    report.others.push(("sequences".into(), equal_or(one.len() - different, different)));
+    for behind in behind(actual, &other).await? {
+        cx.warn(behind);
+    }
+    Ok(())
+}
+
+fn stands(values: &Values) -> String {
+    let called = if values.is_called { "" } else { " (not called yet)" };
+    format!("{}{called}", values.last_value)
+}
+
+async fn values(side: &Side, excluded: &Tables) -> Result<BTreeMap<String, Values>, Fault> {
+    let session = side.session();
+    let read = async {
+        let statement = format!(
+            "with {} select nspname::text, relname::text from user_relations where relkind = 'S' order by 1, 2",
+            USER_RELATIONS
+        );
+        let mut named = Vec::new();
+        for row in session.query(&statement, &[]).await? {
+            let (schema, name): (&str, &str) = (row.get(0), row.get(1));
+            if !excluded.contains(schema, name) {
+                let shown = display(schema, name);
+                named.push((shown, sequences::from_clause(schema, name)));
+            }
+        }
+        let from: Vec<String> = named.iter().map(|(_, from)| from.clone()).collect();
+        let values = sequences::values(session, &from).await?;
+        Ok(named.into_iter().map(|(shown, _)| shown).zip(values).collect())
+    };
+    read.await.map_err(|cause| session.fault("reading the sequences", cause))
+}
+
+/// What is to be said of sequences whose next value is one that their column has, or has passed.
+async fn behind(side: &Side, standing: &BTreeMap<String, Values>) -> Result<Vec<String>, Fault> {
+    // There is no catalogue of sequences before.
+    if side.version_number < 100_000 {
+        return Ok(Vec::new());
+    }
+    let session = side.session();
+    let fault = |cause| session.fault("comparing sequences with their columns", cause);
+    let rows = session.query(FILLED, &[]).await.map_err(fault)?;
+    let filled: Vec<_> = rows
+        .iter()
+        .filter_map(|row| {
+            let text = |at| row.get::<_, &str>(at);
+            let sequence = display(text(0), text(1));
+            let values = *standing.get(&sequence)?;
+            let step: i64 = row.get(5);
+            let most = if step > 0 { "max" } else { "min" };
+            let from = sequences::from_clause(text(2), text(3));
+            let ask = format!("select {most}({})::int8 as value from {from}", identifier(text(4)));
+            let column = format!("{}.{}", display(text(2), text(3)), text(4));
+            Some((sequence, values, step, column, ask))
+        })
+        .collect();
+    let mut behind = Vec::new();
+    for chunk in filled.chunks(AT_ONCE) {
+        let asks = chunk
+            .iter()
+            .enumerate()
+            .map(|(at, it)| format!("select {at} as at, ({}) as value", it.4));
+        let statement = asks.collect::<Vec<_>>().join(" union all ");
+        let rows = session.query(&format!("{statement} order by at"), &[]).await.map_err(fault)?;
+        for (row, (sequence, values, step, column, _)) in rows.iter().zip(chunk) {
+            let next = i128::from(values.last_value)
+                + if values.is_called { i128::from(*step) } else { 0 };
+            let Some(most) = row.get::<_, Option<i64>>(1) else { continue };
+            let is_behind = if *step > 0 { next <= most.into() } else { next >= most.into() };
+            if is_behind {
+                behind.push(format!(
+                    "sequence `{sequence}` is behind `{column}`, which has reached {most}: its next value is {next}, and \
+                     a row with it may be refused as a duplicate; mend it with `setval`, on the source as well"
+                ));
+            }
+        }
+    }
+    Ok(behind)
+}
