@@ -124,11 +124,12 @@ pub(crate) fn somebody_listens() -> bool {
 
 /// Prints talk on stderr.
 pub(crate) fn talk(text: &str) {
-    let text = redact(text);
+    // One write a line, so that those of other programs do not come in between.
+    let line = format!("{}\n", redact(text));
     bars::apart(|| {
         let mut err = anstream::stderr().lock();
         // Nobody is left to tell if stderr is gone.
-        let _ = writeln!(err, "{text}");
+        let _ = err.write_all(line.as_bytes());
     });
 }
 

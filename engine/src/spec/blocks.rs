@@ -1,7 +1,8 @@
 //! `resources:`: each block's type, what every resource takes, and its type's own fields.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use rustc_hash::FxHashMap;
 use serde_json::Value as Json;
 
 use super::edges::{Edge, How};
@@ -58,7 +59,7 @@ pub(super) fn bad_name(entry: &Entry, what: &str) -> Option<Diagnostic> {
 pub(super) fn read<'a>(
     checker: &mut Checker<'a>,
     entries: Vec<Entry>,
-    mut each: HashMap<String, Vec<Each>>,
+    mut each: FxHashMap<String, Vec<Each>>,
 ) -> Blocks {
     let mut blocks = Blocks {
         resources: super::Blocks::with_capacity_and_hasher(entries.len(), Default::default()),

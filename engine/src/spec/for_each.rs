@@ -3,10 +3,8 @@
 //! Read before all else, because references say which one they mean: from literals, variables and the environment
 //! alone. The blocks themselves are read once for each key, by [`super::blocks`]. Tested in `tests/for_each.rs`.
 
-use std::collections::HashMap;
-
 use indexmap::IndexMap;
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde_json::{Value as Json, json};
 
 use super::interpolate::References;
@@ -45,8 +43,8 @@ pub(crate) struct Instances {
 /// All that `for_each` says in a spec.
 #[derive(Default)]
 pub(super) struct Read {
-    pub(super) each: HashMap<String, Vec<Each>>,
-    pub(super) instances: HashMap<String, Instances>,
+    pub(super) each: FxHashMap<String, Vec<Each>>,
+    pub(super) instances: FxHashMap<String, Instances>,
     pub(super) mistakes: Vec<Diagnostic>,
     pub(super) masked: Vec<Span>,
 }
