@@ -382,3 +382,6 @@ impl Notes for Journal {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;
