@@ -240,8 +240,6 @@ impl Journal {
             return self.append(record, durability);
         }
         let taken = self.take_in(record)?;
-        // Whoever else has a record now may have it written along.
-        tokio::task::yield_now().await;
         while self.durable.last.load(Ordering::Acquire) < taken.number {
             let mut written = pin!(self.durable.written.notified());
             // From here on no write goes unheard.
