@@ -5,8 +5,10 @@
 //! little-endian machines, and added up. Most lines are that text as they come; rows in binary form become it value by
 //! value. Tested beside it with numbers of a real server, and against one in `tests/parallel.rs` and `tests/copy.rs`.
 
+mod unlike;
 mod values;
 
+pub(crate) use self::unlike::unlike;
 pub(crate) use self::values::Kind;
 
 /// Values that a server joins in one go: a function takes a hundred arguments.

@@ -5,9 +5,8 @@
 use pgferry_engine::fault::Fault;
 
 use super::plan::{Form, Hashed, Table};
-use crate::checksum::{Kind, MOST_COLUMNS};
+use crate::checksum::{Kind, MOST_COLUMNS, unlike};
 use crate::connect::Session;
-use crate::dump::unlike;
 
 /// The two servers: bytes mean the same only where they agree on the encoding, and where the target knows every value
 /// that the source does.
@@ -98,10 +97,8 @@ pub(super) async fn tables(
         .iter()
         .map(|row| {
             let columns: Vec<String> = row.get(5);
-            let portable: bool = row.get(6);
+            let is_portable = row.get::<_, bool>(6) && !columns.is_empty() && ends.agree();
             let through: Option<Vec<String>> = row.get(8);
-            let binary = portable && !columns.is_empty() && ends.agree();
-            let form = if binary { Form::Binary } else { Form::Text };
             let (oid, configuration): (u32, Option<String>) = (row.get(0), row.get(7));
             // As a dump does: before 12, numbers have other digits in text; a server hashes text in its own encoding.
             let is_hashed = ends.utf8
@@ -109,7 +106,7 @@ pub(super) async fn tables(
                 && (1..=MOST_COLUMNS).contains(&columns.len())
                 && configuration.is_none()
                 && !unlike.contains(&oid);
-            let kinds: Vec<String> = row.get(9);
+            let (form, hashed) = travel(is_portable, is_hashed, &row.get::<_, Vec<String>>(9));
             Table {
                 oid,
                 schema: row.get(1),
@@ -117,7 +114,7 @@ pub(super) async fn tables(
                 bytes: row.get::<_, i64>(3).unsigned_abs(),
                 pages: row.get::<_, i64>(4).unsigned_abs(),
                 form,
-                hashed: is_hashed.then(|| hashed(form, &kinds)).flatten(),
+                hashed,
                 columns,
                 configuration,
                 through: through
@@ -128,12 +125,17 @@ pub(super) async fn tables(
         .collect())
 }
 
-/// How a table's rows are hashed whose columns are of these types.
-fn hashed(form: Form, types: &[String]) -> Option<Hashed> {
-    match form {
-        Form::Text => Some(Hashed::Lines),
-        Form::Binary => {
-            types.iter().map(|name| Kind::of(name)).collect::<Option<_>>().map(Hashed::Binary)
-        }
+/// In which form a table's rows travel, and how they are hashed, whose columns are of `types`.
+///
+/// Text where only text can be hashed: it costs no more than to have the source read the table once more afterwards.
+fn travel(is_portable: bool, is_hashed: bool, types: &[String]) -> (Form, Option<Hashed>) {
+    let kinds = || types.iter().map(|name| Kind::of(name)).collect::<Option<_>>();
+    match (is_portable, is_hashed) {
+        (true, false) => (Form::Binary, None),
+        (true, true) => match kinds() {
+            Some(kinds) => (Form::Binary, Some(Hashed::Binary(kinds))),
+            None => (Form::Text, Some(Hashed::Lines)),
+        },
+        (false, _) => (Form::Text, is_hashed.then_some(Hashed::Lines)),
     }
 }

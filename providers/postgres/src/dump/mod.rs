@@ -38,7 +38,6 @@ use serde_json::{Value as Json, json};
 pub use self::compression::{Between, Compression};
 pub(crate) use self::counted::{COUNTED, Contents, Counted, counted};
 use self::destination::{Destination, fault, final_fault};
-pub(crate) use self::parallel::unlike;
 use self::process::{Order, Rights};
 use self::progress::Meter;
 use self::restorer::Restorer;

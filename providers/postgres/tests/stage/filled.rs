@@ -66,8 +66,10 @@ pub(crate) async fn without_contents<'c>(
             continue;
         };
         let columns = contents["columns"].as_array().unwrap();
-        let columns: Vec<String> =
-            columns.iter().map(|column| format!("t.\"{}\"", column.as_str().unwrap())).collect();
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|column| format!("t.\"{}\"", column.as_str().unwrap().replace('"', "\"\"")))
+            .collect();
         let values = columns.join(", ");
         let nulls = columns.join(" is null, ");
         let statement = format!(

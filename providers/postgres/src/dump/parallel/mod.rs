@@ -29,7 +29,6 @@ use tokio::task::JoinSet;
 
 use self::deflaters::Deflaters;
 use self::line::Line;
-pub(crate) use self::plan::unlike;
 use self::plan::{Block, Plan, Work};
 use self::writer::Writer;
 use super::counted::{Contents, Counted};

@@ -6,12 +6,12 @@
 //! would find them.
 //! Tested in `tests/parallel.rs`; the ranges beside it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use pgferry_archive::{Entry, Toc, columns, large_objects};
 use pgferry_engine::fault::Fault;
 
-use crate::checksum::MOST_COLUMNS;
+use crate::checksum::{MOST_COLUMNS, unlike};
 use crate::connect::Session;
 use crate::quoting::{display, literal};
 
@@ -266,32 +266,6 @@ async fn tables(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, Table>,
         (oid, table)
     };
     Ok(rows.iter().map(table).collect())
-}
-
-/// Tables whose rows a dump or a copy does not read as a comparison does: generated columns are left out, and money is
-/// in the database's own currency.
-pub(crate) async fn unlike(session: &Session, oids: &[u32]) -> Result<BTreeSet<u32>, Fault> {
-    // A server before 12 has no generated columns, and no catalogue of them.
-    let generated = if session.version_number >= 120_000 { "attgenerated <> ''" } else { "false" };
-    let statement = format!(
-        "with recursive parts(relation, type) as (
-           select attrelid, atttypid from pg_attribute where attrelid = any($1) and attnum > 0 and not attisdropped
-           union
-           select p.relation, part.type from parts p join pg_type t on t.oid = p.type cross join lateral (
-             select t.typbasetype union all select t.typelem
-             union all select rngsubtype from pg_range where rngtypid = t.oid
-             union all select atttypid from pg_attribute
-               where attrelid = t.typrelid and attnum > 0 and not attisdropped) as part(type)
-           where part.type <> 0)
-         select relation from parts where type = 'money'::regtype
-         union
-         select attrelid from pg_attribute where attrelid = any($1) and attnum > 0 and not attisdropped and {generated}"
-    );
-    let rows = session
-        .query(&statement, &[&oids])
-        .await
-        .map_err(|cause| session.fault("reading the types of columns", cause))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Keeps the tables as they are, also when `pg_dump` has ended and let go of them; and makes sure that they still are
