@@ -30,10 +30,20 @@ pub(crate) mod words;
 
 /// Prints data on stdout. A closed pipe ends quietly.
 pub(crate) fn print(text: &str) {
-    let text = redact(text);
+    print_pieces(|to| to(text));
+}
+
+/// Prints what is too long to be held as a whole: pieces, each but the last of whole lines.
+pub(crate) fn print_pieces(pieces: impl FnOnce(&mut dyn FnMut(&str))) {
     let written = bars::apart(|| {
         let mut out = anstream::stdout().lock();
-        writeln!(out, "{text}")
+        let mut written = Ok(());
+        pieces(&mut |piece| {
+            if written.is_ok() {
+                written = write!(out, "{}", redact(piece));
+            }
+        });
+        written.and_then(|()| writeln!(out))
     });
     if written.is_err() {
         std::process::exit(141);
@@ -114,11 +124,12 @@ pub(crate) fn somebody_listens() -> bool {
 
 /// Prints talk on stderr.
 pub(crate) fn talk(text: &str) {
-    let text = redact(text);
+    // One write a line, so that those of other programs do not come in between.
+    let line = format!("{}\n", redact(text));
     bars::apart(|| {
         let mut err = anstream::stderr().lock();
         // Nobody is left to tell if stderr is gone.
-        let _ = writeln!(err, "{text}");
+        let _ = err.write_all(line.as_bytes());
     });
 }
 

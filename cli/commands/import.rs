@@ -68,7 +68,7 @@ pub(super) async fn run(common: &Common, address: &str, id: &str) -> Result<Exit
         }));
     } else if plan.has_changes() || !plan.findings.is_empty() {
         view::print("What the next plan says of it:\n");
-        view::print(&view::plan::text(plan, common.verbose));
+        view::print_pieces(|to| view::plan::text(plan, common.verbose, to));
     } else {
         view::print("It is as the spec says: the next plan changes nothing of it.");
     }

@@ -103,7 +103,7 @@ pub(super) fn show(plan: &Plan, common: &Common) {
         view::tell_all(|to| lines::plan(plan, to));
     }
     if !common.json {
-        view::print(&view::plan::text(plan, common.verbose));
+        view::print_pieces(|to| view::plan::text(plan, common.verbose, to));
         if let Some(partial) = view::partial::warning(plan) {
             view::talk_warning(&partial, Some(view::partial::HELP));
         }

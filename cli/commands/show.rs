@@ -33,7 +33,7 @@ pub(super) fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     if common.json {
         view::print_json(&document(&saved.parts()));
     } else {
-        view::print(&view::plan::text(&saved.plan, common.verbose));
+        view::print_pieces(|to| view::plan::text(&saved.plan, common.verbose, to));
     }
     Ok(Exit::Done)
 }

@@ -9,6 +9,7 @@ use pgferry_engine::address::Address;
 use pgferry_engine::info::Catalog;
 use pgferry_engine::plan::compare::equal;
 use pgferry_engine::plan::{Action, Change, Draft, FieldChange, ScopeAction};
+use pgferry_engine::tree::Tree;
 use serde_json::Value as Json;
 
 use super::Saved;
@@ -136,7 +137,7 @@ fn field(
         (Some(_), None) => return Some("it was to change, and does not any more".to_owned()),
         (None, _) => return Some("it was not to change".to_owned()),
     };
-    let same = |a: &Option<Json>, b: &Option<Json>| match (a, b) {
+    let same = |a: &Option<Tree>, b: &Option<Tree>| match (a, b) {
         (Some(a), Some(b)) => equal(a, b, schema),
         (a, b) => a == b,
     };
@@ -154,9 +155,9 @@ fn field(
     None
 }
 
-fn value(json: &Option<Json>, unknown: bool) -> String {
-    let text = match json {
-        Some(json) => json.to_string(),
+fn value(tree: &Option<Tree>, unknown: bool) -> String {
+    let text = match tree {
+        Some(tree) => tree.storable().to_string(),
         None if unknown => "what is known only after apply".to_owned(),
         None => "nothing".to_owned(),
     };

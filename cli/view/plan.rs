@@ -14,12 +14,21 @@ mod times;
 
 use field::{Field, fields};
 
-/// The whole plan, findings included.
-pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
+/// Bytes that are handed on together, a resource more or less.
+const PIECE: usize = 64 * 1024;
+
+/// The whole plan, findings included, in pieces of whole lines; the last is without its line break.
+pub(crate) fn text(plan: &Plan, verbose: bool, to: &mut dyn FnMut(&str)) {
     if plan.refresh_only {
-        return super::drift::text(plan);
+        return to(&super::drift::text(plan));
     }
     let mut out = String::new();
+    let mut first = true;
+    let mut hand_on = |out: &mut String| {
+        to(if first { out.trim_start_matches('\n') } else { out });
+        first = false;
+        out.clear();
+    };
     let shown = || plan.changes.values().filter(|c| verbose || c.action != Action::NoOp);
     drift(&mut out, plan);
     if plan.has_changes() {
@@ -47,6 +56,9 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
     for change in shown() {
         let expected = plan.expected.get(&change.address);
         resource(&mut out, change, plan.moved.get(&change.address), expected);
+        if out.len() >= PIECE {
+            hand_on(&mut out);
+        }
     }
     if !plan.scopes.is_empty() {
         scopes(&mut out, plan);
@@ -60,9 +72,7 @@ pub(crate) fn text(plan: &Plan, verbose: bool) -> String {
     if plan.has_changes() && !plan.outputs.is_empty() {
         outputs(&mut out, plan);
     }
-    let blank = out.len() - out.trim_start_matches('\n').len();
-    out.drain(..blank);
-    out
+    hand_on(&mut out);
 }
 
 pub(super) fn line(out: &mut String, text: &str) {

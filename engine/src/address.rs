@@ -36,6 +36,11 @@ impl Address {
         self.0[self.name().len()..].strip_prefix("[\"")?.strip_suffix("\"]")
     }
 
+    /// The whole address, shared.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The whole address as text.
     pub fn as_str(&self) -> &str {
         &self.0

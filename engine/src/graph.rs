@@ -4,10 +4,11 @@
 //! exhausting the stack. Tested below.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap};
 
+use indexmap::IndexMap;
 use petgraph::graph::{DiGraph, NodeIndex};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::address::Address;
 
@@ -15,15 +16,18 @@ mod cycle;
 
 pub use cycle::Cycle;
 
+/// Addresses by address, in order: to be walked through and, much more often, to be looked up in.
+pub type Edges = IndexMap<Address, Vec<Address>, FxBuildHasher>;
+
 /// The dependencies of a spec, free of cycles. Lists are in address order, each address once.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     /// Every address after all that it depends on; ties in address order.
     pub order: Vec<Address>,
     /// Direct dependencies.
-    pub dependencies: BTreeMap<Address, Vec<Address>>,
+    pub dependencies: Edges,
     /// Direct dependents.
-    pub dependents: BTreeMap<Address, Vec<Address>>,
+    pub dependents: Edges,
 }
 
 impl Graph {
@@ -89,7 +93,7 @@ impl Graph {
 }
 
 /// The second of each pair by the first, pairs being numbers of addresses in order.
-fn listed(sorted: &[Address], pairs: &[(usize, usize)]) -> BTreeMap<Address, Vec<Address>> {
+fn listed(sorted: &[Address], pairs: &[(usize, usize)]) -> Edges {
     let mut rest = pairs;
     let of = |(number, address): (usize, &Address)| {
         let (own, others) =
@@ -100,7 +104,7 @@ fn listed(sorted: &[Address], pairs: &[(usize, usize)]) -> BTreeMap<Address, Vec
     sorted.iter().enumerate().map(of).collect()
 }
 
-fn reach(edges: &BTreeMap<Address, Vec<Address>>, from: &Address) -> BTreeSet<Address> {
+fn reach(edges: &Edges, from: &Address) -> BTreeSet<Address> {
     let mut seen = BTreeSet::new();
     let mut open: Vec<&Address> = edges.get(from).into_iter().flatten().collect();
     while let Some(address) = open.pop() {

@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::finding::{Finding, Severity};
 use crate::info::{Kind, OnRemove};
 use crate::state::Entry;
+use crate::tree::Tree;
 
 pub mod check;
 pub mod compare;
@@ -170,9 +171,11 @@ pub enum Action {
 pub struct FieldChange {
     pub name: String,
     /// `None`: not there before.
-    pub before: Option<Json>,
+    #[schemars(with = "Option<Json>")]
+    pub before: Option<Tree>,
     /// `None` and not `unknown`: not there afterwards.
-    pub after: Option<Json>,
+    #[schemars(with = "Option<Json>")]
+    pub after: Option<Tree>,
     /// Known after apply.
     #[serde(default)]
     pub unknown: bool,

@@ -18,7 +18,7 @@ pub mod yaml;
 pub struct Source {
     /// As people typed it: `pgferry.yaml`.
     pub name: String,
-    pub text: Arc<str>,
+    pub text: Arc<String>,
     /// Where each line begins; found when the first diagnostic asks.
     lines: Arc<OnceLock<Vec<usize>>>,
 }
@@ -134,8 +134,8 @@ impl Node {
 
 impl Source {
     /// A text already in memory.
-    pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), text: text.into(), lines: Arc::default() }
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: Arc::new(text.into()), lines: Arc::default() }
     }
 
     /// A file's content.

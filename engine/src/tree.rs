@@ -206,15 +206,13 @@ impl Tree {
 }
 
 impl Tree {
-    /// As it is shown in a plan: like [`Tree::storable`], with what is not known yet said in words.
-    pub fn shown(&self) -> Json {
+    /// As it is shown in a plan: like [`Tree::stored`], with what is not known yet said in words.
+    pub fn shown(&self) -> Self {
         match self {
-            Self::Unknown => Json::String(KNOWN_AFTER_APPLY.to_owned()),
-            Self::List(items) => Json::Array(items.iter().map(Self::shown).collect()),
-            Self::Map(map) => {
-                Json::Object(map.iter().map(|(k, v)| (k.clone(), v.shown())).collect())
-            }
-            other => other.storable(),
+            Self::Unknown => Self::text(KNOWN_AFTER_APPLY),
+            Self::List(items) => Self::List(items.iter().map(Self::shown).collect()),
+            Self::Map(map) => Self::Map(map.iter().map(|(k, v)| (k.clone(), v.shown())).collect()),
+            other => other.stored(),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! One field of a change: its values before and after, on one line, broken over several, or as a line diff.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use pgferry_engine::plan::{FieldChange, OutputChange};
 use pgferry_engine::secret::MASK;
-use pgferry_engine::tree::KNOWN_AFTER_APPLY;
-use serde_json::Value as Json;
+use pgferry_engine::tree::{KNOWN_AFTER_APPLY, Tree};
 use similar::{ChangeTag, TextDiff};
 
 /// What stands for a secret.
@@ -23,8 +23,8 @@ const MOST_LINES: usize = 4000;
 /// A field or output with both sides.
 pub(super) struct Field<'a> {
     name: &'a str,
-    before: Option<&'a Json>,
-    after: Option<&'a Json>,
+    before: Option<Cow<'a, Tree>>,
+    after: Option<Cow<'a, Tree>>,
     unknown: bool,
     sensitive: bool,
     forces: bool,
@@ -34,8 +34,8 @@ impl<'a> Field<'a> {
     pub(super) fn of(field: &'a FieldChange) -> Self {
         Self {
             name: &field.name,
-            before: field.before.as_ref(),
-            after: field.after.as_ref(),
+            before: field.before.as_ref().map(Cow::Borrowed),
+            after: field.after.as_ref().map(Cow::Borrowed),
             unknown: field.unknown,
             sensitive: field.sensitive,
             forces: field.forces,
@@ -45,8 +45,8 @@ impl<'a> Field<'a> {
     pub(super) fn of_output(name: &'a str, change: &'a OutputChange) -> Self {
         Self {
             name,
-            before: change.before.as_ref(),
-            after: change.after.as_ref(),
+            before: change.before.as_ref().map(|json| Cow::Owned(Tree::from_stored(json))),
+            after: change.after.as_ref().map(|json| Cow::Owned(Tree::from_stored(json))),
             unknown: change.unknown,
             sensitive: change.sensitive,
             forces: false,
@@ -56,10 +56,10 @@ impl<'a> Field<'a> {
     /// The value afterwards on one line.
     fn after(&self) -> String {
         // Of a map with secrets in it the rest can be shown: they are masked where they stand.
-        if self.sensitive && self.after.is_none_or(|after| !after.is_object()) {
+        if self.sensitive && !matches!(self.after.as_deref(), Some(Tree::Map(_))) {
             return SENSITIVE.to_owned();
         }
-        match (self.unknown, self.after) {
+        match (self.unknown, self.after.as_deref()) {
             (true, Some(after)) if identity(after).is_some() => {
                 format!("{} {KNOWN_AFTER_APPLY}", value(after))
             }
@@ -79,7 +79,7 @@ pub(super) fn fields<'a>(out: &mut String, all: impl Iterator<Item = Field<'a>> 
 }
 
 fn one(out: &mut String, field: &Field<'_>, width: usize) {
-    let Field { name, before, after, .. } = field;
+    let (name, before, after) = (field.name, field.before.as_deref(), field.after.as_deref());
     let forces = if field.forces { " # forces replacement" } else { "" };
     let after_text = field.after();
     let hidden = field.sensitive && after_text == SENSITIVE;
@@ -95,7 +95,7 @@ fn one(out: &mut String, field: &Field<'_>, width: usize) {
         }
         Some(before) if !hidden && (is_long(before) || after.is_some_and(is_long)) => {
             let _ = writeln!(out, "      ~ {name:width$} ={forces}");
-            diff(out, before, after.unwrap_or(&Json::Null));
+            diff(out, before, after.unwrap_or(&Tree::Null));
         }
         Some(before) => {
             let before = if field.sensitive { SENSITIVE.to_owned() } else { value(before) };
@@ -106,41 +106,41 @@ fn one(out: &mut String, field: &Field<'_>, width: usize) {
 }
 
 /// The address of a whole resource, for `source = ${source}`.
-fn identity(json: &Json) -> Option<String> {
-    json.get("$address").and_then(Json::as_str).map(|address| format!("${{{address}}}"))
+fn identity(tree: &Tree) -> Option<String> {
+    tree.get("$address").and_then(Tree::as_text).map(|address| format!("${{{address}}}"))
 }
 
 /// A value on one line, whole resources as references.
-fn value(json: &Json) -> String {
+fn value(tree: &Tree) -> String {
     let list = |items: Vec<String>, open, close| format!("{open}{}{close}", items.join(", "));
-    match json {
-        Json::String(text) if text == KNOWN_AFTER_APPLY => text.clone(),
-        Json::String(text) if text == MASK => SENSITIVE.to_owned(),
-        Json::Array(items) => list(items.iter().map(value).collect(), "[", "]"),
-        Json::Object(map) => identity(json).unwrap_or_else(|| {
+    match tree {
+        Tree::Text(text) if text == KNOWN_AFTER_APPLY => text.clone(),
+        Tree::Text(text) if text == MASK => SENSITIVE.to_owned(),
+        Tree::List(items) => list(items.iter().map(value).collect(), "[", "]"),
+        Tree::Map(map) => identity(tree).unwrap_or_else(|| {
             list(map.iter().map(|(k, v)| format!("{k} = {}", value(v))).collect(), "{ ", " }")
         }),
-        other => other.to_string(),
+        other => other.storable().to_string(),
     }
 }
 
-fn is_text_of_lines(json: &Json) -> bool {
-    json.as_str().is_some_and(|text| text.trim_end().contains('\n'))
+fn is_text_of_lines(tree: &Tree) -> bool {
+    tree.as_text().is_some_and(|text| text.trim_end().contains('\n'))
 }
 
 /// Whether a new value is shown over several lines: a text that has them, or what is too long for one.
-fn is_broken(json: &Json, head: usize) -> bool {
-    let can = match json {
-        Json::Array(items) => !items.is_empty(),
-        Json::Object(map) => !map.is_empty() && identity(json).is_none(),
+fn is_broken(tree: &Tree, head: usize) -> bool {
+    let can = match tree {
+        Tree::List(items) => !items.is_empty(),
+        Tree::Map(map) => !map.is_empty() && identity(tree).is_none(),
         _ => false,
     };
-    is_text_of_lines(json) || (can && head + 1 + value(json).chars().count() > COLUMNS)
+    is_text_of_lines(tree) || (can && head + 1 + value(tree).chars().count() > COLUMNS)
 }
 
-fn broken(out: &mut String, head: &str, json: &Json) {
-    match json {
-        Json::Object(map) => {
+fn broken(out: &mut String, head: &str, tree: &Tree) {
+    match tree {
+        Tree::Map(map) => {
             let _ = writeln!(out, "{head} {{");
             let width = map.keys().map(String::len).max().unwrap_or(0);
             for (key, item) in map {
@@ -148,34 +148,37 @@ fn broken(out: &mut String, head: &str, json: &Json) {
             }
             out.push_str("        }\n");
         }
-        Json::Array(items) => {
+        Tree::List(items) => {
             let _ = writeln!(out, "{head} [");
             for item in items {
                 let _ = writeln!(out, "          + {},", value(item));
             }
             out.push_str("        ]\n");
         }
-        Json::String(text) => {
+        Tree::Text(text) => {
             let _ = writeln!(out, "{head}");
             for line in text.lines() {
                 let _ = writeln!(out, "          + {line}");
             }
         }
         other => {
-            let _ = writeln!(out, "{head} {other}");
+            let _ = writeln!(out, "{head} {}", value(other));
         }
     }
 }
 
-fn is_long(json: &Json) -> bool {
-    identity(json).is_none()
-        && (json.is_object() || json.is_array() || json.as_str().is_some_and(|t| t.contains('\n')))
+fn is_long(tree: &Tree) -> bool {
+    match tree {
+        Tree::Map(_) => identity(tree).is_none(),
+        Tree::List(_) => true,
+        _ => tree.as_text().is_some_and(|text| text.contains('\n')),
+    }
 }
 
 /// A line diff of two values with more than one line. What is the same is counted, not shown, but for a few lines
 /// around what differs in a text.
-fn diff(out: &mut String, before: &Json, after: &Json) {
-    let text = before.is_string() || after.is_string();
+fn diff(out: &mut String, before: &Tree, after: &Tree) {
+    let text = before.as_text().or(after.as_text()).is_some();
     let (context, of) = if text { (CONTEXT, "line") } else { (0, "element") };
     let (before, after) = (lines(before), lines(after));
     let mut hidden = before.lines().count();
@@ -205,22 +208,23 @@ fn diff(out: &mut String, before: &Json, after: &Json) {
     }
 }
 
-fn lines(json: &Json) -> String {
-    match json {
-        Json::String(text) => format!("{text}\n"),
-        Json::Object(map) => map.iter().map(|(k, v)| format!("{k} = {}\n", value(v))).collect(),
-        Json::Array(items) => items.iter().map(|v| format!("{}\n", value(v))).collect(),
-        other => format!("{other}\n"),
+fn lines(tree: &Tree) -> String {
+    match tree {
+        Tree::Text(text) => format!("{text}\n"),
+        Tree::Map(map) => map.iter().map(|(k, v)| format!("{k} = {}\n", value(v))).collect(),
+        Tree::List(items) => items.iter().map(|v| format!("{}\n", value(v))).collect(),
+        other => format!("{}\n", value(other)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     fn check(before: Option<Json>, after: Option<Json>, want: &str) {
         let (name, unknown, sensitive, forces) = ("f".to_owned(), false, false, false);
+        let (before, after) = (before.map(Tree::from), after.map(Tree::from));
         let field = FieldChange { name, before, after, unknown, sensitive, forces };
         let mut out = String::new();
         fields(&mut out, std::slice::from_ref(&field).iter().map(Field::of));

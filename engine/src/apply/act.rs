@@ -142,10 +142,10 @@ impl Acting {
         Limit::of(&self.applying.spec, &self.address, key)
     }
 
-    fn append(&self, record: &Record) -> Result<(), StateError> {
+    async fn append(&self, record: &Record) -> Result<(), StateError> {
         let internal = self.info().is_some_and(|info| info.traits.internal);
         let durability = if internal { Durability::Batched } else { Durability::Synced };
-        self.applying.journal.append(record, durability)
+        self.applying.journal.appended(record, durability).await
     }
 
     fn started(&self, cx: &Cx, id: Option<&str>) {
@@ -259,7 +259,7 @@ impl Acting {
         };
         match change.action {
             Action::Read => self.look_up().await,
-            Action::Settle => self.settle(),
+            Action::Settle => self.settle().await,
             Action::Import if change.fields.is_empty() => self.import().await,
             Action::Replace => {
                 self.delete().await?;
@@ -283,11 +283,11 @@ impl Acting {
         };
         self.succeeded(&cx, Some(&live.id));
         let done = Done { id: live.id, attrs: live.attrs, memory: Json::Null };
-        self.write_down(&want, &done, None)?;
+        self.write_down(&want, &done, None).await?;
         Ok(Ended::Done { handle: Some(self.handle(&done)), action: None })
     }
 
-    fn settle(&self) -> Result<Ended, Stop> {
+    async fn settle(&self) -> Result<Ended, Stop> {
         let key = (self.address.clone(), Ask::Settle);
         let Some(Answer::Settled(Settled::Done(done))) = self.applying.reality.get(&key) else {
             return Err(Fault::bug("a settled run without its result").into());
@@ -295,7 +295,7 @@ impl Acting {
         let operation =
             self.applying.journal.with_state(|state| state.operations.get(&self.address).cloned());
         let inputs = operation.as_ref().map_or(Tree::Null, |op| op.intent.inputs.clone());
-        self.write_down(&inputs, done, operation.map(|op| op.under))?;
+        self.write_down(&inputs, done, operation.map(|op| op.under)).await?;
         Ok(Ended::Done { handle: Some(self.handle(done)), action: Some(Action::Settle) })
     }
 
@@ -307,7 +307,7 @@ impl Acting {
             return Err(Fault::bug("an import of what was not found").into());
         };
         let done = Done { id, attrs: Tree::Map(attrs), memory: Json::Null };
-        self.write_down(&want, &done, None)?;
+        self.write_down(&want, &done, None).await?;
         Ok(Ended::Done { handle: Some(self.handle(&done)), action: Some(Action::Import) })
     }
 }

@@ -27,9 +27,10 @@ impl<'a> Checker<'a> {
             None if properties.is_some() => None,
             None => Some(&Json::Bool(true)),
         };
-        let mut fields = Templates::with_capacity_and_hasher(entries.len(), Default::default());
+        let own = || entries.iter().filter(|entry| !skip.contains(&entry.key.as_str()));
+        let mut fields = Templates::with_capacity_and_hasher(own().count(), Default::default());
         let mut misspelt = Vec::new();
-        for entry in entries.iter().filter(|entry| !skip.contains(&entry.key.as_str())) {
+        for entry in own() {
             let inner = place.field(&entry.key, entry.key_span);
             let declared = properties.and_then(|fields| fields.get(&entry.key));
             if declared.is_some() && entry.value.value == Value::Null {

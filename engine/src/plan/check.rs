@@ -4,9 +4,7 @@
 //! and stops before anything runs. Shares no code with the draft. Time and memory grow with the number of steps, and
 //! nothing recurses. Tested by sound plans that are spoiled in every way, one by one (`engine/tests/checker.rs`).
 
-use std::collections::HashSet;
-
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::moves::Moves;
 use super::{Action, Input, Plan, StepKind};
@@ -64,7 +62,7 @@ struct Check<'a> {
     state: &'a State,
     places: FxHashMap<&'a Address, Places>,
     /// Addresses with a finding that stops the plan.
-    stopped: HashSet<&'a Address>,
+    stopped: FxHashSet<&'a Address>,
     found: Vec<String>,
 }
 
@@ -73,6 +71,7 @@ impl<'a> Check<'a> {
         let errors = plan.findings.iter().filter(|l| l.finding.severity == Severity::Error);
         let stopped = errors.map(|located| &located.address).collect();
         let (mut places, mut found) = (FxHashMap::<&Address, Places>::default(), Vec::new());
+        places.reserve(plan.steps.len().min(plan.changes.len() + plan.scopes.len()));
         for (index, step) in plan.steps.iter().enumerate() {
             let here = places.entry(&step.address).or_default();
             let place = match step.what {

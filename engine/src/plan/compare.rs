@@ -17,9 +17,9 @@ pub fn difference(
     there: Option<&Tree>,
     schema: Option<&Json>,
 ) -> Option<FieldChange> {
-    let change = |after: Option<Json>, unknown| FieldChange {
+    let change = |after: Option<Tree>, unknown| FieldChange {
         name: name.to_owned(),
-        before: there.filter(|there| **there != Tree::Null).map(Tree::storable),
+        before: there.filter(|there| **there != Tree::Null).map(Tree::stored),
         after,
         unknown,
         sensitive: want.has_secret(),
@@ -31,20 +31,19 @@ pub fn difference(
                 && there.get("$id").and_then(Tree::as_text) == handle.id.as_deref()
                 && handle.id.is_some()
         });
-        return (!same).then(|| change(Some(want.storable()), handle.id.is_none()));
+        return (!same).then(|| change(Some(want.stored()), handle.id.is_none()));
     }
     if want.has_unknown() {
         let partly = matches!(want, Tree::Map(_) | Tree::List(_));
         return Some(change(partly.then(|| want.shown()), true));
     }
     let there = there.unwrap_or(&Tree::Null);
-    (!same(want, there, is_set(want, schema))).then(|| change(Some(want.storable()), false))
+    (!same(want, there, is_set(want, schema))).then(|| change(Some(want.stored()), false))
 }
 
 /// Whether two stored values of a field say the same.
-pub fn equal(a: &Json, b: &Json, schema: Option<&Json>) -> bool {
-    let (a, b) = (Tree::from_stored(a), Tree::from_stored(b));
-    same(&a, &b, is_set(&a, schema))
+pub fn equal(a: &Tree, b: &Tree, schema: Option<&Json>) -> bool {
+    same(a, b, is_set(a, schema))
 }
 
 fn is_set(value: &Tree, schema: Option<&Json>) -> bool {

@@ -75,7 +75,7 @@ fn change(
     });
     let sensitive = sensitive || after.has_secret();
     let unknown = after.has_unknown();
-    let (was, will) = (before.as_ref().map(Tree::storable), after.shown());
+    let (was, will) = (before.as_ref().map(Tree::storable), after.shown().storable());
     // What cannot be compared changes only with what it comes from.
     let same = if unknown || sensitive { known && !moves } else { was.as_ref() == Some(&will) };
     if same {

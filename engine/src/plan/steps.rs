@@ -26,7 +26,7 @@ pub(super) fn steps(
         input,
         changes,
         scopes,
-        steps: Vec::new(),
+        steps: Vec::with_capacity(changes.len()),
         main: FxHashMap::default(),
         gates: BTreeMap::new(),
         removals,

@@ -3,23 +3,25 @@
 //! Numbers that a 64-bit integer cannot hold, infinities, NaN and whole numbers with zeros before them stay text:
 //! silently rounding or shortening an id is worse than asking for quotes, and readers disagree about `010`.
 
+use std::borrow::Cow;
+
 use super::Value;
 
 /// The meaning of an unquoted scalar.
-pub(super) fn plain(text: &str) -> Value {
-    match text {
+pub(super) fn plain(text: Cow<'_, str>) -> Value {
+    match &*text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),
         "false" | "False" | "FALSE" => return Value::Bool(false),
         _ => {}
     }
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
-        return Value::Str(text.to_owned());
+        return Value::Str(text.into_owned());
     }
-    integer(text)
+    integer(&text)
         .map(Value::Int)
-        .or_else(|| float(text).map(Value::Float))
-        .unwrap_or_else(|| Value::Str(text.to_owned()))
+        .or_else(|| float(&text).map(Value::Float))
+        .unwrap_or_else(|| Value::Str(text.into_owned()))
 }
 
 fn integer(text: &str) -> Option<i64> {
@@ -80,7 +82,7 @@ mod tests {
             ("1_000", Value::Str("1_000".into())),
             ("2026-01-02", Value::Str("2026-01-02".into())),
         ] {
-            assert_eq!(plain(text), value, "{text}");
+            assert_eq!(plain(text.into()), value, "{text}");
         }
     }
 }

@@ -125,11 +125,19 @@ impl Reader<'_> {
             }
             Event::Scalar(text, style, _, tag) => {
                 self.tag(tag.is_some(), raw);
+                if let Some(Open::Map { key: key @ None, .. }) = self.open.last_mut() {
+                    let merge = text == "<<";
+                    *key = Some((text.into_owned(), span));
+                    if merge {
+                        self.refuse_anchor("a merge key", span);
+                    }
+                    return self.count();
+                }
                 let value = match style {
-                    ScalarStyle::Plain => scalar::plain(&text),
-                    _ => Value::Str(text.clone().into_owned()),
+                    ScalarStyle::Plain => scalar::plain(text),
+                    _ => Value::Str(text.into_owned()),
                 };
-                return self.node(value, Some(&text), span);
+                return self.node(value, span);
             }
             Event::SequenceStart(_, _, tag) => {
                 self.tag(tag.is_some(), raw);
@@ -143,10 +151,10 @@ impl Reader<'_> {
             }
             Event::SequenceEnd | Event::MappingEnd => return self.end(span),
             Event::Anchor(..) => self.refuse_anchor("an anchor", span),
-            Event::Alias(_) => return self.node(Value::Null, None, span),
+            Event::Alias(_) => return self.node(Value::Null, span),
             Event::UnresolvedAlias(_) => {
                 self.refuse_anchor("an alias", span);
-                return self.node(Value::Null, None, span);
+                return self.node(Value::Null, span);
             }
             _ => {}
         }
@@ -167,20 +175,20 @@ impl Reader<'_> {
             Some(Open::Seq { start, first }) => {
                 let items: Vec<Node> = self.items.drain(first..).collect();
                 let end = items.last().map_or(span.end, |last| last.span.end.max(span.end));
-                self.node(Value::Seq(items), None, Span { start, end: self.tight(start, end) })
+                self.node(Value::Seq(items), Span { start, end: self.tight(start, end) })
             }
             Some(Open::Map { start, first, .. }) => {
                 let entries: Vec<Entry> = self.entries.drain(first..).collect();
                 self.duplicates(&entries);
                 let end = entries.last().map_or(span.end, |e| e.value.span.end.max(span.end));
-                self.node(Value::Map(entries), None, Span { start, end: self.tight(start, end) })
+                self.node(Value::Map(entries), Span { start, end: self.tight(start, end) })
             }
             None => true,
         }
     }
 
-    /// Puts a finished value where it belongs. `text` is a scalar's own.
-    fn node(&mut self, value: Value, text: Option<&str>, span: Span) -> bool {
+    /// Puts a finished value where it belongs.
+    fn node(&mut self, value: Value, span: Span) -> bool {
         match self.open.last_mut() {
             None => self.root = Some(Node { value, span }),
             Some(Open::Seq { .. }) => self.items.push(Node { value, span }),
@@ -189,22 +197,11 @@ impl Reader<'_> {
                     self.entries.push(Entry { key, key_span, value: Node { value, span } });
                 }
                 None => {
-                    let name = match text {
-                        Some(text) => text.to_owned(),
-                        None => {
-                            self.mistakes.push(
-                                Diagnostic::error("PGF0008", "a key must be text")
-                                    .at(span, "a list, a map or an alias"),
-                            );
-                            String::new()
-                        }
-                    };
-                    if name == "<<" {
-                        self.refuse_anchor("a merge key", span);
-                    }
-                    if let Some(Open::Map { key, .. }) = self.open.last_mut() {
-                        *key = Some((name, span));
-                    }
+                    *key = Some((String::new(), span));
+                    self.mistakes.push(
+                        Diagnostic::error("PGF0008", "a key must be text")
+                            .at(span, "a list, a map or an alias"),
+                    );
                 }
             },
         }

@@ -1,7 +1,8 @@
 //! `resources:`: each block's type, what every resource takes, and its type's own fields.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use rustc_hash::FxHashMap;
 use serde_json::Value as Json;
 
 use super::edges::{Edge, How};
@@ -54,17 +55,18 @@ pub(super) fn bad_name(entry: &Entry, what: &str) -> Option<Diagnostic> {
     None
 }
 
-/// Reads every block; what is wrong goes to the checker.
+/// Reads every block, and lets go of it; what is wrong goes to the checker.
 pub(super) fn read<'a>(
     checker: &mut Checker<'a>,
-    entries: &[Entry],
-    mut each: HashMap<&str, Vec<Each>>,
+    entries: Vec<Entry>,
+    mut each: FxHashMap<String, Vec<Each>>,
 ) -> Blocks {
     let mut blocks = Blocks {
         resources: super::Blocks::with_capacity_and_hasher(entries.len(), Default::default()),
         ..Blocks::default()
     };
     for entry in entries {
+        let entry = &entry;
         let name = entry.key.as_str();
         if RESERVED_NAMES.contains(&name) {
             let message = format!("`{name}` cannot name a resource");
@@ -346,7 +348,7 @@ fn depended_on(
     };
     if let Some(inner) = name.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
         let bare = inner.split(['.', '[']).next().unwrap_or(inner).trim();
-        let known = checker.scope.resources.keys().copied();
+        let known = checker.scope.resources.keys().map(AsRef::as_ref);
         let meant = match checker.scope.resources.contains_key(bare) {
             true => bare,
             false => did_you_mean(bare, known).unwrap_or(bare),

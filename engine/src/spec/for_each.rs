@@ -3,10 +3,8 @@
 //! Read before all else, because references say which one they mean: from literals, variables and the environment
 //! alone. The blocks themselves are read once for each key, by [`super::blocks`]. Tested in `tests/for_each.rs`.
 
-use std::collections::HashMap;
-
 use indexmap::IndexMap;
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde_json::{Value as Json, json};
 
 use super::interpolate::References;
@@ -44,9 +42,9 @@ pub(crate) struct Instances {
 
 /// All that `for_each` says in a spec.
 #[derive(Default)]
-pub(super) struct Read<'a> {
-    pub(super) each: HashMap<&'a str, Vec<Each>>,
-    pub(super) instances: HashMap<&'a str, Instances>,
+pub(super) struct Read {
+    pub(super) each: FxHashMap<String, Vec<Each>>,
+    pub(super) instances: FxHashMap<String, Instances>,
     pub(super) mistakes: Vec<Diagnostic>,
     pub(super) masked: Vec<Span>,
 }
@@ -67,7 +65,7 @@ pub(crate) fn schema() -> Json {
 }
 
 /// Reads every `for_each`. `scope` holds variables, environment and types; no resources yet.
-pub(super) fn read<'a>(scope: &Scope<'_>, resources: &'a [Entry]) -> Read<'a> {
+pub(super) fn read(scope: &Scope<'_>, resources: &[Entry]) -> Read {
     let mut checker = Checker::new(scope);
     let mut read = Read::default();
     let mut size = 0;
@@ -99,8 +97,8 @@ pub(super) fn read<'a>(scope: &Scope<'_>, resources: &'a [Entry]) -> Read<'a> {
         }
         let keys = each.iter().filter_map(|each| each.key.as_ref());
         let keys = keys.map(|key| (key.clone(), address(&entry.key, key))).collect();
-        read.instances.insert(&entry.key, Instances { keys, sound });
-        read.each.insert(&entry.key, each);
+        read.instances.insert(entry.key.clone(), Instances { keys, sound });
+        read.each.insert(entry.key.clone(), each);
     }
     (read.mistakes, read.masked) = (checker.mistakes, checker.masked);
     read

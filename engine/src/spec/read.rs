@@ -88,19 +88,20 @@ pub fn load(
 ) -> Result<Loaded, Vec<Diagnostic>> {
     let (root, mut mistakes) = yaml::parse(source);
     let Some(root) = root else { return Err(mistakes) };
-    let Some(entries) = root.as_map() else {
-        let said = format!("this is {}", root.kind());
+    let said = format!("this is {}", root.kind());
+    let Value::Map(mut entries) = root.value else {
         return Err(vec![
             Diagnostic::error("PGF0010", "a spec is a map")
                 .at(first_line(source, root.span), said)
                 .help("begin with `pgferry: 1` and a `name:`, without `-` before them"),
         ]);
     };
+    let resources = taken(&mut entries, "resources", &mut mistakes);
+    let entries = entries.as_slice();
     unknown_keys(entries, &mut mistakes);
     format_version(entries, &mut mistakes);
     let mut read = variables::read(section(entries, "variables", &mut mistakes), source, inputs);
     mistakes.append(&mut read.mistakes);
-    let resources = section(entries, "resources", &mut mistakes);
     let types = catalog.types();
     let mut scope = Scope {
         source,
@@ -113,17 +114,17 @@ pub fn load(
         patience: PATIENCE.into(),
     };
     let for_each::Read { each, mut instances, mistakes: mut found, masked: mut spots } =
-        for_each::read(&scope, resources);
+        for_each::read(&scope, &resources);
     mistakes.append(&mut found);
     read.masked.append(&mut spots);
     scope.resources = resources
         .iter()
         .map(|entry| {
-            let name = entry.key.as_str();
             let typed = blocks::type_entry(entry).and_then(|field| field.value.as_str());
             let info = typed.and_then(|typed| scope.types.get(typed).copied());
-            let address = Address::new(name);
-            (name, Declared { info, instances: instances.remove(name), address })
+            let address = Address::new(&entry.key);
+            let instances = instances.remove(&entry.key);
+            (address.shared(), Declared { info, instances, address })
         })
         .collect();
     let mut checker = Checker::new(&scope);
@@ -212,6 +213,16 @@ fn section<'n>(entries: &'n [Entry], key: &str, mistakes: &mut Vec<Diagnostic>) 
             );
             &[]
         }
+    }
+}
+
+/// The same, taken out, so that each entry can go once it was read: there may be very many.
+fn taken(entries: &mut [Entry], key: &str, mistakes: &mut Vec<Diagnostic>) -> Vec<Entry> {
+    section(entries, key, mistakes);
+    let found = entries.iter_mut().find(|entry| entry.key == key);
+    match found.map(|entry| &mut entry.value.value) {
+        Some(Value::Map(entries)) => std::mem::take(entries),
+        _ => Vec::new(),
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) types: BTreeMap<&'static str, &'a TypeInfo>,
     pub(crate) variables: BTreeMap<String, Variable>,
     pub(crate) env: &'a BTreeMap<String, String>,
-    pub(crate) resources: FxHashMap<&'a str, Declared<'a>>,
+    pub(crate) resources: FxHashMap<Arc<str>, Declared<'a>>,
     /// Paths of references, each once.
     pub(crate) paths: RefCell<FxHashSet<Arc<[Step]>>>,
     /// What was read in the texts of the present block, which are the same for each of its instances.
@@ -126,11 +126,11 @@ impl<'a> Scope<'a> {
     }
 
     /// Names of resources, in order, for a hint; none once there were too many hints.
-    fn names(&self) -> Vec<&'a str> {
+    fn names(&self) -> Vec<&str> {
         if !self.is_patient(self.resources.len()) {
             return Vec::new();
         }
-        let mut names: Vec<&'a str> = self.resources.keys().copied().collect();
+        let mut names: Vec<&str> = self.resources.keys().map(AsRef::as_ref).collect();
         names.sort_unstable();
         names
     }
@@ -250,7 +250,7 @@ impl<'a> Scope<'a> {
         self.names()
             .into_iter()
             .filter(|name| {
-                let info = self.resources.get(name).and_then(|declared| declared.info);
+                let info = self.resources.get(*name).and_then(|declared| declared.info);
                 info.is_some_and(|info| needs.iter().all(|need| info.attribute(need).is_some()))
             })
             .filter_map(|name| {

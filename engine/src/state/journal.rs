@@ -3,9 +3,12 @@
 //! The state is the journal's fold. A torn last line, which only a crash leaves, was followed by no effect and is
 //! dropped. Cost per line does not depend on the size of the state.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 pub use super::store::Durability;
 use super::store::{Lines, Store, load, save};
@@ -32,7 +35,8 @@ pub enum Moment {
 pub struct Journal {
     inner: Arc<Mutex<Inner>>,
     /// Taken before `inner` where both are.
-    lines: Arc<Mutex<Written>>,
+    lines: Arc<Mutex<Box<dyn Lines>>>,
+    durable: Arc<Durable>,
     store: Arc<dyn Store>,
 }
 
@@ -49,10 +53,20 @@ struct Inner {
     broken: Option<StateError>,
 }
 
-struct Written {
-    lines: Box<dyn Lines>,
-    /// The last record that is durable.
-    durable: u64,
+#[derive(Default)]
+struct Durable {
+    /// The last record that is.
+    last: AtomicU64,
+    /// Told after each write.
+    written: Notify,
+}
+
+/// A record that the state has taken in, and that no store may have yet.
+struct Taken {
+    number: u64,
+    /// So much is pending that it should be written now.
+    full: bool,
+    watch: Option<Watch>,
 }
 
 /// Batched lines are handed to the store when they come to this many bytes.
@@ -180,11 +194,12 @@ impl Journal {
             Inner { state, continues, pending: Vec::new(), records: 0, watch: None, broken: None };
         let journal = Self {
             inner: Arc::new(Mutex::new(inner)),
-            lines: Arc::new(Mutex::new(Written { lines, durable: 0 })),
+            lines: Arc::new(Mutex::new(lines)),
+            durable: Arc::default(),
             store,
         };
         journal.append(&begin, Durability::Synced)?;
-        journal.lines.lock().unwrap_or_else(PoisonError::into_inner).durable = 0;
+        journal.durable.last.store(0, Ordering::Release);
         let mut inner = journal.lock();
         inner.records = 0;
         inner.watch = watch;
@@ -201,6 +216,55 @@ impl Journal {
     /// # Errors
     /// The disk refuses it, or it does not follow from what came before: stop before the effect.
     pub fn append(&self, record: &Record, durability: Durability) -> Result<(), StateError> {
+        let taken = self.take_in(record)?;
+        let lines = || self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        match durability {
+            Durability::Synced => waiting(|| self.write(lines(), taken.number, durability))?,
+            Durability::Batched if taken.full => self.write(lines(), taken.number, durability)?,
+            Durability::Batched => {}
+        }
+        taken.tell();
+        Ok(())
+    }
+
+    /// As [`Journal::append`], for one of many tasks: while one of them writes, the others hold up no thread.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn appended(
+        &self,
+        record: &Record,
+        durability: Durability,
+    ) -> Result<(), StateError> {
+        if durability == Durability::Batched {
+            return self.append(record, durability);
+        }
+        let taken = self.take_in(record)?;
+        while self.durable.last.load(Ordering::Acquire) < taken.number {
+            let mut written = pin!(self.durable.written.notified());
+            // From here on no write goes unheard.
+            written.as_mut().enable();
+            if !self.write_unless_another_does(taken.number)? {
+                written.await;
+            }
+        }
+        taken.tell();
+        Ok(())
+    }
+
+    /// Whether it did: all that is pending is durable then, record `number` with it.
+    fn write_unless_another_does(&self, number: u64) -> Result<bool, StateError> {
+        let lines = match self.lines.try_lock() {
+            Ok(lines) => lines,
+            Err(TryLockError::Poisoned(lines)) => lines.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        };
+        waiting(|| self.write(lines, number, Durability::Synced))?;
+        Ok(true)
+    }
+
+    /// Folds a record into the state and adds its line to those that are pending.
+    fn take_in(&self, record: &Record) -> Result<Taken, StateError> {
         // Without secrets from here on, so that what is replayed is what was lived through.
         let record = record.clone().redacted();
         let wrong = |why: String| StateError::Journal { path: self.store.name(), why };
@@ -219,23 +283,30 @@ impl Journal {
         inner.pending.extend_from_slice(line.as_bytes());
         inner.pending.push(b'\n');
         let full = inner.pending.len() > MOST_PENDING;
-        let watch = inner.watch.clone();
-        drop(inner);
-        if durability == Durability::Synced {
-            waiting(|| self.write(number, durability))?;
-        } else if full {
-            self.write(number, durability)?;
-        }
-        if let Some(watch) = watch {
-            watch(Moment::After, number);
-        }
-        Ok(())
+        Ok(Taken { number, full, watch: inner.watch.clone() })
     }
 
     /// Hands what is pending to the store, unless record `number` is durable already.
-    fn write(&self, number: u64, durability: Durability) -> Result<(), StateError> {
-        let mut written = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.durable >= number {
+    fn write(
+        &self,
+        mut lines: MutexGuard<'_, Box<dyn Lines>>,
+        number: u64,
+        durability: Durability,
+    ) -> Result<(), StateError> {
+        let written = self.write_pending(lines.as_mut(), number, durability);
+        // Those who found the lines taken wait for this, whatever came of it.
+        drop(lines);
+        self.durable.written.notify_waiters();
+        written
+    }
+
+    fn write_pending(
+        &self,
+        lines: &mut dyn Lines,
+        number: u64,
+        durability: Durability,
+    ) -> Result<(), StateError> {
+        if self.durable.last.load(Ordering::Acquire) >= number {
             return Ok(());
         }
         let mut inner = self.lock();
@@ -244,12 +315,12 @@ impl Journal {
         }
         let (pending, last) = (std::mem::take(&mut inner.pending), inner.records);
         drop(inner);
-        if let Err(cause) = written.lines.append(&pending, durability) {
+        if let Err(cause) = lines.append(&pending, durability) {
             self.lock().broken = Some(cause.again());
             return Err(cause);
         }
         if durability == Durability::Synced {
-            written.durable = last;
+            self.durable.last.store(last, Ordering::Release);
         }
         Ok(())
     }
@@ -275,12 +346,21 @@ impl Journal {
         };
         if records > 0 {
             // The journal says all that the state will, should that not be written. Some stores hold batched lines back.
-            self.write(records, Durability::Synced)?;
+            let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            self.write(lines, records, Durability::Synced)?;
             let mut inner = self.lock();
             inner.state.serial += 1;
             save(self.store.as_ref(), &inner.state)?;
         }
         self.store.remove_journal(continues)
+    }
+}
+
+impl Taken {
+    fn tell(self) {
+        if let Some(watch) = self.watch {
+            watch(Moment::After, self.number);
+        }
     }
 }
 
@@ -300,3 +380,6 @@ impl Notes for Journal {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

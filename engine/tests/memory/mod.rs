@@ -362,8 +362,8 @@ impl Project {
             .collect();
         let mut graph = Graph {
             order: Vec::new(),
-            dependents: BTreeMap::new(),
-            dependencies: dependencies.clone(),
+            dependents: Default::default(),
+            dependencies: dependencies.clone().into_iter().collect(),
         };
         for (address, deps) in &dependencies {
             graph.dependents.entry(address.clone()).or_default();

@@ -1,6 +1,7 @@
 //! `--refresh-only`: everything remembered is looked at, what moved is shown and taken down, and nothing is done.
 
 use pgferry_engine::plan::{Options, Plan, Refresh};
+use pgferry_engine::tree::Tree;
 
 use super::memory::work;
 use super::{applied, at, findings, planned, refresh, says, tamper, violations, with};
@@ -14,7 +15,7 @@ const SPEC: &str = r#"
 
 fn drift(plan: &Plan) -> Vec<String> {
     let one = |field: &pgferry_engine::plan::FieldChange| {
-        let side = |json: &Option<serde_json::Value>| json.clone().unwrap_or_default();
+        let side = |tree: &Option<Tree>| tree.clone().unwrap_or_default().storable();
         format!("{} {}->{}", field.name, side(&field.before), side(&field.after))
     };
     let all = plan.drift.iter().map(|(address, drift)| match drift.gone {

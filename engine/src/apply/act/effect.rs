@@ -55,7 +55,7 @@ impl Acting {
         let operation =
             Operation { type_name, intent, under: under.clone(), outcome: Outcome::Begun, carried };
         let operation = Box::new(operation);
-        self.append(&Record::Intent { address: self.address.clone(), operation })?;
+        self.append(&Record::Intent { address: self.address.clone(), operation }).await?;
         self.started(&cx, before.as_ref().map(|b| b.id.as_str()));
         let limit = self.limit(if verb == Verb::Update { "update" } else { "create" });
         let cx = limit.stoppable(&cx);
@@ -71,7 +71,8 @@ impl Acting {
                 self.append(&Record::Succeeded {
                     address: self.address.clone(),
                     entry: Box::new(entry),
-                })?;
+                })
+                .await?;
                 let handle = self.handle(&done);
                 if let Some(fault) = self.broken_promise(change, &done) {
                     let failure = failure(&self.address, &self.reported(&cx, fault));
@@ -86,7 +87,7 @@ impl Acting {
                     Class::Unknown | Class::StillRunning => Record::Unknown { address, message },
                     _ => Record::Failed { address, message },
                 };
-                self.append(&record)?;
+                self.append(&record).await?;
                 Err(self.reported(&cx, fault).into())
             }
         }
@@ -221,13 +222,13 @@ impl Acting {
         let operation =
             Operation { type_name, intent, under, outcome: Outcome::Begun, carried: false };
         let operation = Box::new(operation);
-        self.append(&Record::Intent { address: self.address.clone(), operation })?;
+        self.append(&Record::Intent { address: self.address.clone(), operation }).await?;
         self.started(&cx, Some(&remembered.id));
         let limit = self.limit("delete");
         let cx = limit.stoppable(&cx);
         match limit.hold(&cx, self.resource.delete(&cx, &remembered)).await {
             Ok(()) => {
-                self.append(&Record::Forgot { address: self.address.clone() })?;
+                self.append(&Record::Forgot { address: self.address.clone() }).await?;
                 self.succeeded(&cx, None);
                 Ok(Ended::Done { handle: None, action: Some(Action::Delete) })
             }
@@ -238,7 +239,7 @@ impl Acting {
                     Class::Unknown if kind == Kind::Managed => Record::Unknown { address, message },
                     _ => Record::Failed { address, message },
                 };
-                self.append(&record)?;
+                self.append(&record).await?;
                 Err(self.reported(&cx, fault).into())
             }
         }

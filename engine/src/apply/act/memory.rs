@@ -108,10 +108,10 @@ impl Acting {
             if plain
                 && !refers
                 && !field.sensitive
-                && came.storable() != *planned
-                && !planned.is_null()
+                && came.stored() != *planned
+                && *planned != Tree::Null
             {
-                let came = came.storable();
+                let (planned, came) = (planned.storable(), came.storable());
                 return Some(Fault::bug(format!(
                     "`{}` planned `{}` as {planned} for `{}` and brought about {came}",
                     info.name, field.name, self.address
@@ -121,7 +121,7 @@ impl Acting {
         None
     }
 
-    pub(super) fn write_down(
+    pub(super) async fn write_down(
         &self,
         want: &Tree,
         done: &Done<Tree>,
@@ -134,6 +134,6 @@ impl Acting {
             _ => None,
         };
         let entry = Box::new(self.entry(change, want, done, expanded, under));
-        self.append(&Record::Succeeded { address: self.address.clone(), entry })
+        self.append(&Record::Succeeded { address: self.address.clone(), entry }).await
     }
 }

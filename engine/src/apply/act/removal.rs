@@ -19,11 +19,11 @@ impl Acting {
         };
         let (want, _) = self.want(false).await?;
         let record = |removal| Record::Removal { address: self.address.clone(), removal };
-        self.append(&record(Removal::Begun))?;
+        self.append(&record(Removal::Begun)).await?;
         self.started(&cx, Some(&remembered.id));
         match self.try_to_remove(&cx, &want, &remembered).await {
             Ok(()) => {
-                self.append(&record(Removal::Done))?;
+                self.append(&record(Removal::Done)).await?;
                 self.succeeded(&cx, None);
                 Ok(Ended::Done { handle: None, action: Some(Action::Delete) })
             }

@@ -36,7 +36,8 @@ impl Acting {
             type_name: scope.type_name.clone(),
             epoch: scope.epoch,
             intent: Box::new(intent),
-        })?;
+        })
+        .await?;
         self.started(&cx, None);
         let limit = self.limit("create");
         let cx = limit.stoppable(&cx);
@@ -47,7 +48,7 @@ impl Acting {
             }
             Err(fault) => {
                 let (address, message) = (self.address.clone(), fault.chain());
-                self.append(&Record::NotOpened { address, message })?;
+                self.append(&Record::NotOpened { address, message }).await?;
                 Err(self.reported(&cx, fault).into())
             }
         }

@@ -1,6 +1,6 @@
 //! What may happen to a resource of its kind, and what must happen to those that depend on it.
 
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 
 use super::Check;
 use crate::address::Address;
@@ -66,7 +66,7 @@ impl Check<'_> {
     /// A run that is done again takes with it all runs that depend on it.
     pub(super) fn runs_that_follow(&mut self) {
         let graph = self.input.graph;
-        let mut again: HashSet<&Address> = HashSet::new();
+        let mut again: FxHashSet<&Address> = FxHashSet::default();
         for address in &graph.order {
             let change = self.plan.changes.get(address);
             let follows = graph.direct_dependencies(address).any(|dep| again.contains(dep));
@@ -153,5 +153,5 @@ impl Check<'_> {
 /// A command that runs in each apply makes nothing that others would have to follow.
 fn always(change: &Change) -> bool {
     let when = change.fields.iter().find(|field| field.name == "when");
-    when.and_then(|field| field.after.as_ref()).is_some_and(|value| value == "always")
+    when.and_then(|field| field.after.as_ref()?.as_text()) == Some("always")
 }

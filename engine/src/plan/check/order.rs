@@ -1,6 +1,6 @@
 //! Who has to come before whom, looked up among the steps.
 
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Check, Places};
 use crate::address::Address;
@@ -25,7 +25,7 @@ impl<'a> Check<'a> {
     fn dependencies_first(&mut self, before: &mut Before<'a>) {
         let graph = self.input.graph;
         let has_main = |address: &Address| self.places(address).main.is_some();
-        let mut passes_on: HashSet<&Address> = HashSet::new();
+        let mut passes_on: FxHashSet<&Address> = FxHashSet::default();
         for address in &graph.order {
             let needs = |dep: &Address| has_main(dep) || passes_on.contains(dep);
             if !has_main(address) && graph.direct_dependencies(address).any(needs) {
@@ -36,7 +36,7 @@ impl<'a> Check<'a> {
             let Places { main: Some(main), gate, .. } = self.places(address) else { continue };
             let mut wanted: Vec<(usize, &Address)> = Vec::new();
             let mut next: Vec<&Address> = graph.direct_dependencies(address).collect();
-            let mut through: HashSet<&Address> = HashSet::new();
+            let mut through: FxHashSet<&Address> = FxHashSet::default();
             while let Some(dependency) = next.pop() {
                 match self.places(dependency).main {
                     Some(first) => wanted.push((first, dependency)),
@@ -117,7 +117,7 @@ impl<'a> Check<'a> {
         if !self.plan.steps.iter().any(leaves) {
             return;
         }
-        let mut dependents: HashMap<&Address, Vec<&Address>> = HashMap::new();
+        let mut dependents: FxHashMap<&Address, Vec<&Address>> = FxHashMap::default();
         for (address, entry) in &self.state.resources {
             for dependency in &entry.dependencies {
                 dependents.entry(dependency).or_default().push(address);
@@ -148,7 +148,7 @@ pub(super) fn reach<'g, I: Iterator<Item = &'g Address>>(
     edges: impl Fn(&'g Address) -> I,
     from: &'g Address,
 ) -> Vec<&'g Address> {
-    let (mut seen, mut next) = (HashSet::new(), vec![from]);
+    let (mut seen, mut next) = (FxHashSet::default(), vec![from]);
     let mut reached = Vec::new();
     while let Some(address) = next.pop() {
         for other in edges(address) {

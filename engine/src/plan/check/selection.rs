@@ -1,6 +1,6 @@
 //! Nothing is touched that `--target` and `--exclude` leave out.
 
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Check;
 use crate::address::Address;
@@ -16,7 +16,7 @@ impl<'a> Check<'a> {
         // A destroy takes dependents along, and leaves what is depended on.
         let (wanted, without) = if self.plan.destroy {
             let state = self.state;
-            let mut dependents: HashMap<&Address, Vec<&Address>> = HashMap::new();
+            let mut dependents: FxHashMap<&Address, Vec<&Address>> = FxHashMap::default();
             for (address, entry) in &state.resources {
                 for dependency in &entry.dependencies {
                     dependents.entry(dependency).or_default().push(address);
@@ -57,9 +57,9 @@ impl<'a> Check<'a> {
 fn all<'g, I: Iterator<Item = &'g Address>>(
     from: impl Iterator<Item = &'g Address>,
     edges: impl Fn(&'g Address) -> I,
-) -> HashSet<&'g Address> {
+) -> FxHashSet<&'g Address> {
     let mut next: Vec<&Address> = from.collect();
-    let mut seen: HashSet<&Address> = next.iter().copied().collect();
+    let mut seen: FxHashSet<&Address> = next.iter().copied().collect();
     while let Some(address) = next.pop() {
         next.extend(edges(address).filter(|other| seen.insert(other)));
     }

@@ -372,8 +372,10 @@ pub(super) fn inputs(info: &TypeInfo, want: &Tree) -> Vec<FieldChange> {
         Tree::List(items) => items.is_empty(),
         _ => false,
     };
-    wanted_fields(want)
+    let mut fields: Vec<FieldChange> = wanted_fields(want)
         .filter(|(name, tree)| info.role(name) != FieldRole::Guard && !empty(tree))
         .filter_map(|(name, tree)| difference(name, tree, None, info.field(name)))
-        .collect()
+        .collect();
+    fields.shrink_to_fit();
+    fields
 }
