@@ -41,6 +41,7 @@ async fn pairs(
             }
         }
     }
+    assert!(tried > 0, "a journey has effects");
     (tried, all)
 }
 

@@ -203,6 +203,15 @@ async fn a_sequence_behind_its_column(stage: &Stage) {
         "sequence `public.accounts_id_seq` is behind `public.accounts.id`, which has reached {highest}: its next value is 8"
     );
     assert!(behind()[0].starts_with(&expect), "{:?}", behind());
+
+    // A table that is left out is not asked.
+    let told = behind().len();
+    target.batch_execute("select setval('public.accounts_id_seq', 7)").await.unwrap();
+    let without = vec![("exclude_tables", Tree::from_json(&json!(["public.accounts"])))];
+    verify(stage, None, without).await.unwrap_err();
+    assert_eq!(behind().len(), told);
+    let back = format!("select setval('public.accounts_id_seq', {last})");
+    target.batch_execute(&back).await.unwrap();
 }
 
 /// The expected side's rows are those that the dump has read, unless it cannot have read what is compared now.

@@ -15,7 +15,7 @@ use super::catalogue::Certainty;
 use super::contents::{self, Digest, Measure, Measured, Table, Task};
 use super::progress::Reading;
 use super::quiet::{self, Quiet};
-use super::report::{Line, Report, Verdict};
+use super::report::{Line, Report, Verdict, equal_or};
 use super::side::Side;
 use super::{
     Contents, Rows, Spec, catalogue, known, large_objects, queries, rows, sequences, settings,
@@ -316,14 +316,6 @@ fn tolerated(cx: &Cx) -> Vec<String> {
             texts(remembered.inputs.get("exclude")).map(str::to_owned).collect::<Vec<_>>()
         })
         .collect()
-}
-
-pub(super) fn equal_or(equal: usize, different: usize) -> String {
-    if different == 0 {
-        format!("{equal} equal")
-    } else {
-        format!("{equal} equal, {different} DIFFER")
-    }
 }
 
 async fn large(expected: &Side, actual: &Side, report: &mut Report) -> Result<(), Fault> {

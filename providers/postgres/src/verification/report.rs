@@ -204,6 +204,15 @@ fn number(rows: Option<i64>) -> String {
     rows.map_or_else(|| "-".to_owned(), |rows| rows.to_string())
 }
 
+/// `7 equal`, or with how many differ.
+pub(super) fn equal_or(equal: usize, different: usize) -> String {
+    if different == 0 {
+        format!("{equal} equal")
+    } else {
+        format!("{equal} equal, {different} DIFFER")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 
-use super::compare::equal_or;
-use super::report::Report;
+use super::report::{Report, equal_or};
 use super::side::Side;
 use crate::facts::USER_RELATIONS;
 use crate::quoting::{Tables, display, identifier};
@@ -17,8 +16,8 @@ use crate::sequences::{self, Values};
 
 /// Columns asked for their highest values by one statement: few enough for its locks.
 const AT_ONCE: usize = 50;
-/// Columns that sequences fill (identity, or by a default) and an index orders, so that the highest value is found at once. A sequence that cycles
-/// gives values again by intention.
+/// Columns that sequences fill (identity, or by a default) and an index orders, so that the highest value is found at
+/// once. A sequence that cycles gives values again by intention; what may not be read in full is not asked for.
 const FILLED: &str = "
     with fills(sequence, relation, number) as (
         select d.objid, d.refobjid, d.refobjsubid from pg_depend d
@@ -33,6 +32,8 @@ const FILLED: &str = "
     join pg_class t on t.oid = relation and t.relkind in ('r', 'p') join pg_namespace tn on tn.oid = t.relnamespace
     join pg_attribute a on a.attrelid = relation and a.attnum = number
     where a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+      and has_schema_privilege(tn.oid, 'usage') and has_column_privilege(relation, a.attnum, 'select')
+      and not row_security_active(relation)
       and exists (select from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
                   where i.indrelid = relation and i.indkey[0] = number and i.indpred is null and i.indisvalid
                     and m.amname = 'btree')
@@ -59,7 +60,7 @@ pub(super) async fn compare(
         report.differences.push(format!("sequence `{name}`: {difference}"));
     }
     report.others.push(("sequences".into(), equal_or(one.len() - different, different)));
-    for behind in behind(actual, &other).await? {
+    for behind in behind(actual, excluded, &other).await? {
         cx.warn(behind);
     }
     Ok(())
@@ -93,7 +94,11 @@ async fn values(side: &Side, excluded: &Tables) -> Result<BTreeMap<String, Value
 }
 
 /// What is to be said of sequences whose next value is one that their column has, or has passed.
-async fn behind(side: &Side, standing: &BTreeMap<String, Values>) -> Result<Vec<String>, Fault> {
+async fn behind(
+    side: &Side,
+    excluded: &Tables,
+    standing: &BTreeMap<String, Values>,
+) -> Result<Vec<String>, Fault> {
     // There is no catalogue of sequences before.
     if side.version_number < 100_000 {
         return Ok(Vec::new());
@@ -105,6 +110,9 @@ async fn behind(side: &Side, standing: &BTreeMap<String, Values>) -> Result<Vec<
         .iter()
         .filter_map(|row| {
             let text = |at| row.get::<_, &str>(at);
+            if excluded.contains(text(2), text(3)) {
+                return None;
+            }
             let sequence = display(text(0), text(1));
             let values = *standing.get(&sequence)?;
             let step: i64 = row.get(5);
