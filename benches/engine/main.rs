@@ -1,8 +1,8 @@
 //! How fast the engine is, by the program that people run; beside Terraform, where its binary is on the PATH.
 //!
 //! `cargo bench --bench engine` measures 1,000 and 10,000 resources, and Terraform with 1,000.
-//! `cargo bench --bench engine -- 100000` measures what it is given. Figures are medians of three runs, side by side
-//! in one go: quote the ratios, not the seconds.
+//! `cargo bench --bench engine -- 10000 100000` measures what it is given. Figures are medians, side by side in one go:
+//! quote the ratios, not the seconds.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]
 
@@ -18,7 +18,10 @@ use std::time::Instant;
 use meter::{Usage, median, run};
 use shapes::{ALL, Form, Shape};
 
-const RUNS: usize = 3;
+/// Measured; two more come first. They get the memory that a virtual machine has given back to its host, which can take
+/// it as long as the work itself.
+const RUNS: usize = 5;
+const WARM_UPS: usize = 2;
 /// As `--parallelism` is by default.
 const AT_ONCE: usize = 10;
 /// Terraform is measured up to this many: its apply of 1,000 takes most of a minute.
@@ -43,20 +46,25 @@ fn main() {
     );
     println!("start-up: `version` {}", show(small(&["version"])));
     println!("          `validate` of the example {}", show(example()));
-    for count in sizes {
-        for (shape, form) in ALL {
-            let ours = pgferry(shape, form, count);
+    for (shape, form) in ALL {
+        let ours: Vec<_> = sizes.iter().map(|&count| pgferry(shape, form, count)).collect();
+        for (place, (&count, figures)) in sizes.iter().zip(&ours).enumerate() {
             let theirs = (terraform && count <= MOST_FOR_TERRAFORM && form == Form::Blocks)
                 .then(|| terraform_figures(shape, form, count));
             for (index, operation) in OPERATIONS.iter().enumerate() {
+                let figure = figures[index];
                 let mut line = format!(
                     "{count:>7} {:<8} {:<8} {operation:<15} {}",
                     format!("{shape:?}").to_lowercase(),
                     format!("{form:?}").to_lowercase(),
-                    show(ours[index])
+                    show(figure)
                 );
+                if let Some(before) = place.checked_sub(1) {
+                    let ratio = figure.wall / ours[before][index].wall;
+                    line.push_str(&format!("   {ratio:.1} times that of {}", sizes[before]));
+                }
                 if let Some(theirs) = theirs.as_ref().map(|theirs| theirs[index]) {
-                    let ratio = theirs.wall / ours[index].wall;
+                    let ratio = theirs.wall / figure.wall;
                     line.push_str(&format!("   terraform {}   {ratio:.0} times", show(theirs)));
                 }
                 println!("{line}");
@@ -100,22 +108,30 @@ fn pgferry(shape: Shape, form: Form, count: usize) -> Vec<Usage> {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     fs::write(folder.join("pgferry.yaml"), shapes::spec(shape, form, count)).unwrap();
+    let figure = |operation: &&str| {
+        let runs: Vec<Usage> = (0..WARM_UPS + RUNS).map(|_| once(folder, operation)).collect();
+        median(&runs[WARM_UPS..])
+    };
+    OPERATIONS.iter().map(figure).collect()
+}
+
+fn once(folder: &Path, operation: &str) -> Usage {
     let bin = pgferry_bin();
-    let times =
-        |command: &[&str]| median(&(0..RUNS).map(|_| run(folder, command)).collect::<Vec<_>>());
-    let validate = times(&[bin, "validate"]);
-    let plan = times(&[bin, "plan"]);
-    let applies: Vec<Usage> = (0..RUNS)
-        .map(|_| {
-            for name in ["pgferry.state.json", "pgferry.state.json.backup"] {
-                let _ = fs::remove_file(folder.join(name));
-            }
+    match operation {
+        "apply" => {
+            forget(folder);
             run(folder, &[bin, "apply", "--auto-approve"])
-        })
-        .collect();
-    // Ends with 0 only if there is nothing to do.
-    let idle = times(&[bin, "plan", "--detailed-exitcode"]);
-    vec![validate, plan, median(&applies), idle]
+        }
+        // Ends with 0 only if there is nothing to do.
+        "no-change plan" => run(folder, &[bin, "plan", "--detailed-exitcode"]),
+        _ => run(folder, &[bin, operation]),
+    }
+}
+
+fn forget(folder: &Path) {
+    for name in ["pgferry.state.json", "pgferry.state.json.backup"] {
+        let _ = fs::remove_file(folder.join(name));
+    }
 }
 
 fn terraform_figures(shape: Shape, form: Form, count: usize) -> Vec<Usage> {
@@ -142,9 +158,7 @@ fn effects(count: usize) {
     let mut applies = Vec::new();
     let (mut synced, mut started) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        for name in ["pgferry.state.json", "pgferry.state.json.backup"] {
-            let _ = fs::remove_file(folder.join(name));
-        }
+        forget(folder);
         applies.push(run(folder, &[pgferry_bin(), "apply", "--auto-approve"]));
         let mut file = File::create(folder.join("bare")).unwrap();
         let line = [b'x'; 400];

@@ -73,13 +73,14 @@ impl Deflaters {
         self.levels.is_some()
     }
 
-    /// Has `raw` deflated as one chunk, beginning as soon as a deflater is free.
+    /// Has `raw`, in which `rows` end, deflated as one chunk, beginning as soon as a deflater is free.
     ///
     /// # Errors
     /// Only by a mistake of ours.
     pub(super) async fn begin(
         self: &Arc<Self>,
         raw: Vec<u8>,
+        rows: u64,
     ) -> Result<JoinHandle<Deflated>, Fault> {
         self.taken.fetch_add(1, Ordering::Relaxed);
         if self.free.available_permits() == 0 {
@@ -91,15 +92,13 @@ impl Deflaters {
             .map_err(|_| Fault::bug("deflaters that were closed"))?;
         let ours = Arc::clone(self);
         Ok(tokio::task::spawn_blocking(move || {
-            let done = ours.deflate(raw);
+            let done = ours.deflate(raw, rows);
             drop(turn);
             done
         }))
     }
 
-    fn deflate(&self, raw: Vec<u8>) -> Deflated {
-        // Every row of COPY's text ends with the only newline in it.
-        let rows = memchr::memchr_iter(b'\n', &raw).count() as u64;
+    fn deflate(&self, raw: Vec<u8>, rows: u64) -> Deflated {
         let length = raw.len() as u64;
         let Some(levels) = &self.levels else {
             return Deflated { raw, tool: None, segment: Segment { length, adler: 0 }, rows };
@@ -254,15 +253,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_are_counted_and_levels_told() {
+    async fn rows_are_passed_on_and_levels_told() {
         let deflaters = Deflaters::new(Some(1..=2), 2);
-        let done = deflaters.begin(b"a\tb\nc\\n\td\n".to_vec()).await.expect("begun");
+        let done = deflaters.begin(b"a\tb\nc\\n\td\n".to_vec(), 2).await.expect("begun");
         let chunk = deflaters.end(done.await.expect("done"));
         assert_eq!((chunk.rows, chunk.length), (2, 10));
         deflaters.adapt(LITTLE, LONG);
         assert_eq!(deflaters.used(), "zlib 1");
         let none = Deflaters::new(None, 1);
-        let done = none.begin(b"a\n".to_vec()).await.expect("begun").await.expect("done");
+        let done = none.begin(b"a\n".to_vec(), 1).await.expect("begun").await.expect("done");
         assert_eq!(&none.end(done).bytes[..], b"\0\x02\0\0\0a\n");
         assert_eq!(none.used(), "none");
     }

@@ -67,13 +67,12 @@ async fn object(
         let length = piece.len();
         offset += length;
         if length > 0 {
-            let deflating = deflaters.begin(piece).await?;
+            let deflating = deflaters.begin(piece, 0).await?;
             let done = deflating.await.map_err(|cause| Fault::bug("deflating").because(cause))?;
             let mut chunk = deflaters.end(done);
             if let Some(segment) = chunk.segment.take() {
                 join.add(segment);
             }
-            chunk.rows = 0;
             if !head.is_empty() {
                 head.extend_from_slice(&chunk.bytes);
                 chunk.bytes = Bytes::from(std::mem::take(&mut head));

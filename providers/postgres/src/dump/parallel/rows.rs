@@ -24,16 +24,18 @@ pub(super) struct Segments<'a> {
     deflaters: &'a Arc<Deflaters>,
     outlet: &'a Outlet,
     filling: Vec<u8>,
+    /// That end in what is being filled.
+    rows: u64,
     pending: VecDeque<JoinHandle<Deflated>>,
 }
 
 impl<'a> Segments<'a> {
     pub(super) fn new(deflaters: &'a Arc<Deflaters>, outlet: &'a Outlet) -> Self {
         let pending = VecDeque::new();
-        Self { deflaters, outlet, filling: Vec::new(), pending }
+        Self { deflaters, outlet, filling: Vec::new(), rows: 0, pending }
     }
 
-    /// Takes the next bytes.
+    /// Takes the next row.
     pub(super) async fn take(&mut self, mut bytes: impl Buf) -> Result<(), Fault> {
         while bytes.has_remaining() {
             if self.filling.capacity() == 0 {
@@ -42,6 +44,9 @@ impl<'a> Segments<'a> {
             let count = bytes.chunk().len().min(SEGMENT - self.filling.len());
             self.filling.extend_from_slice(&bytes.chunk()[..count]);
             bytes.advance(count);
+            if !bytes.has_remaining() {
+                self.rows += 1;
+            }
             if self.filling.len() == SEGMENT {
                 self.begin().await?;
             }
@@ -65,7 +70,8 @@ impl<'a> Segments<'a> {
             self.pass_one().await?;
         }
         let segment = std::mem::take(&mut self.filling);
-        self.pending.push_back(self.deflaters.begin(segment).await?);
+        let rows = std::mem::take(&mut self.rows);
+        self.pending.push_back(self.deflaters.begin(segment, rows).await?);
         Ok(())
     }
 
@@ -92,7 +98,7 @@ pub(super) async fn copy(
     let mut stream = std::pin::pin!(session.copy_out(statement).await.map_err(fault)?);
     let mut segments = Segments::new(deflaters, outlet);
     while let Some(row) = stream.next().await {
-        // The server sends a row a message ("Message Flow", "COPY Operations").
+        // "Always one per row" (PostgreSQL docs, "Message Flow", "COPY Operations").
         let row = row.map_err(fault)?;
         if let Some(checksum) = &mut checksum {
             checksum.take(&row);
