@@ -18,10 +18,8 @@ use std::time::Instant;
 use meter::{Usage, median, run};
 use shapes::{ALL, Form, Shape};
 
-/// Measured; two more come first. They get the memory that a virtual machine has given back to its host, which can take
-/// it as long as the work itself.
+/// Measured; one more comes first.
 const RUNS: usize = 5;
-const WARM_UPS: usize = 2;
 /// As `--parallelism` is by default.
 const AT_ONCE: usize = 10;
 /// Terraform is measured up to this many: its apply of 1,000 takes most of a minute.
@@ -109,8 +107,8 @@ fn pgferry(shape: Shape, form: Form, count: usize) -> Vec<Usage> {
     let folder = folder.path();
     fs::write(folder.join("pgferry.yaml"), shapes::spec(shape, form, count)).unwrap();
     let figure = |operation: &&str| {
-        let runs: Vec<Usage> = (0..WARM_UPS + RUNS).map(|_| once(folder, operation)).collect();
-        median(&runs[WARM_UPS..])
+        let runs: Vec<Usage> = (0..=RUNS).map(|_| once(folder, operation)).collect();
+        median(&runs[1..])
     };
     OPERATIONS.iter().map(figure).collect()
 }
