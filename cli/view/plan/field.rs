@@ -86,7 +86,7 @@ fn one(out: &mut String, field: &Field<'_>, width: usize) {
     match before {
         None => {
             let head = format!("      + {name:width$} =");
-            match after.filter(|after| !hidden && is_broken(after, head.len())) {
+            match after.filter(|after| !hidden && is_broken(after, head.len(), &after_text)) {
                 Some(after) => broken(out, &head, after),
                 None => {
                     let _ = writeln!(out, "{head} {after_text}");
@@ -112,15 +112,37 @@ fn identity(tree: &Tree) -> Option<String> {
 
 /// A value on one line, whole resources as references.
 fn value(tree: &Tree) -> String {
-    let list = |items: Vec<String>, open, close| format!("{open}{}{close}", items.join(", "));
+    let mut out = String::new();
+    put_value(&mut out, tree);
+    out
+}
+
+fn put_value(out: &mut String, tree: &Tree) {
     match tree {
-        Tree::Text(text) if text == KNOWN_AFTER_APPLY => text.clone(),
-        Tree::Text(text) if text == MASK => SENSITIVE.to_owned(),
-        Tree::List(items) => list(items.iter().map(value).collect(), "[", "]"),
-        Tree::Map(map) => identity(tree).unwrap_or_else(|| {
-            list(map.iter().map(|(k, v)| format!("{k} = {}", value(v))).collect(), "{ ", " }")
-        }),
-        other => other.storable().to_string(),
+        Tree::Text(text) if text == KNOWN_AFTER_APPLY => out.push_str(text),
+        Tree::Text(text) if text == MASK => out.push_str(SENSITIVE),
+        Tree::List(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at > 0 { ", " } else { "" });
+                put_value(out, item);
+            }
+            out.push(']');
+        }
+        Tree::Map(map) => match identity(tree) {
+            Some(identity) => out.push_str(&identity),
+            None => {
+                out.push_str("{ ");
+                for (at, (name, item)) in map.iter().enumerate() {
+                    out.push_str(if at > 0 { ", " } else { "" });
+                    out.push_str(name);
+                    out.push_str(" = ");
+                    put_value(out, item);
+                }
+                out.push_str(" }");
+            }
+        },
+        other => out.push_str(&serde_json::to_string(other).unwrap_or_default()),
     }
 }
 
@@ -128,14 +150,15 @@ fn is_text_of_lines(tree: &Tree) -> bool {
     tree.as_text().is_some_and(|text| text.trim_end().contains('\n'))
 }
 
-/// Whether a new value is shown over several lines: a text that has them, or what is too long for one.
-fn is_broken(tree: &Tree, head: usize) -> bool {
+/// Whether a new value is shown over several lines: a text that has them, or what is too long for one, on which it is
+/// `line`.
+fn is_broken(tree: &Tree, head: usize, line: &str) -> bool {
     let can = match tree {
         Tree::List(items) => !items.is_empty(),
         Tree::Map(map) => !map.is_empty() && identity(tree).is_none(),
         _ => false,
     };
-    is_text_of_lines(tree) || (can && head + 1 + value(tree).chars().count() > COLUMNS)
+    is_text_of_lines(tree) || (can && head + 1 + line.chars().count() > COLUMNS)
 }
 
 fn broken(out: &mut String, head: &str, tree: &Tree) {

@@ -66,6 +66,11 @@ struct Check<'a> {
     found: Vec<String>,
 }
 
+/// Whether it does something, rather than take down what has been done.
+fn works(action: Action) -> bool {
+    action.is_work() && action != Action::Settle
+}
+
 impl<'a> Check<'a> {
     fn of(plan: &'a Plan, input: &'a Input<'a>, state: &'a State) -> Self {
         let errors = plan.findings.iter().filter(|l| l.finding.severity == Severity::Error);
@@ -100,11 +105,6 @@ impl<'a> Check<'a> {
         self.plan.changes.get(address).map(|change| change.action)
     }
 
-    /// Whether it does something, rather than take down what has been done.
-    fn has_work(&self, address: &Address) -> bool {
-        self.action(address).is_some_and(|a| a.is_work() && a != Action::Settle)
-    }
-
     fn has_epochs(&self, type_name: &str) -> bool {
         self.input.catalog.get(type_name).is_some_and(|info| info.traits.epoch)
     }
@@ -134,12 +134,12 @@ impl<'a> Check<'a> {
     fn references(&mut self) {
         let (spec, graph) = (self.input.spec, self.input.graph);
         for (address, block) in &spec.resources {
-            let known = graph.dependencies.get(address).map(Vec::as_slice).unwrap_or_default();
+            let known = || graph.dependencies.get(address).map(Vec::as_slice).unwrap_or_default();
             let referred = block.references().map(|reference| &reference.address);
             for other in referred.chain(&block.depends_on) {
                 if !spec.resources.contains_key(other) {
                     self.say(format!("`{address}` refers to `{other}`, which is not there"));
-                } else if known.binary_search(other).is_err() {
+                } else if known().binary_search(other).is_err() {
                     self.say(format!(
                         "`{address}` refers to `{other}`, which the order does not know"
                     ));

@@ -1,10 +1,10 @@
 //! What may happen to a resource of its kind, and what must happen to those that depend on it.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::Check;
+use super::{Check, works};
 use crate::address::Address;
-use crate::info::{FieldRole, Kind};
+use crate::info::{FieldRole, Kind, TypeInfo};
 use crate::plan::{Action, Change, ScopeAction};
 use crate::template::Template;
 
@@ -117,20 +117,24 @@ impl Check<'_> {
     /// What has work finds its scopes open, each in the epoch that follows.
     pub(super) fn scopes_that_are_needed(&mut self) {
         let (plan, input) = (self.plan, self.input);
-        for address in plan.changes.keys() {
+        let info = |name: &str| input.catalog.get(name).filter(|info| info.kind == Kind::Scoped);
+        let scoped: FxHashMap<&Address, &TypeInfo> = input
+            .spec
+            .resources
+            .iter()
+            .filter_map(|(address, block)| Some((address, info(&block.type_name)?)))
+            .collect();
+        for (address, change) in plan.changes.iter().filter(|_| !scoped.is_empty()) {
             // Windows are not opened for what only goes after use.
             let goes = plan.removals.contains_key(address);
-            if !self.has_work(address) && !goes {
+            let has_work = works(change.action);
+            if !has_work && !goes {
                 continue;
             }
             for scope in input.graph.direct_dependencies(address) {
-                let block = input.spec.resources.get(scope);
-                let info = block.and_then(|block| input.catalog.get(&block.type_name));
-                let scoped = info.is_some_and(|info| {
-                    info.kind == Kind::Scoped && (self.has_work(address) || !info.traits.epoch)
-                });
+                let needed = scoped.get(scope).is_some_and(|info| has_work || !info.traits.epoch);
                 let opens = plan.scopes.get(scope).is_some_and(|s| s.what != ScopeAction::Close);
-                if scoped && !opens {
+                if needed && !opens {
                     self.say(format!("`{address}` needs `{scope}`, which is not opened"));
                 }
             }
