@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -84,7 +84,8 @@ pub struct Block {
     pub fields: Templates,
     pub depends_on: Vec<Address>,
     pub on_remove: Option<OnRemove>,
-    pub lifecycle: Lifecycle,
+    /// Blocks that say nothing of it share one.
+    pub lifecycle: Arc<Lifecycle>,
     pub on_exists: OnExists,
     /// What it was called when the state last heard of it.
     pub renamed_from: Option<Address>,
@@ -105,6 +106,11 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
+    fn of(written: Option<Self>) -> Arc<Self> {
+        static NONE: LazyLock<Arc<Lifecycle>> = LazyLock::new(Arc::default);
+        written.map_or_else(|| Arc::clone(&NONE), Arc::new)
+    }
+
     /// What the references in `replace_when` are, as it is stored; what is not known yet is left out.
     pub fn known<'h>(
         &self,

@@ -212,7 +212,7 @@ async fn going_without_removal() -> Project {
 #[tokio::test]
 async fn what_is_protected_is_not_removed_after_use_either() {
     let mut blocks = blocks(&GOES, &[]);
-    blocks[1].lifecycle.prevent_destroy = true;
+    std::sync::Arc::make_mut(&mut blocks[1].lifecycle).prevent_destroy = true;
     let planned = plan(&project(blocks)).await;
     let codes: Vec<&str> = planned.errors().map(|located| located.finding.code.as_str()).collect();
     assert_eq!(codes, ["PGF0206"]);

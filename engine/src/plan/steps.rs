@@ -47,8 +47,8 @@ pub(super) fn steps(
     for address in &before {
         builder.main_step(address, deferred);
     }
-    for address in &after {
-        builder.gate(address, deferred);
+    for change in after.iter().filter_map(|address| changes.get(*address)) {
+        builder.gate(change, deferred);
     }
     for address in &after {
         builder.main_step(address, deferred);
@@ -105,7 +105,7 @@ impl Builder<'_> {
         let acts = change.is_some_and(|change| change.action != Action::NoOp);
         if acts {
             let gated = self.gates.get(address).copied();
-            let gate = gated.or_else(|| self.gate(address, deferred));
+            let gate = gated.or_else(|| self.gate(change?, deferred));
             after.extend(gate);
             let step = self.push(address, StepKind::Act, after);
             self.main.insert(address.clone(), step);
@@ -116,8 +116,8 @@ impl Builder<'_> {
     }
 
     /// A gate for what acts and could not be judged at plan, and for every run: reality may have moved since.
-    fn gate(&mut self, address: &Address, deferred: &BTreeSet<Address>) -> Option<usize> {
-        let change = self.changes.get(address)?;
+    fn gate(&mut self, change: &Change, deferred: &BTreeSet<Address>) -> Option<usize> {
+        let address = &change.address;
         let asks = change.action == Action::Run
             || (deferred.contains(address)
                 && change.kind == Kind::Managed

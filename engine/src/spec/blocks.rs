@@ -10,7 +10,7 @@ use super::for_each::{self, Each, Instances};
 use super::interpolate::References;
 use super::lifecycle::{self, Rename};
 use super::scope::Declared;
-use super::{Block, COMMON_FIELDS, RESERVED_NAMES, timeouts};
+use super::{Block, COMMON_FIELDS, Lifecycle, RESERVED_NAMES, timeouts};
 use crate::address::{Address, is_name};
 use crate::check::{Checker, Owner, Place};
 use crate::diag::{Diagnostic, did_you_mean, listed};
@@ -222,7 +222,7 @@ fn block<'a>(
         fields: templates,
         depends_on,
         on_remove,
-        lifecycle: lifecycle.unwrap_or_default(),
+        lifecycle: Lifecycle::of(lifecycle),
         on_exists: on_exists.unwrap_or_default(),
         renamed_from,
         timeouts: timeouts.unwrap_or_default(),

@@ -249,7 +249,7 @@ pub(crate) fn block(name: &str, type_name: &str, fields: &[(&str, &str)], after:
         fields,
         depends_on: after.iter().map(|a| Address::new(*a)).collect(),
         on_remove: None,
-        lifecycle: Lifecycle::default(),
+        lifecycle: Lifecycle::default().into(),
         on_exists: OnExists::default(),
         renamed_from: None,
         timeouts: Timeouts::default(),

@@ -10,6 +10,7 @@ use super::super::{Action, steps};
 use super::Drafting;
 use crate::address::Address;
 use crate::info::{Kind, TypeInfo};
+use crate::spec::Block;
 use crate::state::Removal;
 
 impl Drafting<'_> {
@@ -62,6 +63,12 @@ impl Drafting<'_> {
     pub(super) fn find_removals(&mut self) {
         let input = self.input;
         let mut removals = BTreeMap::new();
+        let is_staging = |block: &Block| {
+            input.catalog.get(&block.type_name).is_some_and(|info| info.traits.staging)
+        };
+        if !input.spec.resources.values().any(is_staging) {
+            return;
+        }
         for address in &input.graph.order {
             let staging = self.info(address).is_some_and(|info| info.traits.staging);
             if !staging || self.left_out.contains(address) || self.is_gone(address) {
