@@ -106,6 +106,7 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
+    /// What was written; else the one that all blocks share.
     fn of(written: Option<Self>) -> Arc<Self> {
         static NONE: LazyLock<Arc<Lifecycle>> = LazyLock::new(Arc::default);
         written.map_or_else(|| Arc::clone(&NONE), Arc::new)

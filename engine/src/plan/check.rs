@@ -38,6 +38,7 @@ pub fn violations(plan: &Plan, input: &Input<'_>) -> Vec<String> {
         check.runs_that_follow();
         check.dependants_of_what_is_new();
         check.scopes_that_are_needed();
+        check.epochs();
     }
     check.order();
     check.found

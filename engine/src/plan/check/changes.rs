@@ -114,7 +114,7 @@ impl Check<'_> {
         }
     }
 
-    /// What has work finds its scopes open, each in the epoch that follows.
+    /// What has work finds its scopes open.
     pub(super) fn scopes_that_are_needed(&mut self) {
         let (plan, input) = (self.plan, self.input);
         let info = |name: &str| input.catalog.get(name).filter(|info| info.kind == Kind::Scoped);
@@ -124,7 +124,10 @@ impl Check<'_> {
             .iter()
             .filter_map(|(address, block)| Some((address, info(&block.type_name)?)))
             .collect();
-        for (address, change) in plan.changes.iter().filter(|_| !scoped.is_empty()) {
+        if scoped.is_empty() {
+            return;
+        }
+        for (address, change) in &plan.changes {
             // Windows are not opened for what only goes after use.
             let goes = plan.removals.contains_key(address);
             let has_work = works(change.action);
@@ -139,7 +142,11 @@ impl Check<'_> {
                 }
             }
         }
-        for (scope, change) in &plan.scopes {
+    }
+
+    /// A scope that is opened begins the next epoch; one that is open keeps its own.
+    pub(super) fn epochs(&mut self) {
+        for (scope, change) in &self.plan.scopes {
             let known = self.state.scopes.get(scope);
             let epoch = known.map_or(0, |known| known.epoch);
             let open = known.is_some_and(crate::state::Scope::is_open);

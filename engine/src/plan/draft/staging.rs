@@ -63,15 +63,15 @@ impl Drafting<'_> {
     pub(super) fn find_removals(&mut self) {
         let input = self.input;
         let mut removals = BTreeMap::new();
+        // Found in the order written: to look each up in the order of the graph is slow where there are very many.
         let is_staging = |block: &Block| {
             input.catalog.get(&block.type_name).is_some_and(|info| info.traits.staging)
         };
-        if !input.spec.resources.values().any(is_staging) {
-            return;
-        }
-        for address in &input.graph.order {
-            let staging = self.info(address).is_some_and(|info| info.traits.staging);
-            if !staging || self.left_out.contains(address) || self.is_gone(address) {
+        let blocks = input.spec.resources.iter();
+        let staging: BTreeSet<&Address> =
+            blocks.filter(|(_, block)| is_staging(block)).map(|(address, _)| address).collect();
+        for address in input.graph.order.iter().filter(|address| staging.contains(*address)) {
+            if self.left_out.contains(address) || self.is_gone(address) {
                 continue;
             }
             let kept_in = || input.graph.direct_dependencies(address);
