@@ -58,24 +58,35 @@ fn options_file(dir: &Path) -> PathBuf {
     dir.join("options.json")
 }
 
-/// The process that holds the lock, if one does.
-fn holder(dir: &Path) -> Result<Option<i32>, Error> {
+/// The file whose lock tells; None if nothing was started here.
+fn lock_file(dir: &Path) -> Result<Option<File>, Error> {
     let path = pid_file(dir);
-    let mut file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::file("reading", path)(error)),
-    };
+    match File::open(&path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::file("reading", path)(error)),
+    }
+}
+
+/// The process that holds the lock of `file`, if one does.
+fn holder_of(file: &mut File, dir: &Path) -> Result<Option<i32>, Error> {
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
-            file.read_to_string(&mut text).map_err(Error::file("reading", &path))?;
+            file.rewind()
+                .and_then(|()| file.read_to_string(&mut text))
+                .map_err(Error::file("reading", pid_file(dir)))?;
             // Locked a moment ago and not written yet: -1 stands for "alive, name unknown".
             Ok(Some(text.trim().parse().unwrap_or(-1)))
         }
-        Err(TryLockError::Error(error)) => Err(Error::file("locking", path)(error)),
+        Err(TryLockError::Error(error)) => Err(Error::file("locking", pid_file(dir))(error)),
     }
+}
+
+/// The process of a sandbox in `dir` that has not begun to end, if there is one.
+fn holder(dir: &Path) -> Result<Option<i32>, Error> {
+    lock_file(dir)?.map_or(Ok(None), |mut file| holder_of(&mut file, dir))
 }
 
 fn log_tail(dir: &Path) -> String {
@@ -184,8 +195,10 @@ pub async fn serve(dir: &Path) -> Result<(), Error> {
         sandbox.stop().await
     };
     let ended = ended.await;
-    // Removed while it is still locked: nobody else's by mistake.
+    // Removed while it is still locked: nobody else's by mistake. The lock ends with the process, for `down` waits
+    // for it.
     let removed = remove_file(&path);
+    std::mem::forget(file);
     ended.and(removed)
 }
 
@@ -215,10 +228,21 @@ pub async fn down(dir: &Path) -> Result<Status, Error> {
     if found == Status::Absent {
         return Err(Error::NotRunning { dir: dir.display().to_string() });
     }
+    if let Some(mut lock) = lock_file(dir)? {
+        end_holder(&mut lock, dir).await?;
+    }
+    clear(dir).await?;
+    // The directory was ours alone if nothing else is in it.
+    let _others_use_it = std::fs::remove_dir(dir);
+    Ok(found)
+}
+
+/// Asks the process that holds `lock` to end, then makes it, and returns when it is no more.
+async fn end_holder(lock: &mut File, dir: &Path) -> Result<(), Error> {
     for (wanted, patience) in [(Signal::TERM, 20), (Signal::KILL, 5)] {
         let deadline = Instant::now() + Duration::from_secs(patience);
         let mut told = None;
-        while let Some(pid) = holder(dir)? {
+        while let Some(pid) = holder_of(lock, dir)? {
             if Instant::now() > deadline {
                 break;
             }
@@ -229,13 +253,7 @@ pub async fn down(dir: &Path) -> Result<Status, Error> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-    if let Some(pid) = holder(dir)? {
-        return Err(Error::Immortal { pid });
-    }
-    clear(dir).await?;
-    // The directory was ours alone if nothing else is in it.
-    let _others_use_it = std::fs::remove_dir(dir);
-    Ok(found)
+    holder_of(lock, dir)?.map_or(Ok(()), |pid| Err(Error::Immortal { pid }))
 }
 
 /// What is in `dir`.

@@ -22,7 +22,10 @@ fn main() -> ExitCode {
     if let [first, second, flag, dir] = arguments.as_slice()
         && (first.as_str(), second.as_str(), flag.as_str()) == ("sandbox", "serve", "--dir")
     {
-        return match runtime.block_on(serve(Path::new(dir))) {
+        let served = runtime.block_on(serve(Path::new(dir)));
+        // A busy machine takes its time to end a process: `down` has to wait for that too.
+        std::thread::sleep(Duration::from_millis(300));
+        return match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!(
