@@ -137,16 +137,23 @@ impl<R: Read> Blocks<R> {
         }
     }
 
-    /// The data of the table or object at hand, inflated as they are read.
+    /// The data of the table or object at hand, inflated as they are read. A zstd frame takes the memory that it asks
+    /// for, up to 128 MiB; what `pg_dump` and pgferry write takes 2 MiB, or all 128 if it was told `long`.
     ///
     /// # Errors
-    /// [`ArchiveError::Kind`] for lz4 and zstd.
+    /// [`ArchiveError::Kind`] for lz4; no memory for what zstd needs.
     pub fn data(&mut self, compression: Compression) -> Result<Box<dyn Read + '_>, ArchiveError> {
         let chunks = Chunks { blocks: self, chunk: Vec::new(), taken: 0 };
         match compression {
             Compression::None => Ok(Box::new(chunks)),
             Compression::Zlib { .. } => Ok(Box::new(flate2::bufread::ZlibDecoder::new(chunks))),
-            other => Err(ArchiveError::Kind { what: format!("its data are in {other:?}") }),
+            Compression::Zstd => match zstd::Decoder::with_buffer(chunks) {
+                Ok(decoder) => Ok(Box::new(decoder)),
+                Err(cause) => Err(ArchiveError::reading(cause, WITHIN)),
+            },
+            Compression::Lz4 => {
+                Err(ArchiveError::Kind { what: format!("its data are in {compression:?}") })
+            }
         }
     }
 }

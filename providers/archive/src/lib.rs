@@ -14,6 +14,7 @@ mod downgrade;
 mod entry;
 mod error;
 pub mod frame;
+pub mod frames;
 mod header;
 mod primitive;
 mod toc;

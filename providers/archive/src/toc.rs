@@ -153,14 +153,14 @@ impl Toc {
         }
     }
 
-    /// Turns it into one of an older `version`, which every `pg_restore` that reads that version can read.
+    /// Turns it into one of `version`, which every `pg_restore` that reads that version can read.
     ///
     /// Groups of large objects become single ones and lose rights granted on them as groups; the kinds of relations
     /// are left out. Offsets are forgotten, because the length changes. Blocks of data can follow as they are, unless
     /// they are compressed as the older version cannot say.
     ///
     /// # Errors
-    /// [`ArchiveError::Kind`] for a newer version, and for a compression that the older one does not know;
+    /// [`ArchiveError::Kind`] for 1.16 out of an older one, and for a compression that the older one does not know;
     /// [`ArchiveError::Damaged`] for a group of large objects that lists none.
     pub fn convert(&mut self, version: Version) -> Result<(), ArchiveError> {
         crate::downgrade::convert(self, version)

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::deflate::{Deflater, Join, STREAM_HEAD};
 use crate::frame;
+use crate::frames::Framer;
 
 /// A block: its entry, and streams of data with the numbers of their objects; a table has one without a number.
 #[derive(Clone, Debug)]
@@ -36,17 +37,26 @@ fn stream(data: &[u8], compression: Compression, size: usize, into: &mut Vec<u8>
         into.extend(frame::chunk(bytes.len() as u32));
         into.extend_from_slice(bytes);
     };
-    if compression == Compression::None {
-        data.chunks(size).for_each(chunk);
-    } else {
-        let (mut join, mut deflater) = (Join::default(), Deflater::new(6));
-        chunk(&STREAM_HEAD);
-        for piece in data.chunks(size) {
-            let mut deflated = Vec::new();
-            join.add(deflater.segment(piece, &mut deflated));
-            chunk(&deflated);
+    match compression {
+        Compression::Zlib { .. } => {
+            let (mut join, mut deflater) = (Join::default(), Deflater::new(6));
+            chunk(&STREAM_HEAD);
+            for piece in data.chunks(size) {
+                let mut deflated = Vec::new();
+                join.add(deflater.segment(piece, &mut deflated));
+                chunk(&deflated);
+            }
+            chunk(&join.end());
         }
-        chunk(&join.end());
+        Compression::Zstd => {
+            let (mut framer, mut framed) = (Framer::new(1), Vec::new());
+            // A stream of nothing is a frame of nothing.
+            for piece in data.chunks(size).chain(data.is_empty().then_some(&[][..])) {
+                framer.frame(piece, &mut framed);
+                chunk(&framed);
+            }
+        }
+        _ => data.chunks(size).for_each(chunk),
     }
     into.extend(frame::STREAM_END);
 }
@@ -90,10 +100,11 @@ proptest! {
     #[test]
     fn there_and_back(
         blocks in prop::collection::vec(block(), 0..5),
-        deflated in any::<bool>(),
+        compression in prop::sample::select(
+            [Compression::None, Compression::Zlib { level: -1 }, Compression::Zstd].as_slice()
+        ),
         size in 1usize..500,
     ) {
-        let compression = if deflated { Compression::Zlib { level: -1 } } else { Compression::None };
         let (bytes, offsets) = written(&blocks, compression, size);
         let mut reader = Blocks::new(Cursor::new(bytes));
         for block in &blocks {
@@ -136,11 +147,27 @@ proptest! {
 }
 
 #[test]
+fn a_frame_that_breaks_off_is_told() {
+    let mut frame = Vec::new();
+    Framer::new(1).frame(&[7; 1000], &mut frame);
+    for kept in 1..frame.len() {
+        let mut bytes = frame::table(1).to_vec();
+        bytes.extend(frame::chunk(kept as u32));
+        bytes.extend_from_slice(&frame[..kept]);
+        bytes.extend(frame::STREAM_END);
+        let mut reader = Blocks::new(&bytes[..]);
+        assert_eq!(reader.next_block().expect("read"), Some(Block::Table(1)));
+        let mut data = reader.data(Compression::Zstd).expect("known");
+        data.read_to_end(&mut Vec::new()).expect_err("it is not whole");
+    }
+}
+
+#[test]
 fn kinds_that_cannot_be_inflated_are_refused() {
     let mut reader = Blocks::new(Cursor::new(frame::table(1).to_vec()));
     assert_eq!(reader.next_block().expect("read"), Some(Block::Table(1)));
-    let error = reader.data(Compression::Zstd).err().expect("refused");
-    assert_eq!(error.to_string(), "the archive is of another kind: its data are in Zstd");
+    let error = reader.data(Compression::Lz4).err().expect("refused");
+    assert_eq!(error.to_string(), "the archive is of another kind: its data are in Lz4");
     let error = Blocks::new(&[2u8, 0, 1, 0, 0, 0][..]).next_block().expect_err("obsolete");
     assert_eq!(error.to_string(), "the archive is damaged: a block of kind 2");
 }

@@ -201,6 +201,10 @@ fn conversions_that_are_refused() {
         said(&zstd, Version::V1_14),
         "the archive is of another kind: version 1.14 knows no Zstd"
     );
+    let mut old = of(Version::V1_14, vec![named(6, "TABLE", "t")]);
+    old.convert(Version::V1_15).expect("its header can say more");
+    old.header.compression = Compression::Zstd;
+    assert_eq!(Toc::read(&mut &old.to_bytes().expect("memory")[..]).expect("read"), old);
     assert_eq!(
         said(&of(Version::V1_14, vec![]), Version::V1_16),
         "the archive is of another kind: it has version 1.14, which does not become 1.16"
