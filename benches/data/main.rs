@@ -20,6 +20,7 @@ use std::time::Instant;
 use meter::{Usage, median};
 use pgferry_sandbox::Options;
 use stage::{QUICK, Stage};
+use threads::Packing;
 use ways::{Figures, Ground, Way};
 
 const RUNS: usize = 3;
@@ -84,16 +85,26 @@ fn main() {
     }
 }
 
-/// What a second thread gains where nothing but compression is done.
+/// What a second thread gains where nothing but compression is done, and how fast and small each method is.
 fn compression(ground: &Ground<'_>) {
     let text = threads::sample(&ground.source);
     let segments = threads::cut(&text);
-    let [one, two] = [1, 2].map(|threads| threads::rate(&segments, threads, RUNS));
-    let size = text.len() as f64 / 1e6;
-    println!(
-        "compression of {size:.0} MB in memory, level 6: {one:.0} MB/s on one thread, {two:.0} on two, {:.2} times",
-        two / one
-    );
+    println!("compression of {:.0} MB in memory, medians of {RUNS}:", text.len() as f64 / 1e6);
+    for packing in [
+        Packing::Zlib(1),
+        Packing::Zlib(2),
+        Packing::Zlib(6),
+        Packing::Zstd(1),
+        Packing::Zstd(3),
+        Packing::Zstd(6),
+    ] {
+        let [(one, smaller), (two, _)] =
+            [1, 2].map(|threads| threads::rate(&segments, packing, threads, RUNS));
+        println!(
+            "{packing:?}: {smaller:.2} times smaller, {one:.0} MB/s on one thread, {two:.0} on two, {:.2} times",
+            two / one
+        );
+    }
 }
 
 /// What a narrow uplink costs beyond the time that the smallest archive needs on it.

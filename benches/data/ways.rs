@@ -31,6 +31,8 @@ pub(crate) enum Way {
     Chosen,
     /// Through the bucket by `postgres.restore`, contents proved.
     Restore,
+    /// The same, compressed by zstd.
+    Zstd,
     /// By `postgres.copy`, contents proved.
     Copy,
     /// `pgcopydb clone` with as many jobs, nothing proved.
@@ -50,8 +52,8 @@ pub(crate) struct Figures {
 
 impl Way {
     pub(crate) fn all() -> Vec<Self> {
-        use Way::{Bucket, Copy, Fastest, Guide, Pgcopydb, Restore};
-        vec![Guide, Bucket, Fastest, Restore, Copy, Pgcopydb]
+        use Way::{Bucket, Copy, Fastest, Guide, Pgcopydb, Restore, Zstd};
+        vec![Guide, Bucket, Fastest, Restore, Zstd, Copy, Pgcopydb]
     }
 
     pub(crate) fn is_possible(self) -> bool {
@@ -66,7 +68,8 @@ impl Way {
             Self::Fastest => "pgferry, bucket, level 1, contents proved",
             Self::Smallest => "pgferry, dump alone, level 9",
             Self::Chosen => "pgferry, dump alone",
-            Self::Restore => "pgferry, postgres.restore, contents proved",
+            Self::Restore => "pgferry, postgres.restore, level 2, proved",
+            Self::Zstd => "pgferry, postgres.restore, zstd, proved",
             Self::Copy => "pgferry, postgres.copy, contents proved",
             Self::Pgcopydb => "pgcopydb clone, nothing proved",
         }
@@ -263,6 +266,7 @@ impl Journey<'_> {
             Way::Fastest => "    compression: 1\n",
             Way::Smallest => "    compression: 9\n",
             Way::Bucket | Way::Restore => "    compression: 2\n",
+            Way::Zstd => "    compression: zstd\n",
             _ => "",
         };
         let head = format!(
@@ -293,7 +297,7 @@ impl Journey<'_> {
                 );
                 head + &copy + verified
             }
-            Way::Restore => head + &dump + &restore("postgres.restore") + verified,
+            Way::Restore | Way::Zstd => head + &dump + &restore("postgres.restore") + verified,
             _ => head + &dump + &restore("heroku.restore") + verified,
         }
     }

@@ -3,6 +3,7 @@
 use regex_lite::Regex;
 use serde_json::Value as Json;
 
+use super::text::unquoted;
 use super::{Checker, Kinds, Place, Shape};
 use crate::diag::{Diagnostic, Span, listed, suggestion};
 use crate::tree::Tree;
@@ -31,12 +32,13 @@ impl<'a> Checker<'a> {
             if !words.contains(told) {
                 let known = words.iter().map(String::as_str);
                 let meant = crate::diag::did_you_mean(told, known.clone());
+                let meant = meant.and_then(|_| suggestion(told, known, ""));
                 let message = format!("{place} cannot be `{}`", cut(told));
                 let text = format!("not one of {}", listed(&words));
                 self.mistakes.push(
                     Diagnostic::error("PGF0107", message)
                         .at(span, text)
-                        .maybe_help(meant.and_then(|_| suggestion(told, known, ""))),
+                        .maybe_help(meant.or_else(|| unquoted(told, shape.kinds()))),
                 );
             }
             return;

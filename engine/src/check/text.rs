@@ -181,9 +181,7 @@ impl<'a> Checker<'a> {
                 "no" | "off" | "n" | "No" | "Off" => Some("write `false`".to_owned()),
                 _ => None,
             },
-            Tree::Text(text) if kinds.has(Kinds::NUMBER) && text.parse::<f64>().is_ok() => {
-                Some(format!("write `{text}` without quotes"))
-            }
+            Tree::Text(text) if unquoted(text, kinds).is_some() => unquoted(text, kinds),
             Tree::Text(text) if kinds.has(Kinds::LIST) => {
                 let bare = |c: char| c.is_ascii_alphanumeric() || "_./:@%+-".contains(c);
                 let quote = if text.chars().all(bare) { "" } else { "\"" };
@@ -204,6 +202,12 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// What to write where a number that is wanted stands there as text.
+pub(super) fn unquoted(text: &str, kinds: Kinds) -> Option<String> {
+    let is_number = kinds.has(Kinds::NUMBER) && text.parse::<f64>().is_ok();
+    is_number.then(|| format!("write `{text}` without quotes"))
+}
+
 /// What comes from the command line or the environment began as text and is read as what the field takes; a number in
 /// a variable may stand where text is wanted.
 fn typed(tree: Tree, shape: &Shape<'_>) -> Tree {
@@ -215,7 +219,9 @@ fn typed(tree: Tree, shape: &Shape<'_>) -> Tree {
         }
         _ => return tree,
     };
-    if kinds.has(Kinds::TEXT) {
+    // Where words are taken, or else a number, what is none of the words may be the number.
+    let may_be_text = |words: Vec<&Json>| words.iter().any(|word| word.as_str() == Some(text));
+    if kinds.has(Kinds::TEXT) && shape.words(Kinds::TEXT).is_none_or(may_be_text) {
         return tree;
     }
     match text.as_str() {
@@ -246,5 +252,29 @@ fn value(tree: &Tree) -> Value {
         Tree::Bool(value) => Value::Bool(*value),
         Tree::Number(_) => Value::Int(0),
         _ => Value::Str(String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_began_as_text_is_read_as_what_the_field_takes() {
+        let level = json!({ "anyOf": [{ "type": "integer" }, { "enum": ["zlib", "zstd"] }] });
+        let number = |value: i64| Tree::Number(value.into());
+        for (schema, text, expect) in [
+            (json!({ "type": "integer" }), "6", number(6)),
+            (json!({ "type": "boolean" }), "true", Tree::Bool(true)),
+            (json!({ "type": "string" }), "6", Tree::text("6")),
+            (json!({ "type": ["string", "integer"] }), "6", Tree::text("6")),
+            (level.clone(), "6", number(6)),
+            (level.clone(), "zstd", Tree::text("zstd")),
+            (level, "lz4", Tree::text("lz4")),
+        ] {
+            assert_eq!(typed(Tree::text(text), &Shape::of(&schema, &schema)), expect, "{schema}");
+        }
     }
 }

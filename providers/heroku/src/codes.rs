@@ -71,6 +71,13 @@ pub const CODES: &[(&str, &str, &str)] = &[
          with the rest. Put that app into maintenance for as long, or restore into another add-on.",
     ),
     (
+        "PGF1516",
+        "the archive is compressed by zstd",
+        "Heroku restores by a `pg_restore` of its own, and nothing tells whether it was built with zstd. One that was not \
+         restores no rows, and calls that a warning. Leave `compression` out at the dump, which takes zlib then, or restore \
+         by `postgres.restore`, which reads both.",
+    ),
+    (
         "PGF1521",
         "a config var would be overwritten",
         "The app reads another database under this name. `confirm` must be the name of the app, written by a person who \

@@ -116,6 +116,12 @@ pub const CODES: &[(&str, &str, &str)] = &[
          at the end. Last comes `ANALYZE`, so that queries are planned well from the first minute.",
     ),
     (
+        "PGF1118",
+        "zstd by `pg_dump`",
+        "`compression: zstd` is made by pgferry itself, with `method: parallel`, the default. A `pg_dump` may be built \
+         without it, and those before 16 do not know it. Leave `method` or `compression` out.",
+    ),
+    (
         "PGF1201",
         "The target is not empty",
         "A restore deletes what the target holds. It is refused unless the target is empty or holds nothing but what \

@@ -91,6 +91,7 @@ async fn everything_arrives_from_every_kind_of_archive() {
     for (object, fields) in [
         ("ours.dump", json!({ "jobs": 2 })),
         ("raw.dump", json!({ "jobs": 2, "compression": 0 })),
+        ("zstd.dump", json!({ "jobs": 2, "compression": "zstd" })),
         // It cannot say where its data are.
         ("theirs.dump", json!({ "method": "pg_dump", "compression": 1 })),
     ] {

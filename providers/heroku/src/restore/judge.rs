@@ -41,6 +41,10 @@ pub(super) async fn facts(
     want: &Tree,
     remembered: Option<&Remembered>,
 ) -> Result<Option<Json>, Fault> {
+    // Known from the dump's spec, long before there is an archive or a target.
+    if is_zstd(want.get("from")) {
+        return Ok(Some(Json::Null));
+    }
     let Some(into) = want.get("into").filter(|into| !matches!(into, Tree::Unknown)) else {
         return Ok(None);
     };
@@ -128,7 +132,21 @@ pub(super) fn refusal(
     judge_occupancy(found, accepted, ours, target, confirmed)
 }
 
+/// Whether the dump says so: in words if it is made, as its spec has it before.
+fn is_zstd(dump: Option<&Tree>) -> bool {
+    let Some(compression) = dump.and_then(|dump| dump.get("compression")) else { return false };
+    let method = compression.get("method").unwrap_or(compression).as_text();
+    method.is_some_and(|text| text.starts_with("zstd"))
+}
+
 pub(super) fn findings(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
+    if is_zstd(want.get("from")) {
+        let what = "the archive is compressed by zstd, which Heroku's `pg_restore` may not read";
+        return vec![
+            Finding::error("PGF1516", what)
+                .help("leave `compression` out at the dump, or restore by `postgres.restore`"),
+        ];
+    }
     let Ok(facts) = serde_json::from_value::<Facts>(facts.clone()) else { return Vec::new() };
     let mut findings = Vec::new();
     let confirm = want.get("confirm").and_then(Tree::as_text).unwrap_or_default();
@@ -215,6 +233,24 @@ mod tests {
         assert!(codes(json!({ "occupancy": full(), "ours": true }), &[]).is_empty());
         let written = json!({ "occupancy": full(), "accepted": [{ "sha256": "cc" }] });
         assert_eq!(codes(written, &[]), ["PGF1201"]);
+    }
+
+    #[test]
+    fn an_archive_that_heroku_may_not_read_is_refused_from_the_first_plan_on() {
+        for (compression, expect) in [
+            (json!("zstd"), true),
+            (json!("zstd 1 to 3"), true),
+            (json!({ "method": "zstd", "min": 3 }), true),
+            (json!({ "min": 3 }), false),
+            (json!("zlib 2"), false),
+            (json!(2), false),
+            (json!(null), false),
+        ] {
+            let want = json!({ "from": { "compression": compression }, "confirm": "acme" });
+            let found = findings(&Tree::from_json(&want), &Json::Null, &[]);
+            let codes: Vec<&str> = found.iter().map(|finding| finding.code.as_str()).collect();
+            assert_eq!(codes == ["PGF1516"], expect, "{compression}: {codes:?}");
+        }
     }
 
     #[test]

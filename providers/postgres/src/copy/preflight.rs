@@ -52,8 +52,10 @@ pub(super) fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -
     // Facts of another shape are not ours to judge: nothing was looked at yet.
     let Ok(seen) = serde_json::from_value::<Seen>(facts.clone()) else { return Vec::new() };
     // No archive is written, so nobody has to read one.
-    let mut findings: Vec<Finding> =
-        dump::judge(&seen.dump).into_iter().filter(|finding| finding.code != "PGF1103").collect();
+    let mut findings: Vec<Finding> = dump::judge(&Tree::Null, &seen.dump)
+        .into_iter()
+        .filter(|finding| finding.code != "PGF1103")
+        .collect();
     let confirm = want.get("confirm").and_then(Tree::as_text).unwrap_or_default();
     findings.extend(guard::misnamed(confirm, &seen.address, &seen.names));
     if seen.same {

@@ -92,6 +92,11 @@ pub(crate) fn endpoint(field: Option<&Tree>) -> Option<Endpoint> {
     field?.to_typed().ok()
 }
 
+fn is_zstd(compression: Option<&Tree>) -> bool {
+    let method = compression.map(|wanted| wanted.get("method").unwrap_or(wanted));
+    method.and_then(Tree::as_text) == Some("zstd")
+}
+
 /// The major version of the target's `pg_restore`, which is its server's.
 pub(crate) async fn restorer(target: Option<&Endpoint>) -> Result<Option<u32>, Fault> {
     let Some(target) = target else { return Ok(None) };
@@ -110,10 +115,16 @@ pub(super) fn reads(restorer: Option<u32>, parallel: bool) -> Option<u32> {
 }
 
 /// The findings, worst first.
-pub(crate) fn judge(facts: &Json) -> Vec<Finding> {
+pub(crate) fn judge(want: &Tree, facts: &Json) -> Vec<Finding> {
     // Facts of another shape are not ours to judge: nothing was looked at yet.
     let Ok(seen) = serde_json::from_value::<Seen>(facts.clone()) else { return Vec::new() };
     let mut findings = findings(&seen);
+    if !seen.parallel && is_zstd(want.get("compression")) {
+        findings
+            .push(Finding::error("PGF1118", "`compression: zstd` with `method: pg_dump`").help(
+                "leave one of them out: pgferry compresses by itself, and `pg_dump` by zlib",
+            ));
+    }
     findings.sort_by(|a, b| (a.severity, &a.code).cmp(&(b.severity, &b.code)));
     findings
 }

@@ -151,7 +151,7 @@ fn sorted(
         Fault::failed(format!("reading the archive `{}`", object.name())).because(cause)
     })?;
     let compression = toc.header.compression;
-    if !matches!(compression, Compression::None | Compression::Zlib { .. }) {
+    if compression == Compression::Lz4 {
         return Err(cannot(object, &format!("its data are in {compression:?}")));
     }
     let by_id: BTreeMap<i32, &Line> = toc.entries.iter().map(|line| (line.id, line)).collect();

@@ -21,10 +21,10 @@ const RESERVE: usize = 3 << 20;
 /// Bytes of the archive that follow one another, with what they were made of.
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
-    /// Where they are a segment of a table's rows.
+    /// Where they are a segment of a zlib stream.
     pub(super) segment: Option<Segment>,
     pub(super) rows: u64,
-    /// Bytes before they were deflated.
+    /// Bytes before they were compressed.
     pub(super) length: u64,
 }
 

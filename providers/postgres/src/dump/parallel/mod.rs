@@ -1,11 +1,11 @@
 //! A dump by several sessions at once, which is one ordinary archive in the end.
 //!
 //! `pg_dump` supplies the table of contents and then stands still; N sessions read the tables in its snapshot, all
-//! cores deflate, one writer puts the archive together in order. The beginning, with the places of all blocks, goes to
+//! cores compress, one writer puts the archive together in order. The beginning, with the places of all blocks, goes to
 //! the bucket last. Version 1.14 comes out whatever `pg_dump` there is: every `pg_restore` from 12 on reads it, from a
-//! pipe, from a file and with jobs. Tested in `tests/parallel.rs`.
+//! pipe, from a file and with jobs. Only zstd takes 1.15, the first that can say so. Tested in `tests/parallel.rs`.
 
-mod deflaters;
+mod compressors;
 mod line;
 mod objects;
 mod plan;
@@ -14,7 +14,6 @@ mod rows;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,10 +26,11 @@ use pgferry_engine::reference::Endpoint;
 use pgferry_objects::Uploader;
 use tokio::task::JoinSet;
 
-use self::deflaters::Deflaters;
+use self::compressors::Compressors;
 use self::line::Line;
 use self::plan::{Block, Plan, Work};
 use self::writer::Writer;
+use super::compression::{Choice, Method};
 use super::counted::{Contents, Counted};
 use super::destination::final_fault;
 use super::process::Process;
@@ -51,8 +51,8 @@ pub(super) struct Order<'a> {
     pub(super) snapshot: &'a Snapshot,
     /// Sessions at most; as many as cores if left out, and no more than [`MOST_JOBS`].
     pub(super) jobs: Option<u8>,
-    /// See [`super::Compression::levels`].
-    pub(super) levels: Option<RangeInclusive<u32>>,
+    /// `None` to leave everything as it is.
+    pub(super) choice: Option<Choice>,
     /// Whom the table of contents is written for.
     pub(super) restorer: Option<&'a Restorer>,
 }
@@ -63,7 +63,7 @@ pub(super) struct Outcome {
     pub(super) head: Bytes,
     /// `1.14`.
     pub(super) archive_version: String,
-    /// `none`, `zlib 4`, `zlib 2 to 6`.
+    /// `none`, `zlib 4`, `zstd 1 to 3`.
     pub(super) compression: String,
     /// By the table's displayed name.
     pub(super) tables: BTreeMap<String, Counted>,
@@ -108,15 +108,17 @@ impl Order<'_> {
         let control = self.snapshot.session();
         prepare(control).await?;
         let plan = Plan::make(control, &mut toc).await?;
-        toc.convert(Version::V1_14).map_err(unwritable)?;
+        let (version, compression) = match self.choice.as_ref().map(|choice| choice.method) {
+            None => (Version::V1_14, Compression::None),
+            Some(Method::Zlib) => (Version::V1_14, Compression::Zlib { level: -1 }),
+            Some(Method::Zstd) => (Version::V1_15, Compression::Zstd),
+        };
+        toc.convert(version).map_err(unwritable)?;
         let left_out = match self.restorer {
             Some(restorer) => rewrite::rewrite(&mut toc, restorer).map_err(unwritable)?,
             None => Vec::new(),
         };
-        toc.header.compression = match &self.levels {
-            None => Compression::None,
-            Some(_) => Compression::Zlib { level: -1 },
-        };
+        toc.header.compression = compression;
         uploader.reserve(toc.to_bytes().map_err(unwritable)?.len()).await.map_err(final_fault)?;
 
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -125,18 +127,18 @@ impl Order<'_> {
         // Not before `pg_dump` has its own: where few are allowed, it would have none.
         let sessions = self.sessions(jobs).await?;
         opened.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&sessions);
-        let deflaters = Deflaters::new(self.levels, cores);
+        let compressors = Compressors::new(self.choice, cores);
         let (line, takings) = Line::new(plan.pieces, ROOM * (sessions.len() + 1));
         let names: Arc<[String]> = plan.blocks.iter().map(|block| block.shown.clone()).collect();
         // Dropped when anything fails, and with it all of them.
         let mut readers = JoinSet::new();
         for session in sessions {
-            let (line, deflaters, names) =
-                (Arc::clone(&line), Arc::clone(&deflaters), Arc::clone(&names));
-            readers.spawn(async move { read(&session, &line, &deflaters, &names).await });
+            let (line, compressors, names) =
+                (Arc::clone(&line), Arc::clone(&compressors), Arc::clone(&names));
+            readers.spawn(async move { read(&session, &line, &compressors, &names).await });
         }
         let blocks = &plan.blocks;
-        let writer = Writer { cx, uploader, blocks, line: &line, deflaters: &deflaters, meter };
+        let writer = Writer { cx, uploader, blocks, line: &line, compressors: &compressors, meter };
         let mut writing = std::pin::pin!(writer.write(takings));
         let written = loop {
             tokio::select! {
@@ -164,7 +166,7 @@ impl Order<'_> {
         Ok(Outcome {
             head: toc.to_bytes().map_err(unwritable)?.into(),
             archive_version: toc.header.version.to_string(),
-            compression: deflaters.used(),
+            compression: compressors.used(),
             tables,
             left_out,
         })
@@ -222,7 +224,7 @@ async fn cancel(control: &Session, readers: &[Arc<Session>]) {
 async fn read(
     session: &Session,
     line: &Arc<Line>,
-    deflaters: &Arc<Deflaters>,
+    compressors: &Arc<Compressors>,
     names: &[String],
 ) -> Result<(), Fault> {
     while let Some((piece, outlet)) = line.next() {
@@ -230,11 +232,11 @@ async fn read(
         match &piece.work {
             Work::Copy { statement } => {
                 let shown = &names[piece.block];
-                rows::copy(session, shown, statement, deflaters, &outlet, checksum.as_mut())
+                rows::copy(session, shown, statement, compressors, &outlet, checksum.as_mut())
                     .await?;
             }
             Work::Objects(numbers) => {
-                objects::read(session, numbers, deflaters, &outlet).await?;
+                objects::read(session, numbers, compressors, &outlet).await?;
             }
         }
         outlet.end(checksum.map(|checksum| checksum.sum));

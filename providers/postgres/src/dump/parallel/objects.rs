@@ -10,7 +10,7 @@ use pgferry_archive::deflate::{Join, STREAM_HEAD};
 use pgferry_archive::frame;
 use pgferry_engine::fault::Fault;
 
-use super::deflaters::{Deflaters, SEGMENT, framed};
+use super::compressors::{Compressors, SEGMENT, framed};
 use super::line::{Chunk, Outlet};
 use crate::connect::Session;
 
@@ -25,7 +25,7 @@ const AT_FIRST: usize = 256 << 10;
 pub(super) async fn read(
     session: &Session,
     numbers: &[u32],
-    deflaters: &Arc<Deflaters>,
+    compressors: &Arc<Compressors>,
     outlet: &Outlet,
 ) -> Result<(), Fault> {
     let fault = |cause| session.fault("reading large objects", cause);
@@ -40,7 +40,7 @@ pub(super) async fn read(
         for row in rows {
             let number: u32 = row.get(0);
             let begin: &[u8] = row.get(1);
-            object(session, number, begin, deflaters, outlet).await?;
+            object(session, number, begin, compressors, outlet).await?;
         }
     }
     Ok(())
@@ -51,25 +51,25 @@ async fn object(
     session: &Session,
     number: u32,
     begin: &[u8],
-    deflaters: &Arc<Deflaters>,
+    compressors: &Arc<Compressors>,
     outlet: &Outlet,
 ) -> Result<(), Fault> {
     let fault = |cause| session.fault(&format!("reading the large object {number}"), cause);
     let mut join = Join::default();
     let mut head = frame::object(number).to_vec();
-    if deflaters.compresses() {
+    if compressors.joins() {
         head.extend(framed(&STREAM_HEAD));
     }
-    let mut piece = deflaters.memory();
+    let mut piece = compressors.memory();
     piece.extend_from_slice(begin);
     let (mut offset, mut wanted) = (0, AT_FIRST);
     loop {
         let length = piece.len();
         offset += length;
         if length > 0 {
-            let deflating = deflaters.begin(piece, 0).await?;
-            let done = deflating.await.map_err(|cause| Fault::bug("deflating").because(cause))?;
-            let mut chunk = deflaters.end(done);
+            let begun = compressors.begin(piece, 0).await?;
+            let done = begun.await.map_err(|cause| Fault::bug("compressing").because(cause))?;
+            let mut chunk = compressors.end(done);
             if let Some(segment) = chunk.segment.take() {
                 join.add(segment);
             }
@@ -88,11 +88,13 @@ async fn object(
             .query_one("select pg_catalog.lo_get($1, $2, $3)", &[&number, &at, &int(wanted)])
             .await
             .map_err(fault)?;
-        piece = deflaters.memory();
+        piece = compressors.memory();
         piece.extend_from_slice(row.get(0));
     }
-    if deflaters.compresses() {
+    if compressors.joins() {
         head.extend(framed(&join.end()));
+    } else if offset == 0 && compressors.compresses() {
+        head.extend(compressors.little(&[]).bytes);
     }
     head.extend(frame::STREAM_END);
     outlet.pass(Chunk { bytes: head.into(), segment: None, rows: 0, length: 0 }).await

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pgferry_archive::deflate::{Deflater, Join, STREAM_HEAD, Segment};
+use pgferry_archive::deflate::{Join, STREAM_HEAD};
 use pgferry_archive::frame;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_objects::Uploader;
 use tokio::sync::mpsc;
 
-use super::deflaters::{Deflaters, framed};
+use super::compressors::{Compressors, framed};
 use super::line::{Chunk, Line, Taken, Word};
 use super::plan::{Block, Piece};
 use crate::dump::destination::final_fault;
@@ -39,7 +39,7 @@ pub(super) struct Writer<'a> {
     pub(super) uploader: &'a mut Uploader,
     pub(super) blocks: &'a [Block],
     pub(super) line: &'a Arc<Line>,
-    pub(super) deflaters: &'a Arc<Deflaters>,
+    pub(super) compressors: &'a Arc<Compressors>,
     pub(super) meter: Meter,
 }
 
@@ -58,7 +58,8 @@ impl Writer<'_> {
         mut self,
         mut takings: mpsc::UnboundedReceiver<Taken>,
     ) -> Result<Written, Fault> {
-        let (last_segment, last_bytes) = self.rows_end();
+        // What comes after the rows of every table, made once.
+        let last = self.compressors.little(frame::ROWS_END);
         let mut written = Written::default();
         let mut waits = Waits::default();
         let mut join = Join::default();
@@ -89,24 +90,11 @@ impl Writer<'_> {
                 }
             }
             if piece.last {
-                if self.blocks[piece.block].is_table {
-                    join.add(last_segment);
-                }
-                self.end(&piece, &last_bytes, join).await?;
+                self.end(&piece, &last, join).await?;
             }
         }
         self.meter.end(self.cx, self.uploader.received());
         Ok(written)
-    }
-
-    /// What comes after the rows of every table, made once.
-    fn rows_end(&self) -> (Segment, Bytes) {
-        if !self.deflaters.compresses() {
-            return (Segment { length: 0, adler: 1 }, framed(frame::ROWS_END));
-        }
-        let mut bytes = Vec::new();
-        let segment = Deflater::new(1).segment(frame::ROWS_END, &mut bytes);
-        (segment, framed(&bytes))
     }
 
     async fn begin(&mut self, piece: &Piece, written: &mut Written) -> Result<(), Fault> {
@@ -117,7 +105,7 @@ impl Writer<'_> {
         }
         written.rows.insert(block.id, 0);
         self.put(Bytes::copy_from_slice(&frame::table(block.id))).await?;
-        if self.deflaters.compresses() {
+        if self.compressors.joins() {
             self.put(framed(&STREAM_HEAD)).await?;
         }
         Ok(())
@@ -142,7 +130,7 @@ impl Writer<'_> {
         waits.upload += asked.elapsed();
         waits.bytes += chunk.length;
         if waits.bytes >= WINDOW {
-            self.deflaters.adapt(waits.upload, waits.readers);
+            self.compressors.adapt(waits.upload, waits.readers);
             *waits = Waits::default();
         }
         self.meter.passed(chunk.length, chunk.rows);
@@ -150,12 +138,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn end(&mut self, piece: &Piece, last_bytes: &Bytes, join: Join) -> Result<(), Fault> {
+    async fn end(&mut self, piece: &Piece, last: &Chunk, mut join: Join) -> Result<(), Fault> {
         if !self.blocks[piece.block].is_table {
             return self.put(Bytes::from_static(&frame::OBJECTS_END)).await;
         }
-        self.put(last_bytes.clone()).await?;
-        if self.deflaters.compresses() {
+        self.put(last.bytes.clone()).await?;
+        if let Some(segment) = last.segment {
+            join.add(segment);
             self.put(framed(&join.end())).await?;
         }
         self.put(Bytes::from_static(&frame::STREAM_END)).await

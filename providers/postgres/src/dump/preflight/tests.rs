@@ -58,8 +58,10 @@ fn seen(source: Facts, target: u32, programs: &[u32]) -> Seen {
 
 fn check(seen: &Seen, expect: &[(&str, Severity)]) {
     let json = json(seen).expect("serialises");
-    let found: Vec<(String, Severity)> =
-        judge(&json).into_iter().map(|finding| (finding.code, finding.severity)).collect();
+    let found: Vec<(String, Severity)> = judge(&Tree::Null, &json)
+        .into_iter()
+        .map(|finding| (finding.code, finding.severity))
+        .collect();
     let expect: Vec<(String, Severity)> =
         expect.iter().map(|(code, severity)| ((*code).to_owned(), *severity)).collect();
     assert_eq!(found, expect);
@@ -129,7 +131,7 @@ fn losses_are_told_by_name() {
     let told = |source: &Facts, restorer: Restorer, parallel: bool| -> Vec<String> {
         let mut seen = Seen { parallel, ..seen(source.clone(), 16, &[16]) };
         seen.target.as_mut().expect("a target").restorer = restorer;
-        let found = judge(&json(&seen).expect("serialises"));
+        let found = judge(&Tree::Null, &json(&seen).expect("serialises"));
         let found = found.into_iter().filter(|finding| finding.code == "PGF1110");
         found.map(|finding| finding.message).collect()
     };
