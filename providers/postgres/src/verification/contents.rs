@@ -218,12 +218,16 @@ fn joined(columns: &[String]) -> String {
     if columns.is_empty() || columns.len() > MOST_COLUMNS {
         return row_of(columns);
     }
-    let values = columns.iter().map(|name| format!("t.{}", identifier(name)));
-    let values = values.collect::<Vec<_>>().join(", ");
-    let nulls = columns.iter().map(|name| format!("t.{} is null", identifier(name)));
-    let nulls = nulls.collect::<Vec<_>>().join(", ");
+    let each = |text: fn(String) -> String, between: &str| {
+        let all = columns.iter().map(|name| text(format!("t.{}", identifier(name))));
+        all.collect::<Vec<_>>().join(between)
+    };
+    let values = each(|value| value, ", ");
+    // A row of nothing but NULL `is null` and is none: only this asks for the value itself, of any type.
+    let nulls = each(|value| format!("{value} is not distinct from null"), ", ");
+    let whole = each(|value| format!("{value} is distinct from null"), " and ");
     format!(
-        r"(case when num_nulls({values}) = 0 then concat_ws(E'\t', {values})
+        r"(case when {whole} then concat_ws(E'\t', {values})
            else concat_ws(E'\t', {values}, concat(E'\\N', {nulls})) end)"
     )
 }

@@ -12,6 +12,9 @@ create table typed (id int generated always as identity primary key, r regclass,
 insert into typed (r, p, ms, x, t, f, n, v, b) select 'odd.by_mood', row(g, 'b;"')::pair, array['ok', 'sad']::mood[], '<a/>',
     'a:1 b:2', 1 / g::float8, 'NaN', '1 mon -3 days', decode('00ff5c0a', 'hex') from generate_series(1, 50) g;
 insert into typed (f) values ('infinity'), (null);
+-- Rows of NULL, which are not NULL.
+create table pairs (p pair, n int);
+insert into pairs values (row(null, null), null), (row(null, null), 1), (null, 2), (row(3, null), null), (null, null);
 create table nothing (); insert into nothing default values; insert into nothing default values;
 create unlogged table quick (id int primary key); insert into quick values (1), (2);
 create table keyed (id int primary key, code text not null, area int4range,

@@ -40,6 +40,8 @@ create table public.odd as select row('a "b", \c', 1.50)::public.pair as p, arra
     '-infinity'::float8 as f, 1e-7::float4 as g, '{"a b": "\\"}'::jsonb as j, 'a & b:*'::tsquery as q, '10.1.0.0/16'::inet as n,
     '{[1,2),[5,)}'::int4multirange as m, b'101' as b, 'x'::char(5) as c, '24:00'::time as t, '0044-03-15 BC'::date as d,
     'public.kinds'::regclass as r, E' \x0b\x0c'::text as s;
+create table public.pairs (p public.pair, n int);
+insert into public.pairs values (row(null, null), null), (row(null, null), 1), (null, 2), (row('3', null), null), (null, null);
 create table public.big (id int primary key, body text);
 alter table public.big alter body set storage plain;
 insert into public.big select i, (select string_agg(md5(i::text || j), '') from generate_series(1, 60) j) from generate_series(1, 18000) i;

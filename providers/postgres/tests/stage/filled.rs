@@ -71,10 +71,11 @@ pub(crate) async fn without_contents<'c>(
             .map(|column| format!("t.\"{}\"", column.as_str().unwrap().replace('"', "\"\"")))
             .collect();
         let values = columns.join(", ");
-        let nulls = columns.join(" is null, ");
+        let nulls = columns.iter().map(|column| format!("num_nulls({column}) = 1"));
+        let nulls = nulls.collect::<Vec<_>>().join(", ");
         let statement = format!(
             r#"select count(*), coalesce(sum(hashtextextended((case when num_nulls({values}) = 0
-                then concat_ws(E'\t', {values}) else concat_ws(E'\t', {values}, concat('\N', {nulls} is null))
+                then concat_ws(E'\t', {values}) else concat_ws(E'\t', {values}, concat('\N', {nulls}))
                 end) collate "C", 0)), 0)::text from only {name} t"#
         );
         let row = session.query_one(&statement, &[]).await.unwrap();
