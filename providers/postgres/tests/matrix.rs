@@ -1,4 +1,5 @@
-//! Archives of every pair of server and `pg_dump`, read by every `pg_restore`: as many as there are on this machine.
+//! Archives of every pair of server and `pg_dump`, read by every `pg_restore`, and every server moved into every later one,
+//! proved: as many as there are on this machine.
 //!
 //! `PGFERRY_MATRIX` names folders of binaries, as `PATH` does (left out, Debian's); each with `initdb` and `postgres` is a
 //! server, each with `pg_dump` and `pg_restore` a client. `cargo test -p pgferry-postgres --test matrix -- --ignored --nocapture` prints
@@ -15,15 +16,21 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use pgferry_engine::address::Address;
+use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::AnyResource;
 use pgferry_engine::secret::Secret;
 use pgferry_engine::tree::{Handle, Tree};
+use pgferry_postgres::copy::Copy;
 use pgferry_postgres::dump::Dump;
+use pgferry_postgres::restore::Restore;
+use pgferry_postgres::verification::Verification;
 use serde_json::json;
 use stage::{Stage, change, spec};
 
 /// Smaller than in `parallel`: it is made for each version of a server.
 const WILD: &str = include_str!("parallel/wild.sql");
+/// One of each kind of object.
+const KINDS: &str = include_str!("catalogue/kinds.sql");
 /// The account of servers where root runs the test, as they refuse root: Debian's `nobody`.
 const NOBODY: u32 = 65_534;
 
@@ -147,12 +154,12 @@ fn done(out: Output) -> Output {
     out
 }
 
-fn endpoint(server: &Server, database: &str) -> Tree {
+fn endpoint(server: &Server, address: &str, database: &str) -> Tree {
     let attrs = [
         ("url".to_owned(), Tree::Secret(Secret::new(server.url(database)))),
         ("tls".to_owned(), Tree::text("none")),
     ];
-    let (address, id) = (Address::new("source"), Some("id".to_owned()));
+    let (address, id) = (Address::new(address), Some("id".to_owned()));
     Tree::Resource(Arc::new(Handle { address, id, attrs: attrs.into() }))
 }
 
@@ -210,8 +217,8 @@ async fn every_version_reads_what_every_version_writes() {
                 ("object", Tree::text(object.clone())),
             ]);
             let want = spec(vec![
-                ("source", endpoint(&server, "wild")),
-                ("for", endpoint(&server, "postgres")),
+                ("source", endpoint(&server, "source", "wild")),
+                ("for", endpoint(&server, "target", "postgres")),
                 ("to", bucket),
                 ("jobs", Tree::from_json(&json!(3))),
                 ("compression", Tree::text(method)),
@@ -254,4 +261,82 @@ async fn every_version_reads_what_every_version_writes() {
     }
     assert!(tried > 0, "no server and client fit in {folders:?}");
     stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "wants servers of several versions, named by PGFERRY_MATRIX"]
+async fn every_server_is_moved_into_every_later_one_and_proved() {
+    let folders = folders();
+    let mut servers: Vec<Bin> =
+        folders.iter().filter_map(|folder| Bin::of(folder, "postgres")).collect();
+    servers.sort_by_key(Bin::major);
+    let clients = folders.iter().filter_map(|folder| Bin::of(folder, "pg_restore"));
+    let newest = clients.max_by_key(Bin::major).expect("a client");
+    let servers: Vec<Server> = servers.iter().map(Server::start).collect();
+    let stage = Stage::new().await;
+    let (folder, libraries) = (newest.folder.display().to_string(), newest.libraries());
+    let env = [("PGFERRY_PG_BIN", folder.as_str()), ("LD_LIBRARY_PATH", &libraries)];
+    // Not every package is built with ICU.
+    let kinds: String = KINDS
+        .lines()
+        .filter(|line| !line.contains("provider = icu"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let mut wrong = Vec::new();
+    for from in &servers {
+        from.run("postgres", "create database wild").await;
+        from.run("wild", &wild(from.bin.major())).await;
+        from.run("wild", &kinds).await;
+        for into in servers.iter().filter(|into| into.bin.major() >= from.bin.major()) {
+            for way in ["postgres.copy", "postgres.restore"] {
+                into.run("postgres", "drop database if exists other").await;
+                into.run("postgres", "create database other").await;
+                let pair = format!("{} into {} by {way}", from.bin.version, into.bin.version);
+                match moved_and_proved(&stage, &env, way, from, into).await {
+                    Ok(()) => println!("{pair}: proved"),
+                    Err(fault) => wrong.push(format!("{pair}: {}", fault.chain())),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    stage.end().await;
+}
+
+async fn moved_and_proved(
+    stage: &Stage,
+    env: &[(&str, &str)],
+    way: &str,
+    from: &Server,
+    into: &Server,
+) -> Result<(), Fault> {
+    let (source, target) = (endpoint(from, "source", "wild"), endpoint(into, "target", "other"));
+    let confirm = ("confirm", Tree::text("other"));
+    let cx = stage.cx_with("moved", env, Vec::new());
+    let read = if way == "postgres.copy" {
+        let want = vec![("from", source.clone()), ("into", target.clone()), confirm];
+        let copied = AnyResource::act(&Copy, &cx, change(spec(want))).await?;
+        let ends = json!({ "from": { "$address": "source" }, "into": { "$address": "target" } });
+        ("postgres.copy", stage::filled::remembered(&copied, ends))
+    } else {
+        let object = format!("{}-{}", from.bin.version, into.bin.version);
+        let want = vec![
+            ("source", source.clone()),
+            ("to", spec(vec![("bucket", stage.bucket_handle()), ("object", Tree::text(object))])),
+            ("compression", Tree::text("zstd")),
+        ];
+        let dumped = AnyResource::act(&Dump, &cx, change(spec(want))).await?;
+        let Tree::Map(attrs) = dumped.attrs.clone() else { panic!("attributes") };
+        let handle = Handle { address: Address::new("dump"), id: Some(dumped.id.clone()), attrs };
+        let dump = Tree::Resource(Arc::new(handle));
+        let want = vec![("from", dump), ("into", target.clone()), confirm];
+        AnyResource::act(&Restore, &cx, change(spec(want))).await?;
+        let source = json!({ "source": { "$address": "source" } });
+        ("postgres.dump", stage::filled::remembered(&dumped, source))
+    };
+    let cx = stage.cx_with("verified", &[], vec![read]);
+    // An enum's hash leads elsewhere on each server.
+    let but = Tree::from_json(&json!(["moods_*"]));
+    let want = vec![("expected", source), ("actual", target), ("exclude_tables", but)];
+    AnyResource::act(&Verification, &cx, change(spec(want))).await.map(drop)
 }
