@@ -235,6 +235,8 @@ pub(crate) enum From {
 pub(crate) enum To {
     /// Heroku Postgres.
     Heroku,
+    /// Any Postgres that a URL leads to.
+    Postgres,
 }
 
 /// What a schema is of.

@@ -215,13 +215,16 @@ fn a_spec_to_start_from() {
                 help: write the new one elsewhere: `pgferry init --file other.yaml`\n";
     assert_eq!((code, err.as_str()), (1, want));
     assert_eq!(std::fs::read_to_string(room.path("pgferry.yaml")).unwrap(), SPEC);
-    for (from, needs) in [
-        ("linode", &[][..]),
-        ("postgres", &[("SOURCE_DATABASE_URL", "postgres://u:secret-of-nobody@db.example/acme")]),
+    let source = ("SOURCE_DATABASE_URL", "postgres://u:secret-of-nobody@db.example/acme");
+    let target = ("TARGET_DATABASE_URL", "postgres://u:secret-of-another@db2.example/acme");
+    for (from, to, needs, gaps, resources) in [
+        ("linode", "heroku", &[][..], 5, 12),
+        ("postgres", "heroku", &[source], 5, 12),
+        ("linode", "postgres", &[target], 3, 6),
+        ("postgres", "postgres", &[source, target], 1, 6),
     ] {
-        let file = format!("{from}.yaml");
-        let arguments =
-            ["init", "--from", from, "--to", "heroku", "--name", "big-corp", "-f", &file];
+        let file = format!("{from}-{to}.yaml");
+        let arguments = ["init", "--from", from, "--to", to, "--name", "big-corp", "-f", &file];
         let (code, out, err) = room.run(&arguments);
         assert_eq!(code, 0, "{err}");
         // What is to be filled in is listed with its line.
@@ -229,9 +232,10 @@ fn a_spec_to_start_from() {
         assert!(!spec.contains("acme"), "{spec}");
         let marked = spec.lines().filter(|line| line.contains("# fill in: ")).count();
         let listed = out.lines().filter(|line| line.starts_with(&format!("  {file}:"))).count();
-        assert!(marked > 5 && marked == listed, "{marked} marked, {listed} listed: {out}");
+        assert!(marked >= gaps && marked == listed, "{marked} marked, {listed} listed: {out}");
+        assert!(needs.iter().all(|(name, _)| out.contains(name)), "{out}");
         let (code, out, err) = room.run_with(&["validate", "-f", &file], needs);
-        let want = format!("Success! `{file}` is valid: 12 resources.\n");
+        let want = format!("Success! `{file}` is valid: {resources} resources.\n");
         assert_eq!((code, out, err), (0, want, String::new()));
     }
     let (code, _, err) = room.run(&["init", "-f", "new.yaml", "--from", "linode"]);
@@ -244,9 +248,9 @@ fn a_spec_to_start_from() {
     let (code, _, err) = room.run(&["init", "--name", "Acme Corp"]);
     assert_eq!(code, 1);
     assert!(err.contains("2 to 20 of `a-z`, `0-9` and `-`"), "{err}");
-    let (code, _, err) = room.run(&["init", "--from", "linode", "--to", "postgres"]);
+    let (code, _, err) = room.run(&["init", "--from", "linode", "--to", "mysql"]);
     assert_eq!(code, 1);
-    assert!(err.contains("[possible values: heroku]"), "{err}");
+    assert!(err.contains("[possible values: heroku, postgres]"), "{err}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `init`: a commented spec to start from. Offers what this build can carry out, and nothing else.
 //!
-//! The texts are beside this file; `tests/init.rs` validates every combination.
+//! The texts are beside this file; `tests/options.rs` validates every combination.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
@@ -11,6 +11,7 @@ use crate::arguments::{Common, From, Init, To, migration_name};
 use crate::outcome::{Exit, Stop};
 use crate::view;
 
+const COPY: &str = include_str!("init/copy.yaml");
 const HEROKU: &str = include_str!("init/heroku.yaml");
 const LINODE: &str = include_str!("init/linode.yaml");
 const POSTGRES: &str = include_str!("init/postgres.yaml");
@@ -36,9 +37,10 @@ pub(super) fn run(common: &Common, told: Init) -> Result<Exit, Stop> {
     };
     let to = match told.to {
         Some(to) => to,
-        None => ask("to", "Where does it go: `heroku`?", |text| match text {
+        None => ask("to", "Where does it go: `heroku` or `postgres`?", |text| match text {
             "heroku" => Ok(To::Heroku),
-            _ => Err("`heroku`".to_owned()),
+            "postgres" => Ok(To::Postgres),
+            _ => Err("`heroku` or `postgres`".to_owned()),
         })?,
     };
     let name = match told.name {
@@ -59,9 +61,13 @@ pub(super) fn run(common: &Common, told: Init) -> Result<Exit, Stop> {
         }
     }
     let gaps = gaps(&text);
-    let needed = match from {
-        From::Linode => ["LINODE_TOKEN", "HEROKU_API_KEY"].as_slice(),
-        From::Postgres => ["SOURCE_DATABASE_URL", "LINODE_TOKEN", "HEROKU_API_KEY"].as_slice(),
+    let needed = match (from, to) {
+        (From::Linode, To::Heroku) => ["LINODE_TOKEN", "HEROKU_API_KEY"].as_slice(),
+        (From::Postgres, To::Heroku) => {
+            ["SOURCE_DATABASE_URL", "LINODE_TOKEN", "HEROKU_API_KEY"].as_slice()
+        }
+        (From::Linode, To::Postgres) => ["LINODE_TOKEN", "TARGET_DATABASE_URL"].as_slice(),
+        (From::Postgres, To::Postgres) => ["SOURCE_DATABASE_URL", "TARGET_DATABASE_URL"].as_slice(),
     };
     if common.json {
         let gaps = gaps.iter().map(|(line, what)| json!({"line": line, "fill_in": what}));
@@ -115,8 +121,11 @@ fn spec(from: From, to: To, name: &str) -> String {
         From::Linode => LINODE,
         From::Postgres => POSTGRES,
     };
-    let To::Heroku = to;
-    let text = HEROKU.replace("SOURCE\n", &format!("{source}\n"));
+    let target = match to {
+        To::Heroku => HEROKU,
+        To::Postgres => COPY,
+    };
+    let text = target.replace("SOURCE\n", &format!("{source}\n"));
     text.lines().map(|line| named(line, name) + "\n").collect()
 }
 
