@@ -143,7 +143,8 @@ impl Session {
                 "set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres'; set timezone = 'UTC';\
                  set extra_float_digits = {float_digits}; set bytea_output = 'hex'; set xmlbinary = 'base64';\
                  set lc_monetary = 'C'; set row_security = off; set search_path = '';\
-                 set standard_conforming_strings = on;"
+                 set standard_conforming_strings = on; set quote_all_identifiers = off;\
+                 set array_nulls = on; set xmloption = content;"
             ));
             if number >= 110_000 {
                 statement.push_str("set jit = off;");

@@ -138,6 +138,18 @@ user_relations as (
       and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid
                         and e.deptype = 'e'))";
 
+/// Partitioned tables whose rows may belong to other partitions on another server, `unsafe`: by a hash of enums or of
+/// what may hold them, which are hashed by numbers of the server's own. And what is `under` each of them. Wants `recursive`.
+pub(crate) const UNSAFE_PARTITIONS: &str = "
+unsafe as (
+    select p.partrelid as oid from pg_partitioned_table p where exists (
+        select from unnest(p.partclass::oid[]) k join pg_opclass o on o.oid = k join pg_am m on m.oid = o.opcmethod
+        where m.amname = 'hash'
+          and o.opcname in ('enum_ops', 'array_ops', 'record_ops', 'range_ops', 'multirange_ops'))
+), under as (
+    select i.inhrelid as oid, u.oid as root from pg_inherits i join unsafe u on u.oid = i.inhparent
+    union select i.inhrelid, u.root from pg_inherits i join under u on u.oid = i.inhparent)";
+
 impl Facts {
     /// Reads the facts of the session's database.
     ///

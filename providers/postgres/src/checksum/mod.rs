@@ -2,7 +2,8 @@
 //!
 //! It is the number that a server gives for the sum of `verification::contents::Digest::Hash`: each row's text, whose
 //! values are told as `COPY` tells them, with tabs between, hashed as `hash_bytes_extended` (hashfn.c) does on
-//! little-endian machines, and added up. Most lines are that text as they come; rows in binary form become it value by
+//! little-endian machines, and added up. A row with NULL in it is hashed from another seed, and ends with a letter for
+//! each column: no value can pass for NULL. Most lines are that text as they come; rows in binary form become it value by
 //! value. Tested beside it with numbers of a real server, and against one in `tests/parallel.rs` and `tests/copy.rs`.
 
 mod unlike;
@@ -16,6 +17,9 @@ pub(crate) const MOST_COLUMNS: usize = 90;
 
 /// How the binary form begins (PostgreSQL docs, "COPY", "Binary Format").
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+/// Seeds: of a row without NULL, and of one with it.
+pub(crate) const WHOLE: u64 = 0;
+pub(crate) const WITH_NULL: u64 = 1;
 /// Bytes of a binary row of which the text is made: it may be twice as long, and a server has no text above 1 GB.
 const LONGEST: usize = 256 << 20;
 
@@ -32,10 +36,10 @@ impl Checksum {
     pub(crate) fn take(&mut self, line: &[u8]) {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let hash = match memchr::memchr(b'\\', line) {
-            None => hash(line),
+            None => hash(line, WHOLE),
             Some(_) => {
-                self.put(line);
-                hash(&self.text)
+                let seed = self.put(line);
+                hash(&self.text, seed)
             }
         };
         self.sum += i128::from(hash.cast_signed());
@@ -61,14 +65,15 @@ impl Checksum {
             if usize::try_from(count) != Ok(kinds.len()) {
                 return None;
             }
-            message = self.put_binary(rest, kinds)?;
-            self.sum += i128::from(hash(&self.text).cast_signed());
+            let (rest, seed) = self.put_binary(rest, kinds)?;
+            message = rest;
+            self.sum += i128::from(hash(&self.text, seed).cast_signed());
         }
         message.is_empty().then_some(())
     }
 
-    /// One row's values, each with its length before it; gives what comes behind them.
-    fn put_binary<'m>(&mut self, mut rest: &'m [u8], kinds: &[Kind]) -> Option<&'m [u8]> {
+    /// One row's values, each with its length before it; gives what comes behind them, and the seed.
+    fn put_binary<'m>(&mut self, mut rest: &'m [u8], kinds: &[Kind]) -> Option<(&'m [u8], u64)> {
         self.text.clear();
         self.nulls.clear();
         for kind in kinds {
@@ -84,13 +89,12 @@ impl Checksum {
                 rest = behind;
             }
         }
-        self.close();
-        Some(rest)
+        Some((rest, self.close()))
     }
 
     /// A line with escapes or NULL in it. NULL is left out; where there is any, the end tells of each value whether it
-    /// was one.
-    fn put(&mut self, line: &[u8]) {
+    /// was one. Gives the seed.
+    fn put(&mut self, line: &[u8]) -> u64 {
         self.text.clear();
         self.nulls.clear();
         for field in line.split(|byte| *byte == b'\t') {
@@ -101,16 +105,17 @@ impl Checksum {
                 self.text.push(b'\t');
             }
         }
-        self.close();
+        self.close()
     }
 
-    /// Behind the last value, after which there is a tab.
-    fn close(&mut self) {
+    /// Behind the last value, after which there is a tab. Gives the seed.
+    fn close(&mut self) -> u64 {
         if self.nulls.contains(&b't') {
-            self.text.extend_from_slice(b"\\N");
             self.text.extend_from_slice(&self.nulls);
+            WITH_NULL
         } else {
             self.text.pop();
+            WHOLE
         }
     }
 
@@ -134,8 +139,8 @@ impl Checksum {
     }
 }
 
-/// `hash_bytes_extended` with seed 0: Bob Jenkins's lookup3, of which both results are kept.
-fn hash(bytes: &[u8]) -> u64 {
+/// `hash_bytes_extended`: Bob Jenkins's lookup3, of which both results are kept.
+fn hash(bytes: &[u8], seed: u64) -> u64 {
     let word = |bytes: &[u8]| {
         let mut four = [0; 4];
         four[..bytes.len()].copy_from_slice(bytes);
@@ -143,12 +148,7 @@ fn hash(bytes: &[u8]) -> u64 {
     };
     // The length counts modulo 2^32; a text has at most 1 GB.
     let begin = 0x9e37_79b9_u32.wrapping_add(bytes.len() as u32).wrapping_add(3_923_095);
-    let (mut a, mut b, mut c) = (begin, begin, begin);
-    let mut twelves = bytes.chunks_exact(12);
-    for twelve in &mut twelves {
-        a = a.wrapping_add(word(&twelve[..4]));
-        b = b.wrapping_add(word(&twelve[4..8]));
-        c = c.wrapping_add(word(&twelve[8..]));
+    let mix = |mut a: u32, mut b: u32, mut c: u32| {
         a = a.wrapping_sub(c) ^ c.rotate_left(4);
         c = c.wrapping_add(b);
         b = b.wrapping_sub(a) ^ a.rotate_left(6);
@@ -161,6 +161,19 @@ fn hash(bytes: &[u8]) -> u64 {
         a = a.wrapping_add(c);
         c = c.wrapping_sub(b) ^ b.rotate_left(4);
         b = b.wrapping_add(a);
+        (a, b, c)
+    };
+    let (mut a, mut b, mut c) = (begin, begin, begin);
+    if seed != 0 {
+        (a, b, c) = mix(a.wrapping_add((seed >> 32) as u32), b.wrapping_add(seed as u32), c);
+    }
+    let mut twelves = bytes.chunks_exact(12);
+    for twelve in &mut twelves {
+        (a, b, c) = mix(
+            a.wrapping_add(word(&twelve[..4])),
+            b.wrapping_add(word(&twelve[4..8])),
+            c.wrapping_add(word(&twelve[8..])),
+        );
     }
     let rest = twelves.remainder();
     a = a.wrapping_add(word(&rest[..rest.len().min(4)]));
@@ -183,18 +196,19 @@ mod tests {
 
     #[test]
     fn rows_as_the_server_joins_them() {
-        for (line, expect) in [
-            ("a b\t\\\\b\tsay \"x\"", "a b\t\\b\tsay \"x\""),
-            ("1\t\\N", "1\t\\Nft"),
-            ("\\N\t", "\t\\Ntf"),
-            ("\\N", "\\Nt"),
-            ("\\N\t\\N", "\\Ntt"),
-            ("\\\\N\t\\b", "\\N\t\u{8}"),
-            ("a\\nb\\tc\\v", "a\nb\tc\u{b}"),
-            ("数据\\r\tü\\f", "数据\r\tü\u{c}"),
+        for (line, seed, expect) in [
+            ("a b\t\\\\b\tsay \"x\"", WHOLE, "a b\t\\b\tsay \"x\""),
+            ("1\t\\N", WITH_NULL, "1\tft"),
+            ("1\tft", WHOLE, "1\tft"),
+            ("\\N\t", WITH_NULL, "\ttf"),
+            ("\\N", WITH_NULL, "t"),
+            ("\\N\t\\N", WITH_NULL, "tt"),
+            ("\\\\N\t\\b", WHOLE, "\\N\t\u{8}"),
+            ("a\\nb\\tc\\v", WHOLE, "a\nb\tc\u{b}"),
+            ("数据\\r\tü\\f", WHOLE, "数据\r\tü\u{c}"),
         ] {
             let mut checksum = Checksum::default();
-            checksum.put(line.as_bytes());
+            assert_eq!(checksum.put(line.as_bytes()), seed, "{line}");
             assert_eq!(String::from_utf8_lossy(&checksum.text), expect, "{line}");
         }
     }
@@ -231,14 +245,25 @@ mod tests {
         }
     }
 
-    /// Of `select hashtextextended(left('abcdefghijklmnopqrstuvwxyz', n), 0)` on a server of version 15.
+    /// Of `select hashtextextended(left('abcdefghijklmnopqrstuvwxyz', n), seed)` on a server of version 15.
     #[test]
     fn hashes_as_the_server_makes_them() {
         for (length, expect) in HASHES {
             let text = &"abcdefghijklmnopqrstuvwxyz".as_bytes()[..length];
-            assert_eq!(hash(text).cast_signed(), expect, "{length}");
+            assert_eq!(hash(text, 0).cast_signed(), expect, "{length}");
+        }
+        for (length, expect) in SEEDED {
+            let text = &"abcdefghijklmnopqrstuvwxyz".as_bytes()[..length];
+            assert_eq!(hash(text, 1).cast_signed(), expect, "{length}");
         }
     }
+
+    const SEEDED: [(usize, i64); 4] = [
+        (0, -150_071_773_020_461_347),
+        (1, 3_325_245_193_489_759_299),
+        (12, -6_429_754_808_531_195_817),
+        (26, 1_507_071_677_509_843_718),
+    ];
 
     const HASHES: [(usize, i64); 18] = [
         (0, -6_939_563_903_564_495_251),

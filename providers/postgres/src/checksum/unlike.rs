@@ -13,13 +13,19 @@ use crate::connect::Session;
 pub(crate) async fn unlike(session: &Session, oids: &[u32]) -> Result<BTreeSet<u32>, Fault> {
     // A server before 12 has no generated columns, and no catalogue of them.
     let generated = if session.version_number >= 120_000 { "attgenerated <> ''" } else { "false" };
+    // Nor one before 14 multiranges.
+    let multirange = if session.version_number >= 140_000 {
+        "union all select rngsubtype from pg_range where rngmultitypid = t.oid"
+    } else {
+        ""
+    };
     let statement = format!(
         "with recursive parts(relation, type) as (
            select attrelid, atttypid from pg_attribute where attrelid = any($1) and attnum > 0 and not attisdropped
            union
            select p.relation, part.type from parts p join pg_type t on t.oid = p.type cross join lateral (
              select t.typbasetype union all select t.typelem
-             union all select rngsubtype from pg_range where rngtypid = t.oid
+             union all select rngsubtype from pg_range where rngtypid = t.oid {multirange}
              union all select atttypid from pg_attribute
                where attrelid = t.typrelid and attnum > 0 and not attisdropped) as part(type)
            where part.type <> 0)

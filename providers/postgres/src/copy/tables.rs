@@ -7,6 +7,7 @@ use pgferry_engine::fault::Fault;
 use super::plan::{Form, Hashed, Table};
 use crate::checksum::{Kind, MOST_COLUMNS, unlike};
 use crate::connect::Session;
+use crate::facts::UNSAFE_PARTITIONS;
 
 /// The two servers: bytes mean the same only where they agree on the encoding, and where the target knows every value
 /// that the source does.
@@ -60,14 +61,7 @@ pub(super) async fn tables(
          ), configuration as (
             select e.extconfig[i] as oid, e.extcondition[i] as condition
             from pg_extension e, generate_subscripts(e.extconfig, 1) i
-         ), unsafe as (
-            select p.partrelid as oid from pg_partitioned_table p where exists (
-                select from unnest(p.partclass::oid[]) k join pg_opclass o on o.oid = k join pg_am m on m.oid = o.opcmethod
-                where m.amname = 'hash' and o.opcname = 'enum_ops')
-         ), under as (
-            select i.inhrelid as oid, u.oid as root from pg_inherits i join unsafe u on u.oid = i.inhparent
-            union select i.inhrelid, u.root from pg_inherits i join under u on u.oid = i.inhparent
-         )
+         ), {UNSAFE_PARTITIONS}
          select c.oid, n.nspname::text, c.relname::text, pg_table_size(c.oid),
                 pg_relation_size(c.oid) / current_setting('block_size')::int8,
                 coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a

@@ -23,7 +23,7 @@ pub(crate) struct Contents {
     /// In the order in which they were hashed.
     pub(crate) columns: Vec<String>,
     /// Decimal; may need more than 64 bits. By another name than those that were made otherwise once.
-    #[serde(rename = "sum")]
+    #[serde(rename = "digest")]
     pub(crate) checksum: String,
 }
 

@@ -113,6 +113,8 @@ pub(crate) fn launch(
         .env("PGUSER", &location.user)
         .env("PGDATABASE", &location.database)
         .env("PGAPPNAME", "pgferry")
+        // Else texts would be in the form that the database has chosen, and no other session expects.
+        .env("PGOPTIONS", "-c standard_conforming_strings=on")
         .env("PGGSSENCMODE", "disable")
         .env("PGCONNECT_TIMEOUT", "30")
         .env(

@@ -31,8 +31,10 @@ impl Warnings {
 }
 
 /// Settings of the session that `pg_dump`'s text counts on, and that change no value.
-pub(crate) const SETTINGS: &str = "set search_path = ''; set check_function_bodies = false; set xmloption = content;
-    set client_min_messages = warning; set row_security = off; set standard_conforming_strings = on";
+pub(crate) const SETTINGS: &str =
+    "set search_path = ''; set check_function_bodies = false; set xmloption = content;
+    set client_min_messages = warning; set row_security = off; set standard_conforming_strings = on;
+    set array_nulls = on";
 
 /// Carries out `entries` in their order. Goes on after an error, as `pg_restore` does, to tell all of them.
 ///

@@ -29,10 +29,10 @@ impl Opening<'_> {
         self.named(connect(from, Access::ReadOnly, CANONICAL).await?, &begin).await
     }
 
-    /// Takes rows in.
+    /// Takes rows in. The time zone is the database's own, which a constraint may depend on, as after a restore.
     pub(crate) async fn writer(&self, into: &Endpoint) -> Result<Session, Fault> {
         let session = connect(into, Access::ReadWrite, CANONICAL).await?;
-        self.named(session, "set synchronous_commit = off").await
+        self.named(session, "set synchronous_commit = off; reset timezone").await
     }
 
     /// Takes rows in as an archive has them, in settings of the database's own.

@@ -174,10 +174,18 @@ async fn tables(
         };
         let mut line = Line::new(name, left.remove(name), right.remove(name), agree, exact);
         if let (Some(one), Some(other)) = (ours.get(name), theirs.get(name)) {
-            if agree && one.columns != other.columns && !(one.inherits && other.inherits) {
+            if agree
+                && one.columns != other.columns
+                && (one.is_type || !one.inherits || !other.inherits)
+            {
+                let told = if one.is_type {
+                    ", and values of its row type are stored by that"
+                } else {
+                    ""
+                };
                 report
                     .differences
-                    .push(format!("table `{name}`: its columns stand in another order"));
+                    .push(format!("table `{name}`: its columns stand in another order{told}"));
             }
             if one.materialized && other.materialized && line.computed_anew() {
                 cx.warn(format!(

@@ -2,7 +2,8 @@
 //!
 //! A table's checksum is the sum of a 64-bit hash of each row's text: independent of the order of rows, of the server's
 //! version and of object numbers. Sums of parts add up to it, so large tables are read in ranges of their pages, by all
-//! sessions at once. Partitions are compared one by one, their parents not. Tested in `tests/`.
+//! sessions at once. Partitions are compared one by one, their parents not, but for those
+//! whose rows another server puts elsewhere. Tested in `tests/`.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
@@ -13,9 +14,9 @@ use pgferry_engine::fault::Fault;
 use serde::Serialize;
 
 use super::side::Side;
-use crate::checksum::MOST_COLUMNS;
+use crate::checksum::{MOST_COLUMNS, WHOLE, WITH_NULL};
 use crate::connect::Session;
-use crate::facts::USER_RELATIONS;
+use crate::facts::{UNSAFE_PARTITIONS, USER_RELATIONS};
 use crate::quoting::{Tables, display, identifier};
 
 /// Smaller parts of a table than this, in bytes on disk, are not read on their own.
@@ -32,6 +33,10 @@ pub(super) struct Table {
     pub(super) materialized: bool,
     /// Has parents, whose columns a restore puts first.
     pub(super) inherits: bool,
+    /// Values of its row type are stored elsewhere, in which columns have no names.
+    pub(super) is_type: bool,
+    /// With all that is in its partitions, which are not compared one by one.
+    with_partitions: bool,
     /// What tells its rows apart: the columns of the primary key, else of a unique index without NULL. Or nothing does.
     pub(super) key: Vec<String>,
     /// On disk, with what lies outside its own file.
@@ -74,14 +79,17 @@ pub(super) struct Measured {
     pub(super) checksum: Option<String>,
 }
 
-/// The tables of a side by their displayed name: ordinary ones, partitions, filled materialized views.
+/// The tables of a side by their displayed name: ordinary ones, partitions, or in place of those that may hold other rows
+/// on another server their topmost parent; filled materialized views.
 pub(super) async fn tables(
     side: &Side,
     excluded: &Tables,
 ) -> Result<BTreeMap<String, Table>, Fault> {
     let statement = format!(
-        "with {USER_RELATIONS}
-         select u.nspname::text, u.relname::text, pg_table_size(u.oid), coalesce(s.n_live_tup, 0),
+        "with recursive {USER_RELATIONS}, {UNSAFE_PARTITIONS}
+         select u.nspname::text, u.relname::text,
+                pg_table_size(u.oid) + coalesce((select sum(pg_table_size(oid)) from under where root = u.oid), 0)::int8,
+                coalesce(s.n_live_tup, 0),
                 coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a
                   where a.attrelid = u.oid and a.attnum > 0 and not a.attisdropped), '{{}}'),
                 u.relkind = 'm', exists (select from pg_inherits i where i.inhrelid = u.oid),
@@ -97,10 +105,15 @@ pub(super) async fn tables(
                   join pg_attribute a on a.attrelid = u.oid and a.attnum = k.number
                   where k.n <= x.count), '{{}}'),
                 case when coalesce((select amname from pg_am where oid = c.relam), 'heap') = 'heap'
-                  then pg_relation_size(u.oid) / current_setting('block_size')::int8 else 0 end
+                  then pg_relation_size(u.oid) / current_setting('block_size')::int8 else 0 end,
+                exists (select from pg_depend d join pg_type y on y.oid = d.refobjid
+                  where d.refclassid = 'pg_type'::regclass and d.classid in ('pg_class'::regclass, 'pg_type'::regclass)
+                    and d.deptype = 'n' and c.reltype in (y.oid, y.typelem)),
+                u.relkind = 'p'
          from user_relations u join pg_class c on c.oid = u.oid
          left join pg_stat_all_tables s on s.relid = u.oid
-         where u.relkind = 'r' or (u.relkind = 'm' and c.relispopulated)"
+         where (u.relkind = 'r' or (u.relkind = 'm' and c.relispopulated) or u.oid in (select oid from unsafe))
+           and u.oid not in (select oid from under)"
     );
     let session = side.session();
     let rows = session
@@ -119,6 +132,8 @@ pub(super) async fn tables(
             inherits: row.get(6),
             key: row.get(7),
             pages: row.get(8),
+            is_type: row.get(9),
+            with_partitions: row.get(10),
         })
         .filter(|table| !excluded.contains(&table.schema, &table.name))
         .map(|table| (display(&table.schema, &table.name), table))
@@ -191,9 +206,10 @@ impl Task {
 }
 
 impl Table {
-    /// Its own rows alone, as SQL.
+    /// Its own rows alone, or those of its partitions, as SQL.
     pub(super) fn from(&self) -> String {
-        format!("only {}.{}", identifier(&self.schema), identifier(&self.name))
+        let only = if self.with_partitions { "" } else { "only " };
+        format!("{only}{}.{}", identifier(&self.schema), identifier(&self.name))
     }
 }
 
@@ -202,7 +218,7 @@ impl Digest {
     /// no contents.
     pub(super) fn of(self, columns: &[String]) -> String {
         match self {
-            Self::Hash => format!("hashtextextended({} collate \"C\", 0)", joined(columns)),
+            Self::Hash => hashed(columns),
             Self::Md5 => format!(
                 "('x' || substr(md5(convert_to({}, 'UTF8')), 1, 16))::bit(64)::int8",
                 row_of(columns)
@@ -211,12 +227,13 @@ impl Digest {
     }
 }
 
-/// A row's text that a server makes in a third to two thirds of the time of [`row_of`] (measured on numbers, JSON, prose and
-/// bytes), and that `COPY` sends nearly as it is. Values are not quoted: what moved from one column of a row into the next
-/// together with a tab between them would not be noticed.
-fn joined(columns: &[String]) -> String {
+/// The hash of a row's text, which a server makes in a third to two thirds of the time of [`row_of`] (measured on numbers,
+/// JSON, prose and bytes), and that `COPY` sends nearly as it is. Values are not quoted: what moved from one column of a row
+/// into the next together with a tab between them would not be noticed.
+fn hashed(columns: &[String]) -> String {
+    let hash = |text: &str, seed: u64| format!("hashtextextended({text} collate \"C\", {seed})");
     if columns.is_empty() || columns.len() > MOST_COLUMNS {
-        return row_of(columns);
+        return hash(&row_of(columns), WHOLE);
     }
     let each = |text: fn(String) -> String, between: &str| {
         let all = columns.iter().map(|name| text(format!("t.{}", identifier(name))));
@@ -227,8 +244,9 @@ fn joined(columns: &[String]) -> String {
     let nulls = each(|value| format!("{value} is not distinct from null"), ", ");
     let whole = each(|value| format!("{value} is distinct from null"), " and ");
     format!(
-        r"(case when {whole} then concat_ws(E'\t', {values})
-           else concat_ws(E'\t', {values}, concat(E'\\N', {nulls})) end)"
+        r"(case when {whole} then {} else {} end)",
+        hash(&format!(r"concat_ws(E'\t', {values})"), WHOLE),
+        hash(&format!(r"concat_ws(E'\t', {values}, concat({nulls}))"), WITH_NULL)
     )
 }
 

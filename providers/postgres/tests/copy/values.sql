@@ -62,8 +62,15 @@ create table fallback (id int, a float8, b int4[], c interval, d inet);
 insert into fallback values (1, 0.1, '{1,null}', '1 day', '::1'), (2, 'NaN', null, null, null);
 -- Text, whose lines are hashed.
 create table lines (id int, r regclass, d xml, f float8, p point, t tsvector, i interval, a mood[]);
-insert into lines select g, 'told.every', '<a/>', g / 3.0, point(g, 0.1), to_tsvector('simple', 'a b'' ' || g), g * interval '1 hour -1 month',
+insert into lines select g, 'told.every', 'a<b/>c', g / 3.0, point(g, 0.1), to_tsvector('simple', 'a b'' ' || g), g * interval '1 hour -1 month',
     array['sad', null, 'ü\t']::mood[] from generate_series(1, 500) g;
 create table money (id int, a money); insert into money values (1, 3);
+create type coins as range (subtype = money);
+create table purses (id int, c coins_multirange); insert into purses values (1, coins_multirange(coins('1', '2')));
 create table made (id int, twice int generated always as (id * 2) stored); insert into made values (1);
 create table nothing (); insert into nothing default values;
+-- Its constraint holds in one time zone only.
+set timezone = 'Asia/Kathmandu';
+create table office (at timestamptz check (extract(hour from at) between 8 and 18), said text default 'C:\new' check (said <> '\d'));
+insert into office values ('2020-01-01 09:00+05:45');
+reset timezone;
