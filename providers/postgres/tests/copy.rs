@@ -126,6 +126,9 @@ async fn checksums_are_taken_on_the_way_and_the_source_is_not_read_again() {
         .unwrap();
     let odd = settings(&["array_nulls = off", "xmloption = document", "datestyle = 'German, DMY'"]);
     into.target().await.batch_execute(&odd).await.unwrap();
+    let share = "select (pg_table_size('told.ranged') * 100 / sum(pg_table_size(oid)))::int4 from pg_class where relkind = 'r'";
+    let share: i32 = source.query_one(share, &[]).await.unwrap().get(0);
+    assert!(share > 70, "`told.ranged` has {share} % of all: too little to travel in ranges");
     let done = copy(&from.cx("copy"), change(wanted(&from, &into))).await;
     let done = done.map_err(|fault| fault.chain()).unwrap();
     let counted = &done.memory["counted"];

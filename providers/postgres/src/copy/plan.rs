@@ -4,6 +4,7 @@
 //! `tests/copy.rs`.
 
 use crate::checksum::{Checksum, Kind};
+use crate::fill::hands::too_heavy_for_one;
 use crate::quoting::{display, identifier};
 
 /// A table of at least twice as many bytes may be read in several ranges.
@@ -142,15 +143,22 @@ impl Table {
     }
 }
 
-/// The pieces, largest first, so that none of `jobs` is left with a large one at the end.
-pub(super) fn pieces(tables: &[Table], jobs: usize, version_number: i32) -> Vec<Piece> {
+/// The pieces, largest first, so that none of `jobs` is left with a large one at the end; several of a table that is too
+/// heavy for one of them.
+pub(super) fn pieces(
+    tables: &[Table],
+    jobs: usize,
+    cores: usize,
+    version_number: i32,
+) -> Vec<Piece> {
     let total: u64 = tables.iter().map(|table| table.bytes).sum();
     let share = (total / (jobs as u64 * 4).max(1)).max(SMALLEST_RANGE);
-    let may_split = jobs > 1 && version_number >= RANGES_SINCE;
+    let heavy = too_heavy_for_one(total, jobs, cores);
     let mut pieces = Vec::new();
     for (at, table) in tables.iter().enumerate() {
         let whole = Piece { table: at, range: None, bytes: table.bytes };
         let count = (table.bytes / share).min(table.pages).max(1);
+        let may_split = version_number >= RANGES_SINCE && table.bytes >= heavy;
         if !may_split || count == 1 || table.configuration.is_some() || table.columns.is_empty() {
             pieces.push(whole);
             continue;
@@ -188,7 +196,7 @@ mod tests {
     #[test]
     fn large_tables_are_read_in_ranges_without_gaps() {
         let tables = [table(1), table(900), table(100)];
-        let pieces = pieces(&tables, 2, 150_000);
+        let pieces = pieces(&tables, 2, 2, 150_000);
         let mut ranges: Vec<_> = pieces
             .iter()
             .filter(|piece| piece.table == 1)
@@ -202,8 +210,12 @@ mod tests {
         assert!(pieces.is_sorted_by_key(|piece| std::cmp::Reverse(piece.bytes)));
         assert_eq!(pieces.len(), 9);
         for (jobs, version) in [(1, 150_000), (2, 130_023)] {
-            assert_eq!(super::pieces(&tables, jobs, version).len(), 3, "{jobs} {version}");
+            assert_eq!(super::pieces(&tables, jobs, 2, version).len(), 3, "{jobs} {version}");
         }
+        // Half of all is not too much for one of two, but for one of four.
+        let tables = [table(100), table(500), table(400)];
+        let count = |jobs, cores| super::pieces(&tables, jobs, cores, 150_000).len();
+        assert_eq!((count(4, 2), count(4, 4)), (3, 1 + 8 + 6));
     }
 
     #[test]

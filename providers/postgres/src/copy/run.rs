@@ -23,7 +23,7 @@ use crate::dump::{Baseline, Counted};
 use crate::fill::after;
 use crate::fill::builds::Builds;
 use crate::fill::carry::{Warnings, carry_out};
-use crate::fill::hands::work;
+use crate::fill::hands::{cores, work};
 use crate::fill::keys::{self, Step};
 use crate::fill::meter::Meter;
 use crate::fill::script::Entry;
@@ -141,7 +141,7 @@ impl Run<'_> {
         let numbers: Vec<Option<u32>> = tables.iter().map(own).collect();
         let (work, steps) = keys::sort(after, &details, &numbers);
         let objects = objects::numbers(reader).await?;
-        let pieces = pieces(&tables, workers, reader.version_number);
+        let pieces = pieces(&tables, workers, cores(), reader.version_number);
         let total = tables.iter().map(|table| table.bytes).sum();
         let sized = tables.iter().map(|table| (table.shown(), table.bytes));
         let meter = Meter::new(self.expected_bytes.unwrap_or(total), sized);

@@ -22,7 +22,7 @@ use crate::connect::Session;
 use crate::fill::after;
 use crate::fill::builds::Builds;
 use crate::fill::carry::{Warnings, carry_out};
-use crate::fill::hands::work;
+use crate::fill::hands::{cores, too_heavy_for_one, work};
 use crate::fill::keys::{self, Step};
 use crate::fill::meter::Meter;
 use crate::fill::sessions::{Opening, as_many};
@@ -131,10 +131,7 @@ impl Run<'_> {
         let sized = contents.tables.iter().map(|table| (table.shown.clone(), size(table.id)));
         let weight: u64 =
             contents.blocks.iter().map(|block| block.weight()).fold(0, u64::saturating_add);
-        let heavy = match workers {
-            1 => u64::MAX,
-            _ => (weight / (2 * workers as u64)).max(LIGHT),
-        };
+        let heavy = too_heavy_for_one(weight, workers, cores()).max(LIGHT);
         Shared {
             together: Together::default(),
             heavy,
