@@ -140,7 +140,13 @@ user_relations as (
 
 /// Partitioned tables whose rows may belong to other partitions on another server, `unsafe`: by a hash of enums or of
 /// what may hold them, which are hashed by numbers of the server's own. And what is `under` each of them. Wants `recursive`.
-pub(crate) const UNSAFE_PARTITIONS: &str = "
+pub(crate) fn unsafe_partitions(version_number: i32) -> &'static str {
+    // The first that partitions by hash.
+    if version_number < 110_000 {
+        return "
+unsafe as (select 0::oid as oid where false), under as (select 0::oid as oid, 0::oid as root where false)";
+    }
+    "
 unsafe as (
     select p.partrelid as oid from pg_partitioned_table p where exists (
         select from unnest(p.partclass::oid[]) k join pg_opclass o on o.oid = k join pg_am m on m.oid = o.opcmethod
@@ -148,7 +154,8 @@ unsafe as (
           and o.opcname in ('enum_ops', 'array_ops', 'record_ops', 'range_ops', 'multirange_ops'))
 ), under as (
     select i.inhrelid as oid, u.oid as root from pg_inherits i join unsafe u on u.oid = i.inhparent
-    union select i.inhrelid, u.root from pg_inherits i join under u on u.oid = i.inhparent)";
+    union select i.inhrelid, u.root from pg_inherits i join under u on u.oid = i.inhparent)"
+}
 
 impl Facts {
     /// Reads the facts of the session's database.

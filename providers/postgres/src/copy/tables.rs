@@ -7,7 +7,7 @@ use pgferry_engine::fault::Fault;
 use super::plan::{Form, Hashed, Table};
 use crate::checksum::{Kind, MOST_COLUMNS, unlike};
 use crate::connect::Session;
-use crate::facts::UNSAFE_PARTITIONS;
+use crate::facts::unsafe_partitions;
 
 /// The two servers: bytes mean the same only where they agree on the encoding, and where the target knows every value
 /// that the source does.
@@ -61,7 +61,7 @@ pub(super) async fn tables(
          ), configuration as (
             select e.extconfig[i] as oid, e.extcondition[i] as condition
             from pg_extension e, generate_subscripts(e.extconfig, 1) i
-         ), {UNSAFE_PARTITIONS}
+         ), {}
          select c.oid, n.nspname::text, c.relname::text, pg_table_size(c.oid),
                 pg_relation_size(c.oid) / current_setting('block_size')::int8,
                 coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a
@@ -79,7 +79,8 @@ pub(super) async fn tables(
            and ($1 or c.relpersistence <> 'u')
            and (f.oid is not null or not exists (select from pg_depend e where e.classid = 'pg_class'::regclass
                   and e.objid = c.oid and e.deptype = 'e'))
-         order by 2, 3"
+         order by 2, 3",
+        unsafe_partitions(session.version_number)
     );
     let rows = session
         .query(&statement, &[&!standby])

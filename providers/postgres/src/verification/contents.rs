@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::side::Side;
 use crate::checksum::{MOST_COLUMNS, WHOLE, WITH_NULL};
 use crate::connect::Session;
-use crate::facts::{UNSAFE_PARTITIONS, USER_RELATIONS};
+use crate::facts::{USER_RELATIONS, unsafe_partitions};
 use crate::quoting::{Tables, display, identifier};
 
 /// Smaller parts of a table than this, in bytes on disk, are not read on their own.
@@ -86,7 +86,7 @@ pub(super) async fn tables(
     excluded: &Tables,
 ) -> Result<BTreeMap<String, Table>, Fault> {
     let statement = format!(
-        "with recursive {USER_RELATIONS}, {UNSAFE_PARTITIONS}
+        "with recursive {USER_RELATIONS}, {}
          select u.nspname::text, u.relname::text,
                 pg_table_size(u.oid) + coalesce((select sum(pg_table_size(oid)) from under where root = u.oid), 0)::int8,
                 coalesce(s.n_live_tup, 0),
@@ -113,7 +113,8 @@ pub(super) async fn tables(
          from user_relations u join pg_class c on c.oid = u.oid
          left join pg_stat_all_tables s on s.relid = u.oid
          where (u.relkind = 'r' or (u.relkind = 'm' and c.relispopulated) or u.oid in (select oid from unsafe))
-           and u.oid not in (select oid from under)"
+           and u.oid not in (select oid from under)",
+        unsafe_partitions(side.version_number)
     );
     let session = side.session();
     let rows = session

@@ -69,6 +69,12 @@ create type coins as range (subtype = money);
 create table purses (id int, c coins_multirange); insert into purses values (1, coins_multirange(coins('1', '2')));
 create table made (id int, twice int generated always as (id * 2) stored); insert into made values (1);
 create table nothing (); insert into nothing default values;
+-- Each of its rows is where a hash of the server's own numbers of labels leads.
+create table by_moods (ms mood[], n int) partition by hash (ms);
+create table by_moods_0 partition of by_moods for values with (modulus 3, remainder 0);
+create table by_moods_1 partition of by_moods for values with (modulus 3, remainder 1);
+create table by_moods_2 partition of by_moods for values with (modulus 3, remainder 2);
+insert into by_moods select array['sad', (array['sad', 'ü\t', null])[1 + g % 3]]::mood[], g from generate_series(1, 30) g;
 -- Its constraint holds in one time zone only.
 set timezone = 'Asia/Kathmandu';
 create table office (at timestamptz check (extract(hour from at) between 8 and 18), said text default 'C:\new' check (said <> '\d'));
