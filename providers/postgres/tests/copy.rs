@@ -140,10 +140,11 @@ async fn checksums_are_taken_on_the_way_and_the_source_is_not_read_again() {
     let before = remembered(&done);
     verify(&from, &into, &before).await.map_err(|fault| fault.chain()).unwrap();
     let table = from.heard.output.lock().unwrap().pop().unwrap();
-    let excluded =
-        counted.as_object().unwrap().iter().filter(|(name, told)| {
-            name.contains(".by_mood") && told.get("contents").is_some()
-        });
+    let excluded = counted
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, told)| name.contains(".by_mood") && told.get("contents").is_some());
     let known = with - excluded.count();
     assert!(table.contains(&format!("{known} of ")), "{known}: {table}");
     assert!(table.contains("tables of `source` as the copy read them"), "{table}");
