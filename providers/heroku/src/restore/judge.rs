@@ -8,6 +8,7 @@ use pgferry_engine::finding::Finding;
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::Remembered;
 use pgferry_engine::tree::Tree;
+use pgferry_postgres::dump::is_zstd;
 use pgferry_postgres::target::{Occupancy, judge_occupancy, occupancy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -42,7 +43,7 @@ pub(super) async fn facts(
     remembered: Option<&Remembered>,
 ) -> Result<Option<Json>, Fault> {
     // Known from the dump's spec, long before there is an archive or a target.
-    if is_zstd(want.get("from")) {
+    if is_zstd(compression(want)) {
         return Ok(Some(Json::Null));
     }
     let Some(into) = want.get("into").filter(|into| !matches!(into, Tree::Unknown)) else {
@@ -132,15 +133,13 @@ pub(super) fn refusal(
     judge_occupancy(found, accepted, ours, target, confirmed)
 }
 
-/// Whether the dump says so: in words if it is made, as its spec has it before.
-fn is_zstd(dump: Option<&Tree>) -> bool {
-    let Some(compression) = dump.and_then(|dump| dump.get("compression")) else { return false };
-    let method = compression.get("method").unwrap_or(compression).as_text();
-    method.is_some_and(|text| text.starts_with("zstd"))
+/// What the dump says of its compression: its spec, as long as it is not made.
+fn compression(want: &Tree) -> Option<&Tree> {
+    want.get("from")?.get("compression")
 }
 
 pub(super) fn findings(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
-    if is_zstd(want.get("from")) {
+    if is_zstd(compression(want)) {
         let what = "the archive is compressed by zstd, which Heroku's `pg_restore` may not read";
         return vec![
             Finding::error("PGF1516", what)

@@ -4,6 +4,7 @@
 
 use std::ops::RangeInclusive;
 
+use pgferry_engine::tree::Tree;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -66,6 +67,12 @@ pub struct Between {
     #[serde(default)]
     #[schemars(range(min = 1, max = 9))]
     max: Option<u8>,
+}
+
+/// Whether `told` is zstd: what a spec says, or in its words what a dump has made of it.
+pub fn is_zstd(told: Option<&Tree>) -> bool {
+    let method = told.map(|told| told.get("method").unwrap_or(told));
+    method.and_then(Tree::as_text).is_some_and(|text| text.starts_with("zstd"))
 }
 
 /// What is to be done: never at level 0.

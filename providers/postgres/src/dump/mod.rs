@@ -35,7 +35,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-pub use self::compression::{Between, Compression, Method as CompressionMethod};
+pub use self::compression::{Between, Compression, Method as CompressionMethod, is_zstd};
 pub(crate) use self::counted::{COUNTED, Contents, Counted, counted};
 use self::destination::{Destination, fault, final_fault};
 use self::process::{Order, Rights};

@@ -11,6 +11,7 @@ use pgferry_engine::tree::Tree;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::compression::is_zstd;
 use super::losses::{listed, losses};
 use crate::connect::{Access, Format, connect};
 use crate::dump::restorer::{Restorer, is_heroku};
@@ -90,11 +91,6 @@ fn json(seen: &Seen) -> Result<Json, Fault> {
 /// The endpoint in a field, once its URL is known.
 pub(crate) fn endpoint(field: Option<&Tree>) -> Option<Endpoint> {
     field?.to_typed().ok()
-}
-
-fn is_zstd(compression: Option<&Tree>) -> bool {
-    let method = compression.map(|wanted| wanted.get("method").unwrap_or(wanted));
-    method.and_then(Tree::as_text) == Some("zstd")
 }
 
 /// The major version of the target's `pg_restore`, which is its server's.

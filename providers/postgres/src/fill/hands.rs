@@ -14,7 +14,7 @@ use crate::connect::Session;
 /// than what each of them has to carry.
 ///
 /// One hand alone empties and fills a table in one transaction. Its rows are born frozen, which saves the server a pass over
-/// them: 7 % of a whole copy where one table is half of it (measured, two cores). More hands than cores carry nothing more.
+/// them: 8 % of a whole copy where one table is half of it (measured, two cores). More hands than cores carry nothing more.
 pub(crate) fn too_heavy_for_one(total: u64, jobs: usize, cores: usize) -> u64 {
     match jobs {
         0 | 1 => u64::MAX,

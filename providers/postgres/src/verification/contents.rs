@@ -2,8 +2,8 @@
 //!
 //! A table's checksum is the sum of a 64-bit hash of each row's text: independent of the order of rows, of the server's
 //! version and of object numbers. Sums of parts add up to it, so large tables are read in ranges of their pages, by all
-//! sessions at once. Partitions are compared one by one, their parents not, but for those
-//! whose rows another server puts elsewhere. Tested in `tests/`.
+//! sessions at once. Partitions are compared one by one, their parents not; but where
+//! another server puts rows into other partitions, the parent alone. Tested in `tests/`.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};

@@ -2,8 +2,8 @@
 //!
 //! The checksums are those that the servers would give, of the very snapshot that was read. They count as long as the
 //! tables are what they were: if a transaction has ended in the source's cluster since, rows are counted, and none may
-//! be younger than the snapshot, nor any column. That goes ten times as fast as hashing them. Tested in `tests/verification.rs` and
-//! `tests/freeze.rs`.
+//! be younger than the snapshot, nor any column. That goes ten times as fast as hashing them. Tested in
+//! `tests/verification.rs` and `tests/freeze.rs`.
 
 use std::collections::BTreeMap;
 
@@ -82,8 +82,8 @@ pub(super) async fn unchanged(
     Ok(known.into_iter().filter(|(name, known)| is_unchanged(name, known)).collect())
 }
 
-/// Whether a column of a table or type was made, dropped or changed by `transaction` or a later one. Rows need not be written
-/// for that, and may hold other values nevertheless.
+/// Whether a column of a table or type was made, dropped or changed by `transaction` or a later one. No row need be
+/// written for that to give them other values.
 async fn is_reshaped(session: &Session, transaction: u32) -> Result<bool, Error> {
     let statement = format!(
         "select exists (select from pg_attribute a join pg_class c on c.oid = a.attrelid

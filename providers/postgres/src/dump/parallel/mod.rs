@@ -39,6 +39,7 @@ use super::restorer::Restorer;
 use super::snapshot::Snapshot;
 use crate::checksum::Checksum;
 use crate::connect::{Access, Format, Session, connect};
+use crate::fill::hands::cores;
 
 /// More sessions than this read no faster from a server of ordinary size.
 const MOST_JOBS: usize = 8;
@@ -121,7 +122,7 @@ impl Order<'_> {
         toc.header.compression = compression;
         uploader.reserve(toc.to_bytes().map_err(unwritable)?.len()).await.map_err(final_fault)?;
 
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = cores();
         let jobs = self.jobs.map_or(cores.min(MOST_JOBS), usize::from);
         let jobs = jobs.clamp(1, plan.pieces.len().max(1));
         // Not before `pg_dump` has its own: where few are allowed, it would have none.

@@ -89,6 +89,27 @@ fn versions_that_do_not_fit_stop_the_plan() {
 }
 
 #[test]
+fn zstd_is_not_made_by_pg_dump() {
+    let judged = |seen: &Seen, compression: Json| {
+        let want = Tree::from_json(&serde_json::json!({ "compression": compression }));
+        let found = judge(&want, &json(seen).expect("serialises"));
+        found.iter().any(|finding| finding.code == "PGF1118" && finding.severity == Severity::Error)
+    };
+    let single = seen(facts(15), 16, &[15]);
+    let parallel = Seen { parallel: true, ..seen(facts(15), 16, &[15]) };
+    for (compression, expect) in [
+        (serde_json::json!("zstd"), true),
+        (serde_json::json!({ "method": "zstd", "max": 3 }), true),
+        (serde_json::json!("zlib"), false),
+        (serde_json::json!({ "max": 3 }), false),
+        (serde_json::json!(null), false),
+    ] {
+        assert_eq!(judged(&single, compression.clone()), expect, "{compression}");
+        assert!(!judged(&parallel, compression.clone()), "{compression}");
+    }
+}
+
+#[test]
 fn sizes_and_readability() {
     let mut source = facts(16);
     source.size_bytes = 9 * GIB;
