@@ -242,6 +242,10 @@ impl Resource for Restore {
             let what = format!("`confirm: {}` does not name app `{}`", want.confirm, target.app);
             return Err(Fault::new(Class::Rejected, what));
         }
+        // The plan can tell only if the dump was there already.
+        if want.from.compression.as_deref().is_some_and(|told| told.starts_with("zstd")) {
+            return Err(judge::unreadable().into_fault(Class::Rejected));
+        }
         let earlier = prior.as_ref().map(Notes::of).unwrap_or_default();
         let begun = watch::find(&self.api, cx, &target.app, &earlier).await?;
         let ours = begun.is_some() && earlier.left.is_none();

@@ -72,6 +72,9 @@ pub struct DumpRef {
     /// Of the archive's header, `1.16`.
     #[serde(default)]
     pub archive_version: Option<String>,
+    /// How it is compressed, where that is told: `none`, `zlib 4`, `zstd 1 to 3`.
+    #[serde(default)]
+    pub compression: Option<String>,
     /// What is in it, where that is told.
     #[serde(default)]
     pub tables: Vec<TableRef>,

@@ -42,7 +42,7 @@ pub(super) async fn facts(
     want: &Tree,
     remembered: Option<&Remembered>,
 ) -> Result<Option<Json>, Fault> {
-    // Known from the dump's spec, long before there is an archive or a target.
+    // Known once the dump is made.
     if is_zstd(compression(want)) {
         return Ok(Some(Json::Null));
     }
@@ -133,18 +133,21 @@ pub(super) fn refusal(
     judge_occupancy(found, accepted, ours, target, confirmed)
 }
 
-/// What the dump says of its compression: its spec, as long as it is not made.
+/// What the dump says of its compression.
 fn compression(want: &Tree) -> Option<&Tree> {
     want.get("from")?.get("compression")
 }
 
+/// Why an archive in zstd is not restored.
+pub(super) fn unreadable() -> Finding {
+    let what = "the archive is compressed by zstd, which Heroku's `pg_restore` may not read";
+    Finding::error("PGF1516", what)
+        .help("leave `compression` out at the dump, or restore by `postgres.restore`")
+}
+
 pub(super) fn findings(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
     if is_zstd(compression(want)) {
-        let what = "the archive is compressed by zstd, which Heroku's `pg_restore` may not read";
-        return vec![
-            Finding::error("PGF1516", what)
-                .help("leave `compression` out at the dump, or restore by `postgres.restore`"),
-        ];
+        return vec![unreadable()];
     }
     let Ok(facts) = serde_json::from_value::<Facts>(facts.clone()) else { return Vec::new() };
     let mut findings = Vec::new();
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_heroku_may_not_read_is_refused_from_the_first_plan_on() {
+    fn an_archive_that_heroku_may_not_read_is_refused() {
         for (compression, expect) in [
             (json!("zstd"), true),
             (json!("zstd 1 to 3"), true),

@@ -64,7 +64,7 @@ pub(crate) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault>
     drop(session);
     if let Some(wanted) = want.get("for") {
         let Some(target) = endpoint(Some(wanted)) else {
-            let stops = findings(&seen).iter().any(|found| found.severity == Severity::Error);
+            let stops = judged(want, &seen).iter().any(|found| found.severity == Severity::Error);
             return if stops { json(&seen).map(Some) } else { Ok(None) };
         };
         let session = connect(&target, Access::ReadOnly, Format::Own).await?;
@@ -114,7 +114,11 @@ pub(super) fn reads(restorer: Option<u32>, parallel: bool) -> Option<u32> {
 pub(crate) fn judge(want: &Tree, facts: &Json) -> Vec<Finding> {
     // Facts of another shape are not ours to judge: nothing was looked at yet.
     let Ok(seen) = serde_json::from_value::<Seen>(facts.clone()) else { return Vec::new() };
-    let mut findings = findings(&seen);
+    judged(want, &seen)
+}
+
+fn judged(want: &Tree, seen: &Seen) -> Vec<Finding> {
+    let mut findings = findings(seen);
     if !seen.parallel && is_zstd(want.get("compression")) {
         findings
             .push(Finding::error("PGF1118", "`compression: zstd` with `method: pg_dump`").help(
