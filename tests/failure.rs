@@ -39,6 +39,22 @@ fn a_restore_that_fails_is_told_and_done_again_from_the_dump() {
     project.assert_nothing_to_do("after the restore was done again");
 }
 
+#[test]
+fn an_archive_that_heroku_may_not_read_is_not_handed_to_it() {
+    let stage = Stage::start(&QUICK);
+    let project = Project::new(&stage);
+    project.edit("    type: postgres.dump\n", "    type: postgres.dump\n    compression: zstd\n");
+    let failed = project.run(&["apply", "--auto-approve"]);
+    failed.assert_code(1);
+    failed.assert_says(&[
+        "the archive is compressed by zstd, which Heroku's `pg_restore` may not read",
+        "leave `compression` out at the dump, or restore by `postgres.restore`",
+        "Failed:        restore\n",
+    ]);
+    assert_eq!(stage.left()["transfers"], 0, "none was asked for");
+    assert_no_cutover(&stage);
+}
+
 /// Puts a command between the restore and the verification that tells `database` a statement.
 fn meddle(project: &Project, database: &str, statement: &str) {
     let script = project.read("smoke-test.sh");
