@@ -116,9 +116,9 @@ impl Api {
         self.platform.send(cx, call.repeatable()).await.map(drop)
     }
 
-    /// What runs; `None` where the service does not tell.
-    pub(crate) async fn dynos(&self, cx: &Cx, app: &str) -> Result<Option<Vec<Dyno>>, Error> {
-        self.maybe(cx, Call::get(&["apps", app, "dynos"])).await
+    /// What runs now, which lags behind the formation while processes stop.
+    pub(crate) async fn dynos(&self, cx: &Cx, app: &str) -> Result<Vec<Dyno>, Error> {
+        self.list(cx, Call::get(&["apps", app, "dynos"])).await
     }
 
     pub(crate) async fn addon(

@@ -151,6 +151,56 @@ async fn a_window_puts_back_what_was_before() {
     stage.sandbox.stop().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_opens_only_once_processes_are_known_to_have_stopped() {
+    let stage = stage().await;
+    let resource = stage.resource("heroku.maintenance");
+    let cx = stage.cx("window");
+    let asked = want(json!({ "app": "acme-web", "stop": ["worker"] }));
+
+    // A 404 for the list of processes says nothing of them.
+    stage.faults(json!({ "dynos_status": 404 })).await;
+    let refused = resource.open(&cx, &asked, None).await.unwrap_err();
+    assert!(refused.chain().contains("waiting for the processes of app `acme-web` to stop"));
+
+    // Neither does a service that is busy: it is asked again, while the workers run on.
+    stage.faults(json!({ "dynos_status": 0, "hold_dynos": true })).await;
+    let opening = resource.open(&cx, &asked, None);
+    tokio::pin!(opening);
+    let watched = async {
+        loop {
+            let heard = stage.heard.0.lock().unwrap().join("\n");
+            if heard.contains("waiting for 2 processes to stop") {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        ended = &mut opening => panic!("it did not wait: {ended:?}"),
+        () = watched => {}
+    }
+    stage.faults(json!({ "hold_dynos": false })).await;
+    opening.await.unwrap();
+    stage.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_closes_at_an_app_that_was_renamed_meanwhile() {
+    let stage = stage().await;
+    let resource = stage.resource("heroku.maintenance");
+    let cx = stage.cx("window");
+    let asked = want(json!({ "app": "acme-web", "stop": ["worker"] }));
+    let before = quiet(&stage).await;
+    resource.open(&cx, &asked, None).await.unwrap();
+    stage.patch("/apps/acme-web", &json!({ "name": "acme-www" })).await;
+    let intent = stage.intent("window", Verb::Create, &asked);
+    resource.close(&cx, &intent).await.unwrap();
+    stage.patch("/apps/acme-www", &json!({ "name": "acme-web" })).await;
+    assert_eq!(quiet(&stage).await, before);
+    stage.sandbox.stop().await.unwrap();
+}
+
 /// Whether `acme-web` is in maintenance, and how many workers it has.
 async fn quiet(stage: &Stage) -> (Json, Json) {
     let app = stage.heroku("/apps/acme-web").await;
