@@ -132,6 +132,12 @@ impl Api {
         self.maybe(cx, call).await
     }
 
+    /// An add-on by its own id, whatever its app is called by now.
+    pub(crate) async fn addon_by_id(&self, cx: &Cx, id: &str) -> Result<Option<AddOn>, Error> {
+        let call = Call::get(&["addons", id]).header("accept-expansion", "addon_service,plan");
+        self.maybe(cx, call).await
+    }
+
     /// Every add-on of an app's own.
     pub(crate) async fn addons(&self, cx: &Cx, app: &str) -> Result<Vec<AddOn>, Error> {
         self.list(cx, Call::get(&["apps", app, "addons"])).await

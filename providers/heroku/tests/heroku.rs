@@ -113,9 +113,15 @@ async fn database(stage: &Stage) {
     assert_eq!(text(&grown, "plan"), "heroku-postgresql:essential-2");
     assert_eq!(text(&grown, "url"), text(&first, "url"));
 
+    // An app under a new name still has its add-on, and deleting the add-on means that one.
+    stage.patch(&format!("/apps/{APP}"), &json!({ "name": "renamed-by-a-colleague" })).await;
+    let live = resource.read(&cx, &addon(), Some(&known)).await.unwrap().unwrap();
+    assert_eq!(live.fields["app"], "renamed-by-a-colleague");
     resource.delete(&cx, &known).await.unwrap();
     resource.delete(&cx, &known).await.unwrap();
     assert!(resource.read(&cx, &addon(), Some(&known)).await.unwrap().is_none());
+    let left = stage.heroku("/apps/renamed-by-a-colleague/addons").await;
+    assert!(left.as_array().unwrap().iter().all(|addon| addon["id"] != *known.id), "{left}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
