@@ -122,6 +122,7 @@ fn expected(entry: &Entry, state: &str) -> Option<&'static str> {
     const DENIED: &str = "42501";
     const NO_SUCH_OBJECT: &str = "42704";
     const SCHEMA_EXISTS: &str = "42P06";
+    const OBJECT_EXISTS: &str = "42710";
     let of = |what: &str| entry.name.starts_with(what);
     match (entry.kind.as_str(), state) {
         ("COMMENT", DENIED) if of("EXTENSION ") => {
@@ -131,6 +132,10 @@ fn expected(entry: &Entry, state: &str) -> Option<&'static str> {
             Some("the comment of a schema that the provider owns")
         }
         ("SCHEMA", SCHEMA_EXISTS) => Some("the schema is there already, and used as it is"),
+        (
+            "FOREIGN DATA WRAPPER" | "SERVER" | "USER MAPPING" | "PROCEDURAL LANGUAGE",
+            OBJECT_EXISTS,
+        ) => Some("it is there already, and used as it is"),
         ("EVENT TRIGGER", DENIED) => Some("an event trigger, which only a superuser may make"),
         ("COMMENT", NO_SUCH_OBJECT) if of("EVENT TRIGGER ") => {
             Some("an event trigger, which only a superuser may make")
@@ -157,6 +162,7 @@ mod tests {
             ("COMMENT", "EXTENSION tablefunc", "", "42501", true),
             ("COMMENT", "TABLE t", "", "42501", false),
             ("SCHEMA", "app", "", "42P06", true),
+            ("SERVER", "s", "", "42710", true),
             ("TABLE", "t", "", "42P07", false),
             ("EVENT TRIGGER", "e", "", "42501", true),
             ("POLICY", "t p", "CREATE POLICY p ON t TO nobody", "42704", true),

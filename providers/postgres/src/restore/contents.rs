@@ -20,6 +20,7 @@ use crate::dump::restorer::Restorer;
 use crate::fill::keys::Details;
 use crate::fill::script::Entry;
 use crate::quoting::{display, identifier, literal};
+use crate::target::inventory::key;
 
 /// An archive that can be restored.
 pub(super) struct Contents {
@@ -27,6 +28,8 @@ pub(super) struct Contents {
     pub(super) compression: Compression,
     pub(super) encoding: String,
     pub(super) extensions: Vec<String>,
+    /// What it makes, by [`crate::target::Object::key`].
+    pub(super) brought: Vec<String>,
     pub(super) before: Vec<Entry>,
     pub(super) tables: Vec<Table>,
     /// Where data are; in the order of the archive, all of them or none.
@@ -160,6 +163,7 @@ fn sorted(
         compression,
         encoding: toc.encoding().unwrap_or("UTF8").to_owned(),
         extensions: Vec::new(),
+        brought: Vec::new(),
         before: Vec::new(),
         tables: Vec::new(),
         blocks: Vec::new(),
@@ -190,6 +194,8 @@ fn sorted(
             continue;
         }
         let entry = entry(line, texts, restorer);
+        let schema = texts.read(&line.namespace);
+        contents.brought.push(key(desc, Some(&schema), &entry.name));
         let of = |what: &str| entry.name.starts_with(what);
         if matches!(desc, "COMMENT" | "SECURITY LABEL")
             && (of("PUBLICATION ") || of("SUBSCRIPTION "))
