@@ -30,11 +30,22 @@ impl Warnings {
     }
 }
 
-/// Settings of the session that `pg_dump`'s text counts on, and that change no value.
+/// Settings of every session that makes something on a target: those that `pg_dump`'s text counts on, and those with
+/// which the target's database or role would have it mean something else. None of them changes a value.
+///
+/// As the head of `pg_dump`'s scripts and `pg_restore` (`_doSetFixedOutputState`, `_selectTablespace`,
+/// `_selectTableAccessMethod`), and besides: `transform_null_equals` rewrites conditions of views and checks;
+/// sessions side by side under `serializable` would fail one another; before 12, tables were made with numbers for
+/// their rows. `default_toast_compression` stays the target's own, as with `pg_restore`: it is no part of a table.
 pub(crate) const SETTINGS: &str =
-    "set search_path = ''; set check_function_bodies = false; set xmloption = content;
-    set client_min_messages = warning; set row_security = off; set standard_conforming_strings = on;
-    set array_nulls = on";
+    "select set_config(name, value, false) from (values
+        ('search_path', ''), ('check_function_bodies', 'off'), ('xmloption', 'content'),
+        ('client_min_messages', 'warning'), ('row_security', 'off'),
+        ('standard_conforming_strings', 'on'), ('escape_string_warning', 'off'), ('array_nulls', 'on'),
+        ('transform_null_equals', 'off'), ('default_tablespace', ''),
+        ('default_table_access_method', 'heap'), ('default_with_oids', 'off'),
+        ('default_transaction_isolation', 'read committed')) as wanted(name, value)
+     where exists (select from pg_settings s where s.name = wanted.name)";
 
 /// Carries out `entries` in their order. Goes on after an error, as `pg_restore` does, to tell all of them.
 ///
