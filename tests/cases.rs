@@ -11,6 +11,7 @@ mod oracle;
 mod pair;
 mod stage;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -19,6 +20,15 @@ use harness::world::World;
 
 /// Cases tried at once.
 const AT_ONCE: usize = 2;
+
+/// What is wrong with a case; a panic in it is wrong, too, and leaves the others alone.
+fn attempt(world: &World, case: &Case, is_loud: bool) -> Vec<String> {
+    let attempt = AssertUnwindSafe(|| world.attempt(case, is_loud));
+    std::panic::catch_unwind(attempt).unwrap_or_else(|cause| {
+        let said = cause.downcast_ref::<String>().map_or("a panic", String::as_str);
+        vec![format!("=== {}: {said}", case.name)]
+    })
+}
 
 #[test]
 fn every_case_from_the_field_has_its_right_outcome() {
@@ -47,7 +57,7 @@ fn every_case_from_the_field_has_its_right_outcome() {
                 loop {
                     let Some(case) = queue.lock().unwrap().next() else { return };
                     let begun = Instant::now();
-                    let found = world.attempt(&case, only.is_some());
+                    let found = attempt(&world, &case, only.is_some());
                     println!("{:>5.1} s  {}", begun.elapsed().as_secs_f64(), case.name);
                     wrong.lock().unwrap().extend(found);
                 }

@@ -60,7 +60,8 @@ impl Server {
     pub fn standby(&self) -> Self {
         let server = Self::new();
         let port = self.port.to_string();
-        let place = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres"];
+        let data = server.data().display().to_string();
+        let place = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-D", &data];
         server.own_done("pg_basebackup", &[&place[..], &["-R", "-c", "fast"]].concat());
         server.launch("");
         server
@@ -176,9 +177,11 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// One query through it.
+    /// What one query through it is answered, errors included.
     pub fn ask(&self, database: &str, query: &str) -> String {
-        ask(client(self.port, Path::new("psql"), database), query)
+        let mut psql = client(self.port, Path::new("psql"), database);
+        let output = psql.args(["-X", "-A", "-t", "-q", "-c", query]).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned()
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) struct Then {
 
 /// What was seen of a way.
 pub(crate) struct Seen {
+    /// With what another client of its pooler met afterwards.
     pub(crate) plan: Ended,
     /// None where the plan was an error.
     pub(crate) apply: Option<Ended>,

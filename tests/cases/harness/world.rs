@@ -125,10 +125,11 @@ impl World {
         if let Ok(programs) = std::env::var("PGFERRY_PG_BIN") {
             project.set("PGFERRY_PG_BIN", &programs);
         }
-        let plan = project.run(&["plan"]);
+        let mut plan = project.run(&["plan"]);
         if let Some(pooler) = &source.pooler {
             // By another client, in the very session that the plan had.
-            pooler.ask(&source.database, "insert into app_writes values (1)");
+            let query = "insert into app_writes values (1) returning 'written'";
+            plan.stdout += &pooler.ask(&source.database, query);
         }
         let apply = (plan.status.code() == Some(0))
             .then(|| project.run(&["apply", "--auto-approve", "--no-color"]));
