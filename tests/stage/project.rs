@@ -109,8 +109,18 @@ impl Project {
     }
 
     fn spawn_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Running {
+        self.start(arguments, more, None)
+    }
+
+    /// Starts the binary with a stdout of the test's own.
+    pub fn spawn_into(&self, arguments: &[&str], stdout: Stdio) -> Running {
+        self.start(arguments, &[], Some(stdout))
+    }
+
+    fn start(&self, arguments: &[&str], more: &[(&str, &str)], stdout: Option<Stdio>) -> Running {
         let said = tempfile::tempdir_in(self.folder.path().parent().unwrap()).unwrap().keep();
         let (out, err) = (said.join("out"), said.join("err"));
+        let kept = File::create(&out).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_pgferry"))
             .args(arguments)
             .current_dir(self.folder.path())
@@ -118,7 +128,7 @@ impl Project {
             .envs(&self.environment)
             .envs(more.iter().copied())
             .stdin(Stdio::null())
-            .stdout(File::create(&out).unwrap())
+            .stdout(stdout.unwrap_or_else(|| kept.into()))
             .stderr(File::create(&err).unwrap())
             .spawn()
             .unwrap();

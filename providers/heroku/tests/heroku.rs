@@ -113,9 +113,15 @@ async fn database(stage: &Stage) {
     assert_eq!(text(&grown, "plan"), "heroku-postgresql:essential-2");
     assert_eq!(text(&grown, "url"), text(&first, "url"));
 
+    // An app under a new name still has its add-on, and deleting the add-on means that one.
+    stage.patch(&format!("/apps/{APP}"), &json!({ "name": "renamed-by-a-colleague" })).await;
+    let live = resource.read(&cx, &addon(), Some(&known)).await.unwrap().unwrap();
+    assert_eq!(live.fields["app"], "renamed-by-a-colleague");
     resource.delete(&cx, &known).await.unwrap();
     resource.delete(&cx, &known).await.unwrap();
     assert!(resource.read(&cx, &addon(), Some(&known)).await.unwrap().is_none());
+    let left = stage.heroku("/apps/renamed-by-a-colleague/addons").await;
+    assert!(left.as_array().unwrap().iter().all(|addon| addon["id"] != *known.id), "{left}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,6 +153,56 @@ async fn a_window_puts_back_what_was_before() {
     let mut intent = stage.intent("window", Verb::Create, &asked);
     intent.notes["former"]["quantities"]["clock"] = json!(1);
     resource.close(&cx, &intent).await.unwrap();
+    assert_eq!(quiet(&stage).await, before);
+    stage.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_opens_only_once_processes_are_known_to_have_stopped() {
+    let stage = stage().await;
+    let resource = stage.resource("heroku.maintenance");
+    let cx = stage.cx("window");
+    let asked = want(json!({ "app": "acme-web", "stop": ["worker"] }));
+
+    // A 404 for the list of processes says nothing of them.
+    stage.faults(json!({ "dynos_status": 404 })).await;
+    let refused = resource.open(&cx, &asked, None).await.unwrap_err();
+    assert!(refused.chain().contains("waiting for the processes of app `acme-web` to stop"));
+
+    // Neither does a service that is busy: it is asked again, while the workers run on.
+    stage.faults(json!({ "dynos_status": 0, "hold_dynos": true })).await;
+    let opening = resource.open(&cx, &asked, None);
+    tokio::pin!(opening);
+    let watched = async {
+        loop {
+            let heard = stage.heard.0.lock().unwrap().join("\n");
+            if heard.contains("waiting for 2 processes to stop") {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        ended = &mut opening => panic!("it did not wait: {ended:?}"),
+        () = watched => {}
+    }
+    stage.faults(json!({ "hold_dynos": false })).await;
+    opening.await.unwrap();
+    stage.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_closes_at_an_app_that_was_renamed_meanwhile() {
+    let stage = stage().await;
+    let resource = stage.resource("heroku.maintenance");
+    let cx = stage.cx("window");
+    let asked = want(json!({ "app": "acme-web", "stop": ["worker"] }));
+    let before = quiet(&stage).await;
+    resource.open(&cx, &asked, None).await.unwrap();
+    stage.patch("/apps/acme-web", &json!({ "name": "acme-www" })).await;
+    let intent = stage.intent("window", Verb::Create, &asked);
+    resource.close(&cx, &intent).await.unwrap();
+    stage.patch("/apps/acme-www", &json!({ "name": "acme-web" })).await;
     assert_eq!(quiet(&stage).await, before);
     stage.sandbox.stop().await.unwrap();
 }

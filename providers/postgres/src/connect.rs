@@ -14,7 +14,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::location::Location;
+use crate::location::{ChannelBinding, Location};
 
 /// Long enough for a distant server, short enough for a person who mistyped a host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -85,6 +85,14 @@ pub async fn connect(
     if let Some(password) = &location.password {
         config.password(password.expose());
     }
+    if let Some(options) = &location.options {
+        config.options(options);
+    }
+    config.channel_binding(match location.channel_binding {
+        ChannelBinding::Disable => tokio_postgres::config::ChannelBinding::Disable,
+        ChannelBinding::Prefer => tokio_postgres::config::ChannelBinding::Prefer,
+        ChannelBinding::Require => tokio_postgres::config::ChannelBinding::Require,
+    });
     let (client, tls) = if location.tls == Tls::None {
         config.ssl_mode(SslMode::Disable);
         let (client, connection) =

@@ -17,10 +17,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use crate::location::Location;
+use crate::location::{ChannelBinding, Location};
 use crate::programs::{Program, environment};
 use crate::quoting::Tables;
 
+/// Else texts would be in the form that the database has chosen, and no other session expects.
+const FORM: &str = "-c standard_conforming_strings=on";
 const CHUNK: usize = 1 << 20;
 const LINES_KEPT: usize = 20;
 const LINE_LENGTH: usize = 1000;
@@ -113,8 +115,15 @@ pub(crate) fn launch(
         .env("PGUSER", &location.user)
         .env("PGDATABASE", &location.database)
         .env("PGAPPNAME", "pgferry")
-        // Else texts would be in the form that the database has chosen, and no other session expects.
-        .env("PGOPTIONS", "-c standard_conforming_strings=on")
+        .env("PGOPTIONS", format!("{} {FORM}", location.options.as_deref().unwrap_or_default()))
+        .env(
+            "PGCHANNELBINDING",
+            match location.channel_binding {
+                ChannelBinding::Disable => "disable",
+                ChannelBinding::Prefer => "prefer",
+                ChannelBinding::Require => "require",
+            },
+        )
         .env("PGGSSENCMODE", "disable")
         .env("PGCONNECT_TIMEOUT", "30")
         .env(
