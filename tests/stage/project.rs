@@ -42,12 +42,19 @@ impl Project {
 
     /// A copy of those files of an example.
     pub fn of(stage: &Stage, example: &str, files: &[&str]) -> Self {
-        let folder = tempfile::tempdir_in(stage.home.path()).unwrap();
+        let project = Self::with(stage, "");
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
         let example = examples.join(example);
         for file in files {
-            fs::copy(example.join(file), folder.path().join(file)).unwrap();
+            fs::copy(example.join(file), project.path(file)).unwrap();
         }
+        project
+    }
+
+    /// A spec of its own.
+    pub fn with(stage: &Stage, spec: &str) -> Self {
+        let folder = tempfile::tempdir_in(stage.home.path()).unwrap();
+        fs::write(folder.path().join("pgferry.yaml"), spec).unwrap();
         let mut environment: BTreeMap<String, String> = stage.environment().into_iter().collect();
         environment.insert("PATH".into(), std::env::var("PATH").unwrap());
         // So that no credentials of whoever runs the tests are found.
