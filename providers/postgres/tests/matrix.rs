@@ -9,160 +9,25 @@
 
 mod stage;
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use pgferry_engine::address::Address;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::AnyResource;
-use pgferry_engine::secret::Secret;
 use pgferry_engine::tree::{Handle, Tree};
 use pgferry_postgres::copy::Copy;
 use pgferry_postgres::dump::Dump;
 use pgferry_postgres::restore::Restore;
 use pgferry_postgres::verification::Verification;
 use serde_json::json;
+use stage::servers::{Bin, Server, endpoint, folders};
 use stage::{Stage, change, spec};
 
 /// Smaller than in `parallel`: it is made for each version of a server.
 const WILD: &str = include_str!("parallel/wild.sql");
 /// One of each kind of object.
 const KINDS: &str = include_str!("catalogue/kinds.sql");
-/// The account of servers where root runs the test, as they refuse root: Debian's `nobody`.
-const NOBODY: u32 = 65_534;
-
-/// A folder of programs of one version.
-#[derive(Clone)]
-struct Bin {
-    folder: PathBuf,
-    version: String,
-}
-
-impl Bin {
-    fn of(folder: &Path, program: &str) -> Option<Self> {
-        let mut bin = Self { folder: folder.to_owned(), version: String::new() };
-        let text = String::from_utf8(bin.command(program).arg("--version").output().ok()?.stdout);
-        bin.version =
-            text.ok()?.split_once("(PostgreSQL) ")?.1.split_whitespace().next()?.to_owned();
-        Some(bin)
-    }
-
-    fn major(&self) -> u32 {
-        self.version.split('.').next().unwrap().parse().unwrap()
-    }
-
-    /// Whether it reads an archive in this compression, of which `pg_dump` knows as much.
-    fn reads(&self, method: &str) -> bool {
-        let mut asked = self.command("pg_dump");
-        let asked = asked.args(["-Fc", &format!("--compress={method}"), "-h", "/nowhere"]);
-        let said = String::from_utf8(asked.output().unwrap().stderr).unwrap();
-        method == "zlib" || (said.contains("/nowhere") && self.major() >= 16)
-    }
-
-    fn libraries(&self) -> String {
-        self.folder.with_file_name("lib").display().to_string()
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.folder.join(program));
-        command.env("LD_LIBRARY_PATH", self.libraries()).env("LC_ALL", "C").current_dir("/");
-        command
-    }
-}
-
-/// A server of its own, stopped when dropped.
-struct Server {
-    bin: Bin,
-    data: tempfile::TempDir,
-    port: u16,
-}
-
-impl Server {
-    fn start(bin: &Bin) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Self { bin: bin.clone(), data, port };
-        let path = server.data.path();
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
-        if is_root(path) {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-        let initdb = ["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"];
-        done(server.own("initdb").args(initdb).output().unwrap());
-        let options = format!("-p {port} -k {} -c fsync=off -h 127.0.0.1", path.display());
-        let mut start = server.own("pg_ctl");
-        // A server that inherits a pipe keeps its reader waiting.
-        let start = start.args(["-D", "data", "-w", "-l", "log", "-o", &options, "start"]);
-        assert!(start.stdout(Stdio::null()).status().unwrap().success());
-        server
-    }
-
-    fn own(&self, program: &str) -> Command {
-        let mut command = self.bin.command(program);
-        command.current_dir(self.data.path());
-        if is_root(Path::new("/proc/self")) {
-            command.uid(NOBODY).gid(NOBODY);
-        }
-        command
-    }
-
-    fn client(&self, bin: &Bin, program: &str) -> Command {
-        let mut command = bin.command(program);
-        command.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string());
-        command.env("PGUSER", "postgres").env("PGSSLMODE", "disable");
-        command
-    }
-
-    fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
-    }
-
-    async fn run(&self, database: &str, sql: &str) {
-        let (client, connection) =
-            tokio_postgres::connect(&self.url(database), tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client.batch_execute(sql).await.unwrap();
-    }
-
-    /// What the newest `pg_dump` says of a database.
-    fn described(&self, newest: &Bin, database: &str) -> Vec<String> {
-        let out = done(self.client(newest, "pg_dump").args(["-b", database]).output().unwrap());
-        let text = String::from_utf8(out.stdout).unwrap();
-        // A key that differs each time; and rows that are in a partition by a hash of their database's own numbers.
-        let odd = ["\\restrict ", "\\unrestrict ", "sad\t", "ok\t", "happy\t"];
-        let lines = text.lines().filter(|line| !odd.iter().any(|odd| line.starts_with(odd)));
-        lines.map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _stopped = self.own("pg_ctl").args(["-D", "data", "-m", "immediate", "stop"]).output();
-    }
-}
-
-fn is_root(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| metadata.uid() == 0)
-}
-
-#[track_caller]
-fn done(out: Output) -> Output {
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    out
-}
-
-fn endpoint(server: &Server, address: &str, database: &str) -> Tree {
-    let attrs = [
-        ("url".to_owned(), Tree::Secret(Secret::new(server.url(database)))),
-        ("tls".to_owned(), Tree::text("none")),
-    ];
-    let (address, id) = (Address::new(address), Some("id".to_owned()));
-    Tree::Resource(Arc::new(Handle { address, id, attrs: attrs.into() }))
-}
-
 fn wild(major: u32) -> String {
     let smaller = [("(1, 18000)", "(1, 900)"), ("(1, 108)", "(1, 2)")];
     let mut sql = WILD.to_owned();
@@ -174,14 +39,6 @@ fn wild(major: u32) -> String {
         sql = sql.replace("'{[1,2),[5,)}'::int4multirange as m, ", "");
     }
     sql
-}
-
-fn folders() -> Vec<PathBuf> {
-    if let Some(named) = std::env::var_os("PGFERRY_MATRIX") {
-        return std::env::split_paths(&named).collect();
-    }
-    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-    installed.filter_map(Result::ok).map(|version| version.path().join("bin")).collect()
 }
 
 /// The only error that costs nothing: a limit that `pg_restore` knows since 17, and older servers do not.

@@ -97,6 +97,7 @@ pub(super) async fn sequences(source: &Session, target: &Session) -> Result<(), 
     let statement = "
         select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.relkind = 'S' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+          and (c.relpersistence <> 'u' or not pg_is_in_recovery())
           and (c.oid in (select unnest(extconfig) from pg_extension)
                or not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid
                                 and e.deptype = 'e'))

@@ -3,7 +3,8 @@
 //! Left out on both sides: owners, grants, what belongs to extensions (their comments included, which only their owner
 //! may restore), event triggers, publications, the `NOT NULL` constraints that Postgres 18 lists by name, and indexes
 //! that were never finished, which no dump holds. Options of foreign tables and servers, which may hold passwords, are compared
-//! by their MD5. Text that the server writes back from its parse tree may differ
+//! by their MD5, sorted. Of a column's options only those count that `pg_dump` writes: a server keeps notes of its own
+//! beside them (`pg_attver` of 15.20). Text that the server writes back from its parse tree may differ
 //! between major versions, and in its wording after any restore: then it is told as a doubt. Tested in `tests/`.
 
 use std::collections::BTreeMap;
@@ -83,12 +84,12 @@ const STATEMENTS: [(&str, bool); 15] = [
              pg_get_expr(c.relpartbound, c.oid),
              (select 'inherits ' || string_agg(i.inhparent::regclass::text, ', ' order by i.inhseqno)
                 from pg_inherits i where i.inhrelid = c.oid),
-             (select 'with ' || string_agg(o, ', ' order by o) from unnest(c.reloptions) o),
-             (select 'toast with ' || string_agg(o, ', ' order by o)
+             (select 'with ' || string_agg(o, ', ' order by o collate \"C\") from unnest(c.reloptions) o),
+             (select 'toast with ' || string_agg(o, ', ' order by o collate \"C\")
                 from pg_class l, unnest(l.reloptions) o where l.oid = c.reltoastrelid),
              (select 'using ' || a.amname from pg_am a where a.oid = c.relam and a.amname <> 'heap'),
              'of ' || nullif(c.reloftype, 0)::regtype::text,
-             (select concat_ws(' ', 'server', quote_ident(s.srvname), md5(f.ftoptions::text))
+             (select concat_ws(' ', 'server', quote_ident(s.srvname), {sorted:f.ftoptions})
                 from pg_foreign_table f join pg_foreign_server s on s.oid = f.ftserver where f.ftrelid = c.oid))
          from relations c where relkind in ('r', 'p', 'f')",
         false,
@@ -105,8 +106,9 @@ const STATEMENTS: [(&str, bool); 15] = [
              'storage ' || a.attstorage::text,
              'compression ' || nullif(to_jsonb(a) ->> 'attcompression', ''),
              'statistics ' || nullif(to_jsonb(a) ->> 'attstattarget', '-1'),
-             (select 'with ' || string_agg(o, ', ' order by o) from unnest(a.attoptions) o),
-             'options ' || md5(a.attfdwoptions::text))
+             (select 'with ' || string_agg(o, ', ' order by o collate \"C\") from unnest(a.attoptions) o
+                where o ~ '^n_distinct(_inherited)?='),
+             'options ' || {sorted:a.attfdwoptions})
          from relations c join pg_attribute a on a.attrelid = c.oid join pg_type t on t.oid = a.atttypid
          where c.relkind in ('r', 'p', 'f') and a.attnum > 0 and not a.attisdropped",
         false,
@@ -150,7 +152,7 @@ const STATEMENTS: [(&str, bool); 15] = [
     (
         "select case relkind when 'm' then 'materialized view' else 'view' end, shown, nspname::text, relname::text,
            concat_ws(' ', pg_get_viewdef(c.oid), case when relkind = 'm' and not relispopulated then 'not populated' end,
-             (select 'with ' || string_agg(o, ', ' order by o) from unnest(c.reloptions) o))
+             (select 'with ' || string_agg(o, ', ' order by o collate \"C\") from unnest(c.reloptions) o))
          from relations c where relkind in ('v', 'm')",
         true,
     ),
@@ -159,14 +161,14 @@ const STATEMENTS: [(&str, bool); 15] = [
         "select 'function', p.shown, null::text, null::text,
            concat_ws(' ', pg_get_function_result(p.oid), l.lanname, p.provolatile,
              case when p.proisstrict then 'strict' end, case when p.prosecdef then 'security definer' end,
-             'parallel ' || p.proparallel::text, (select string_agg(o, ', ') from unnest(p.proconfig) o), md5(p.prosrc))
+             'parallel ' || p.proparallel::text, (select string_agg(o, ', ') from unnest(p.proconfig) o), md5({text:p.prosrc}))
          from routines p join pg_language l on l.oid = p.prolang",
         false,
     ),
     // … and their whole text; aggregates by their parts.
     (
         "select 'function text', p.shown, null::text, null::text,
-           case when a.aggfnoid is null then md5(pg_get_functiondef(p.oid)) else
+           case when a.aggfnoid is null then md5({text:pg_get_functiondef(p.oid)}) else
              concat_ws(' ', a.aggkind, a.aggtransfn, a.aggfinalfn, format_type(a.aggtranstype, null), a.agginitval,
                'combine', a.aggcombinefn, 'serial', a.aggserialfn, a.aggdeserialfn, 'moving', a.aggmtransfn,
                a.aggminvtransfn, a.aggmfinalfn, a.aggminitval, 'extra', a.aggfinalextra, a.aggmfinalextra,
@@ -279,19 +281,19 @@ const STATEMENTS: [(&str, bool); 15] = [
            union all
            select 'pg_opfamily'::regclass, f.oid, concat_ws(' ',
                (select string_agg(concat_ws(' ', o.amopstrategy, o.amopopr::regoperator, o.amoppurpose), ', '
-                  order by o.amopstrategy, o.amopopr::regoperator::text) from pg_amop o where o.amopfamily = f.oid),
+                  order by o.amopstrategy, o.amopopr::regoperator::text collate \"C\") from pg_amop o where o.amopfamily = f.oid),
                'functions', (select string_agg(concat_ws(' ', p.amprocnum, p.amproc::regprocedure), ', '
-                  order by p.amprocnum, p.amproc::regprocedure::text) from pg_amproc p where p.amprocfamily = f.oid))
+                  order by p.amprocnum, p.amproc::regprocedure::text collate \"C\") from pg_amproc p where p.amprocfamily = f.oid))
              from pg_opfamily f
            union all
            select 'pg_conversion'::regclass, oid, concat_ws(' ', pg_encoding_to_char(conforencoding),
                pg_encoding_to_char(contoencoding), conproc, case when condefault then 'default' end) from pg_conversion
            union all
            select 'pg_foreign_data_wrapper'::regclass, w.oid, concat_ws(' ', nullif(w.fdwhandler, 0)::regproc,
-               nullif(w.fdwvalidator, 0)::regproc, md5(w.fdwoptions::text)) from pg_foreign_data_wrapper w
+               nullif(w.fdwvalidator, 0)::regproc, {sorted:w.fdwoptions}) from pg_foreign_data_wrapper w
            union all
            select 'pg_foreign_server'::regclass, s.oid, concat_ws(' ', w.fdwname, s.srvtype, s.srvversion,
-               md5(s.srvoptions::text))
+               {sorted:s.srvoptions})
              from pg_foreign_server s join pg_foreign_data_wrapper w on w.oid = s.srvfdw
            union all select 'pg_language'::regclass, oid, '' from pg_language
          ) o, lateral pg_identify_object(o.class, o.oid, 0) i
@@ -318,13 +320,36 @@ const STATEMENTS: [(&str, bool); 15] = [
     ),
 ];
 
+/// Writes `{text:…}` as bytes that do not depend on the database's encoding, and `{sorted:…}` as an MD5 that does not
+/// depend on the order of an array: `pg_dump` sorts the options of foreign servers and tables.
+fn written_out(statement: &str, encoding: &str) -> String {
+    // What a database without an encoding holds need not be valid in any, and can be converted to none.
+    let bytes = if encoding == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" };
+    let mut rest = statement;
+    let mut out = String::with_capacity(statement.len());
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((inside, after)) = after.split_once('}') else { break };
+        out.push_str(before);
+        if let Some(text) = inside.strip_prefix("text:") {
+            out.push_str(&format!("convert_to({text}, '{bytes}')"));
+        } else if let Some(array) = inside.strip_prefix("sorted:") {
+            out.push_str(&format!(
+                "(select md5(convert_to(string_agg(o, E'\\n' order by o collate \"C\"), '{bytes}')) from unnest({array}) o)"
+            ));
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
 /// All objects of a side, without those of excluded tables.
 pub(super) async fn read(side: &Side, excluded: &Tables) -> Result<BTreeMap<Key, Object>, Fault> {
     let session = side.session();
     let mut objects = BTreeMap::new();
     for (statement, written_back) in STATEMENTS {
         let rows = session
-            .query(&format!("{PRELUDE} {statement}"), &[])
+            .query(&written_out(&format!("{PRELUDE} {statement}"), &side.encoding), &[])
             .await
             .map_err(|cause| session.fault("reading the catalogue", cause))?;
         for row in rows {

@@ -21,7 +21,7 @@ use super::{
     Contents, Rows, Spec, catalogue, known, large_objects, queries, rows, sequences, settings,
 };
 use crate::dump::counted;
-use crate::quoting::Tables;
+use crate::quoting::{Tables, display};
 
 /// In so many tables that differ, rows are looked for: each is read twice more on both sides.
 const LOOKED_INTO: usize = 10;
@@ -121,8 +121,23 @@ async fn tables(
         (Rows::Estimate, Contents::None) => Measure::Estimate,
         (Rows::None, Contents::None) => Measure::Nothing,
     };
+    let unreadable: BTreeSet<&String> = [(expected, ours), (actual, theirs)]
+        .iter()
+        .filter(|(side, _)| side.in_recovery)
+        .flat_map(|(_, tables)| tables.iter().filter(|(_, table)| table.unlogged))
+        .map(|(name, _)| name)
+        .collect();
+    if !unreadable.is_empty() {
+        let names: Vec<String> = unreadable.iter().map(|name| format!("`{name}`")).collect();
+        cx.warn(format!(
+            "a standby has no rows of unlogged tables, so these were not compared: {}",
+            listed(&names)
+        ));
+    }
     let of = |table: &Table| {
-        if without_data.contains(&table.schema, &table.name) { Measure::Nothing } else { measure }
+        let left_out = without_data.contains(&table.schema, &table.name)
+            || unreadable.contains(&display(&table.schema, &table.name));
+        if left_out { Measure::Nothing } else { measure }
     };
     // Both sides use the column order of the expected one.
     let tasks = |side: &Listed| -> Vec<Task> {

@@ -37,6 +37,8 @@ pub(super) struct Table {
     pub(super) is_type: bool,
     /// With all that is in its partitions, which are not compared one by one.
     with_partitions: bool,
+    /// It or a part of it is unlogged: a standby has no rows of it.
+    pub(super) unlogged: bool,
     /// What tells its rows apart: the columns of the primary key, else of a unique index without NULL. Or nothing does.
     pub(super) key: Vec<String>,
     /// On disk, with what lies outside its own file.
@@ -109,7 +111,9 @@ pub(super) async fn tables(
                 exists (select from pg_depend d join pg_type y on y.oid = d.refobjid
                   where d.refclassid = 'pg_type'::regclass and d.classid in ('pg_class'::regclass, 'pg_type'::regclass)
                     and d.deptype = 'n' and c.reltype in (y.oid, y.typelem)),
-                u.relkind = 'p'
+                u.relkind = 'p',
+                u.relpersistence = 'u' or exists (select from under d join pg_class p on p.oid = d.oid
+                  where d.root = u.oid and p.relpersistence = 'u')
          from user_relations u join pg_class c on c.oid = u.oid
          left join pg_stat_all_tables s on s.relid = u.oid
          where (u.relkind = 'r' or (u.relkind = 'm' and c.relispopulated) or u.oid in (select oid from unsafe))
@@ -135,6 +139,7 @@ pub(super) async fn tables(
             pages: row.get(8),
             is_type: row.get(9),
             with_partitions: row.get(10),
+            unlogged: row.get(11),
         })
         .filter(|table| !excluded.contains(&table.schema, &table.name))
         .map(|table| (display(&table.schema, &table.name), table))

@@ -3,7 +3,7 @@
 //! A sequence behind the column that it fills is only warned of: where both sides have the same rows, the source has the
 //! same flaw. Tested in `tests/verification.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
@@ -33,7 +33,7 @@ const FILLED: &str = "
     join pg_attribute a on a.attrelid = relation and a.attnum = number
     where a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
       and has_schema_privilege(tn.oid, 'usage') and has_column_privilege(relation, a.attnum, 'select')
-      and not row_security_active(relation)
+      and not row_security_active(relation) and (t.relpersistence <> 'u' or not pg_is_in_recovery())
       and exists (select from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
                   where i.indrelid = relation and i.indkey[0] = number and i.indpred is null and i.indisvalid
                     and m.amname = 'btree')
@@ -47,8 +47,10 @@ pub(super) async fn compare(
     excluded: &Tables,
     report: &mut Report,
 ) -> Result<(), Fault> {
+    let unreadable = unreadable(&[expected, actual]).await?;
+    let read = &|name: &str| !unreadable.contains(name);
     let (one, other) =
-        futures_util::try_join!(values(expected, excluded), values(actual, excluded))?;
+        futures_util::try_join!(values(expected, excluded, read), values(actual, excluded, read))?;
     let mut different = 0;
     for (name, values) in &one {
         let difference = match other.get(name) {
@@ -59,7 +61,15 @@ pub(super) async fn compare(
         different += 1;
         report.differences.push(format!("sequence `{name}`: {difference}"));
     }
-    report.others.push(("sequences".into(), equal_or(one.len() - different, different)));
+    let mut outcome = equal_or(one.len() - different, different);
+    if !unreadable.is_empty() {
+        outcome.push_str(&format!(", {} not compared", unreadable.len()));
+        cx.warn(format!(
+            "a standby cannot read unlogged sequences, so these were not compared: {}",
+            unreadable.into_iter().collect::<Vec<_>>().join(", ")
+        ));
+    }
+    report.others.push(("sequences".into(), outcome));
     for behind in behind(actual, excluded, &other).await? {
         cx.warn(behind);
     }
@@ -71,7 +81,29 @@ fn stands(values: &Values) -> String {
     format!("{}{called}", values.last_value)
 }
 
-async fn values(side: &Side, excluded: &Tables) -> Result<BTreeMap<String, Values>, Fault> {
+/// Sequences that are unlogged on one of `sides` that is a standby: it has no values of them.
+async fn unreadable(sides: &[&Side]) -> Result<BTreeSet<String>, Fault> {
+    let mut names = BTreeSet::new();
+    for side in sides.iter().filter(|side| side.in_recovery) {
+        let session = side.session();
+        let statement = format!(
+            "with {USER_RELATIONS} select nspname::text, relname::text from user_relations
+             where relkind = 'S' and relpersistence = 'u'"
+        );
+        let rows = session
+            .query(&statement, &[])
+            .await
+            .map_err(|cause| session.fault("listing the unlogged sequences", cause))?;
+        names.extend(rows.iter().map(|row| display(row.get(0), row.get(1))));
+    }
+    Ok(names)
+}
+
+async fn values(
+    side: &Side,
+    excluded: &Tables,
+    read: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<BTreeMap<String, Values>, Fault> {
     let session = side.session();
     let read = async {
         let statement = format!(
@@ -83,7 +115,9 @@ async fn values(side: &Side, excluded: &Tables) -> Result<BTreeMap<String, Value
             let (schema, name): (&str, &str) = (row.get(0), row.get(1));
             if !excluded.contains(schema, name) {
                 let shown = display(schema, name);
-                named.push((shown, sequences::from_clause(schema, name)));
+                if read(&shown) {
+                    named.push((shown, sequences::from_clause(schema, name)));
+                }
             }
         }
         let from: Vec<String> = named.iter().map(|(_, from)| from.clone()).collect();

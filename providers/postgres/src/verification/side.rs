@@ -16,6 +16,8 @@ pub(super) struct Side {
     pub(super) name: String,
     pub(super) encoding: String,
     pub(super) version_number: i32,
+    /// A standby, which has no rows of unlogged tables.
+    pub(super) in_recovery: bool,
     pub(super) sessions: Vec<Session>,
 }
 
@@ -34,14 +36,14 @@ impl Side {
             .map_err(doing)?;
         let row = first
             .query_one(
-                "select pg_export_snapshot(), pg_encoding_to_char(encoding)::text
+                "select pg_export_snapshot(), pg_encoding_to_char(encoding)::text, pg_is_in_recovery()
                  from pg_database where datname = current_database()",
                 &[],
             )
             .await
             .map_err(doing)?;
         let (snapshot, encoding): (String, String) = (row.get(0), row.get(1));
-        let version_number = first.version_number;
+        let (in_recovery, version_number) = (row.get(2), first.version_number);
         let mut sessions = vec![first];
         while sessions.len() < SESSIONS {
             // The limit of a small plan, most likely; one session suffices.
@@ -54,7 +56,13 @@ impl Side {
                 .map_err(|cause| more.fault("taking up a snapshot", cause))?;
             sessions.push(more);
         }
-        Ok(Self { name: endpoint.address.to_string(), encoding, version_number, sessions })
+        Ok(Self {
+            name: endpoint.address.to_string(),
+            encoding,
+            version_number,
+            in_recovery,
+            sessions,
+        })
     }
 
     pub(super) fn major(&self) -> i32 {

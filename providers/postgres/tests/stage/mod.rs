@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part of the stage")]
 
 pub(crate) mod filled;
+pub(crate) mod servers;
 
 use std::collections::BTreeMap;
 use std::path::Path;
