@@ -112,9 +112,7 @@ pub(crate) fn launch(
         .env("PGPORT", location.port.to_string())
         .env("PGUSER", &location.user)
         .env("PGDATABASE", &location.database)
-        .env("PGAPPNAME", "pgferry")
-        // Else texts would be in the form that the database has chosen, and no other session expects.
-        .env("PGOPTIONS", "-c standard_conforming_strings=on")
+        .env("PGAPPNAME", crate::own::program_name().unwrap_or("pgferry"))
         .env("PGGSSENCMODE", "disable")
         .env("PGCONNECT_TIMEOUT", "30")
         .env(
@@ -131,6 +129,11 @@ pub(crate) fn launch(
         // Ctrl-C is for us to handle: the upload must be ended in order.
         .process_group(0)
         .kill_on_drop(true);
+    if !crate::pooler::is_session_pool(&location) {
+        // Else texts would be in the form that the database has chosen, and no other session expects. Poolers
+        // refuse it, and it is the default.
+        command.env("PGOPTIONS", "-c standard_conforming_strings=on");
+    }
     if let Some(password) = &location.password {
         command.env("PGPASSWORD", password.expose());
     }
