@@ -100,7 +100,7 @@ pub(crate) async fn answer(
                 {
                     continue;
                 }
-                let mut finding = Finding::error("PGF0201", fault.chain());
+                let mut finding = Finding::error(fault.code.unwrap_or("PGF0201"), fault.uncoded());
                 finding.help = fault.help;
                 return Answer::Failed(finding);
             }

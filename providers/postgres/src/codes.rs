@@ -47,9 +47,11 @@ pub const CODES: &[(&str, &str, &str)] = &[
     ),
     (
         "PGF1107",
-        "A pooler stands before the source",
-        "Poolers hand statements of one client to several server sessions; snapshots and settings then get lost. Give \
-         the URL of the server itself, often another port or host name.",
+        "A connection pooler lends its sessions",
+        "A pooler in transaction or statement mode hands the statements of one client to several server processes: \
+         snapshots and settings get lost, and what is set in one session reaches other clients. pgferry sets nothing \
+         there and refuses it as source and as target. Give the URL of the server itself, often another port or host \
+         name; the message names it where the provider is known. A pool in session mode will do.",
     ),
     (
         "PGF1108",

@@ -15,6 +15,8 @@ pub mod facts;
 mod fill;
 pub mod freeze;
 pub mod location;
+mod own;
+mod pooler;
 pub mod programs;
 pub mod quoting;
 pub mod restore;

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use self::run::{Copied, Run};
-use crate::connect::{Access, Format, Session, connect};
+use crate::connect::{Access, Format, Session, connect, enough};
 use crate::dump::{COUNTED, preflight as dump};
 use crate::fill::JOBS;
 use crate::fill::claim::{Claim, cut_short};
@@ -136,6 +136,9 @@ impl Resource for Copy {
             return Err(finding.into_fault(Class::Rejected));
         }
         let (from, into) = ((&want.from, &source), (&want.into, &target));
+        // With one worker.
+        enough(&want.from, preflight::BESIDES_AT_SOURCE as usize + 1).await?;
+        enough(&want.into, preflight::BESIDES_AT_TARGET as usize + 2).await?;
         let name = format!("{} copy", cx.natural_key());
         let brought = brought(&source).await?;
         let claim =

@@ -14,8 +14,8 @@ use crate::target::{Emptying, Occupancy, judge_occupancy};
 
 /// Sessions besides the workers': the snapshot's, its observer's and two of `pg_dump`; the one that makes the schema and
 /// the one that looks.
-const BESIDES_AT_SOURCE: i64 = 4;
-const BESIDES_AT_TARGET: i64 = 2;
+pub(super) const BESIDES_AT_SOURCE: i64 = 4;
+pub(super) const BESIDES_AT_TARGET: i64 = 2;
 
 /// Facts.
 #[derive(Debug, Serialize, Deserialize)]

@@ -44,12 +44,14 @@ use self::restorer::Restorer;
 use self::sizes::Sizes;
 pub use self::snapshot::Baseline;
 use self::snapshot::Snapshot;
-use crate::connect::{Access, Format, connect};
+use crate::connect::{Access, Format, connect, enough};
 use crate::programs::{choose, find};
 use crate::quoting::{Tables, display};
 
 /// Parts of `pg_dump` on their way at once. With the one being filled, 48 MiB; it is slower than two of them.
 const IN_FLIGHT: usize = 2;
+/// Fewest sessions with the source: the snapshot's, its observer's, that of `pg_dump` and one that reads rows.
+const SESSIONS: usize = 4;
 /// Parts of a parallel dump are as small as S3 allows at first, since one more is held: the first.
 const SMALL_PART: u64 = 5 << 20;
 /// Bytes of them on their way at once, at least two parts: while a store takes its time to answer for some, others fill
@@ -208,6 +210,7 @@ impl Resource for Dump {
         let Change { want, before, prior, .. } = change;
         let programs = find(cx, "pg_dump").await;
         let session = connect(&want.source, Access::ReadOnly, Format::Own).await?;
+        enough(&want.source, SESSIONS).await?;
         let parallel = want.method == Method::Parallel;
         let major = preflight::restorer(want.target.as_ref()).await?;
         let reader = preflight::reads(major, parallel);

@@ -114,8 +114,7 @@ pub(crate) fn launch(
         .env("PGPORT", location.port.to_string())
         .env("PGUSER", &location.user)
         .env("PGDATABASE", &location.database)
-        .env("PGAPPNAME", "pgferry")
-        .env("PGOPTIONS", format!("{} {FORM}", location.options.as_deref().unwrap_or_default()))
+        .env("PGAPPNAME", crate::own::program_name().unwrap_or("pgferry"))
         .env(
             "PGCHANNELBINDING",
             match location.channel_binding {
@@ -140,6 +139,12 @@ pub(crate) fn launch(
         // Ctrl-C is for us to handle: the upload must be ended in order.
         .process_group(0)
         .kill_on_drop(true);
+    // Poolers refuse the form, and it is the default; options of the URL are the user's own.
+    let form = (!crate::pooler::is_session_pool(&location)).then_some(FORM);
+    let options: Vec<&str> = location.options.as_deref().into_iter().chain(form).collect();
+    if !options.is_empty() {
+        command.env("PGOPTIONS", options.join(" "));
+    }
     if let Some(password) = &location.password {
         command.env("PGPASSWORD", password.expose());
     }
