@@ -123,6 +123,11 @@ async fn look(
             Some(intent) => Answer::Settled(resource.settle(cx, intent).await?),
             None => return Err(Fault::bug("an operation without an intent")),
         },
+        Ask::Lost => {
+            let remembered = remembered.clone().unwrap_or_default();
+            let lost = resource.lost(cx, want, &remembered).await;
+            Answer::Lost(lost.map_err(|fault| fault.chain()))
+        }
         Ask::Inspect => {
             let facts = resource.inspect(cx, want, remembered.as_ref()).await?;
             let findings = facts

@@ -21,7 +21,7 @@ use pgferry_postgres::dump::Dump;
 use pgferry_postgres::restore::Restore;
 use pgferry_postgres::verification::Verification;
 use serde_json::json;
-use stage::servers::{Bin, Server, done, endpoint, folders};
+use stage::servers::{Bin, Server, endpoint, folders};
 use stage::{Stage, change, spec};
 
 /// Smaller than in `parallel`: it is made for each version of a server.

@@ -15,7 +15,7 @@ use crate::dump::preflight as dump;
 use crate::fill::JOBS;
 use crate::fill::claim::earlier;
 use crate::fill::guard::{missing_extensions, names, room, writable};
-use crate::target::occupancy;
+use crate::target::{Look, occupancy};
 
 /// Reads both ends; `None` while one is not known.
 pub(super) async fn inspect(
@@ -45,7 +45,8 @@ pub(super) async fn inspect(
     };
     let at_source = |cause| source.fault("looking at the source", cause);
     let at_target = |cause| target.fault("looking at the target", cause);
-    let (accepted, ours) = earlier(cx, &target, remembered);
+    let known = earlier(cx, &target, remembered);
+    let occupancy = occupancy(&into, cx, &known, Look::Judge).await?;
     let extensions = crate::facts::extensions(&source).await?;
     let extensions: Vec<String> = extensions.into_iter().map(|it| it.name).collect();
     let seen = Seen {
@@ -58,9 +59,9 @@ pub(super) async fn inspect(
         room: (room(&source).await.map_err(at_source)?, room(&target).await.map_err(at_target)?),
         missing: missing_extensions(&target, &extensions).await?,
         in_tablespaces: in_tablespaces(&source).await.map_err(at_source)?,
-        occupancy: occupancy(&into, cx).await?,
-        accepted,
-        ours,
+        ours: occupancy.is_begun(&known),
+        occupancy,
+        accepted: known.accepted,
     };
     serde_json::to_value(&seen)
         .map(Some)

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use crate::dump::preflight as dump;
 use crate::fill::guard::{self, Sessions, Writable};
-use crate::target::{Occupancy, judge_occupancy};
+use crate::target::{Emptying, Occupancy, judge_occupancy};
 
 /// Sessions besides the workers': the snapshot's, its observer's and two of `pg_dump`; the one that makes the schema and
 /// the one that looks.
@@ -79,7 +79,8 @@ pub(super) fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -
         findings.push(Finding::note("PGF1110", message));
     }
     let named = (seen.address.as_str(), seen.names.as_slice());
-    findings.extend(judge_occupancy(&seen.occupancy, &seen.accepted, seen.ours, named, confirmed));
+    let (found, ours) = (&seen.occupancy, seen.ours);
+    findings.extend(judge_occupancy(found, &seen.accepted, ours, Emptying::Ours, named, confirmed));
     findings
 }
 

@@ -8,6 +8,8 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 
 use crate::dump::process::launch;
+use crate::fill::attver::stripped;
+use crate::fill::outside::is_outside;
 use crate::fill::script::{Entry, entries};
 use crate::programs::Program;
 
@@ -75,5 +77,13 @@ pub(super) async fn read(
         Fault::failed("reading the schema of the source: its names are in no known encoding")
             .because(cause)
     })?;
-    Ok(entries(&text))
+    let mut found = entries(&text);
+    // A plain script has no such entries; should one have, it would name the source's database.
+    found.retain(|entry| !is_outside(&entry.kind, &entry.name, &entry.sql));
+    for entry in &mut found {
+        if let Some(sql) = stripped(&entry.sql) {
+            entry.sql = sql;
+        }
+    }
+    Ok(found)
 }

@@ -57,6 +57,12 @@ impl Run<'_> {
         let warnings = Warnings::default();
         cx.effect("make schema")?;
         self.at("making the tables");
+        if !contents.passed_over.is_empty() {
+            cx.warn(format!(
+                "left out, because it is about the database itself and not what is in it: {}",
+                contents.passed_over.join(", ")
+            ));
+        }
         carry_out(&main, &contents.before, &warnings).await?;
         objects::make(&main, &contents.objects).await?;
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part of the stage")]
 
+pub(crate) mod bare;
 pub(crate) mod filled;
 pub(crate) mod servers;
 

@@ -115,6 +115,7 @@ impl Order<'_> {
             Some(Method::Zstd) => (Version::V1_15, Compression::Zstd),
         };
         toc.convert(version).map_err(unwritable)?;
+        rewrite::strip(&mut toc);
         let left_out = match self.restorer {
             Some(restorer) => rewrite::rewrite(&mut toc, restorer).map_err(unwritable)?,
             None => Vec::new(),
