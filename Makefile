@@ -8,9 +8,13 @@ demo: build
 
 test: setup
 	cargo test --workspace --locked
-	@echo "Skipped here, run by \`make test-slow\`: memory of an apply of a 1 GB database, and all pairs of crashes."
+	@echo "Skipped here, run by \`make test-slow\`: memory of an apply of a 1 GB database, all pairs of crashes, cases whose extensions are not here, and PostgreSQL's regression database."
 
 test-slow: setup
+	@.ci/extensions
+	@.ci/regress
+	CASES=23-,24- cargo test --locked --test cases -- --nocapture
+	cargo test --locked --test regression -- --ignored --nocapture
 	cargo test --locked --test memory -- --ignored --nocapture
 	cargo test --locked --release --package pgferry-engine --test crash -- --ignored --nocapture
 

@@ -17,6 +17,10 @@ use std::process::{Child, Command, Output, Stdio};
 const ROLES: &str = "create role app login; create role other login; create role reader login;
     create role appowner login; create role tapp login; create database admin";
 
+/// Settings of the tests' own sessions, whatever a database sets.
+const OWN: &str = "-c client_min_messages=warning -c timezone=UTC -c bytea_output=hex -c quote_all_identifiers=off \
+    -c default_transaction_isolation=read\\ committed -c default_transaction_deferrable=off -c xmloption=content";
+
 /// Where Debian has it.
 pub const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 
@@ -132,7 +136,7 @@ impl Server {
     /// A client program, as the superuser.
     pub fn client(&self, program: &str, database: &str) -> Command {
         let mut command = client(self.port, &self.bin.join(program), database);
-        command.env("PGOPTIONS", "-c client_min_messages=warning");
+        command.env("PGOPTIONS", OWN);
         command
     }
 
