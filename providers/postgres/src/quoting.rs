@@ -38,6 +38,11 @@ impl Tables {
         Self(names.into_iter().map(split).collect())
     }
 
+    /// These ones, in whose names nothing has a meaning.
+    pub(crate) fn named(names: &[(String, String)]) -> Self {
+        Self(names.to_vec())
+    }
+
     /// Whether the table is among them.
     pub fn contains(&self, schema: &str, name: &str) -> bool {
         self.0.iter().any(|(s, n)| matches(s, schema) && matches(n, name))

@@ -6,7 +6,7 @@ use super::restorer::Restorer;
 
 /// Those of `definition` that `restorer` can carry out, and the roles of those that it cannot. Nothing is left where no
 /// statement can.
-pub(super) fn fitting(definition: &str, restorer: &Restorer) -> (Option<String>, Vec<String>) {
+pub(crate) fn fitting(definition: &str, restorer: &Restorer) -> (Option<String>, Vec<String>) {
     let (mut kept, mut lost) = (String::new(), Vec::new());
     let mut impersonating = false;
     for statement in split(definition, ';') {

@@ -7,7 +7,7 @@
 mod compression;
 mod counted;
 pub(crate) mod destination;
-mod grants;
+pub(crate) mod grants;
 mod losses;
 mod parallel;
 pub(crate) mod preflight;

@@ -11,15 +11,13 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::Remembered;
 use pgferry_engine::tree::Tree;
 
-use super::catalogue::Certainty;
 use super::contents::{self, Digest, Measure, Measured, Table, Task};
+use super::objects::{Comparison, Outcome};
 use super::progress::Reading;
 use super::quiet::{self, Quiet};
 use super::report::{Line, Report, Verdict, equal_or};
 use super::side::Side;
-use super::{
-    Contents, Rows, Spec, catalogue, known, large_objects, queries, rows, sequences, settings,
-};
+use super::{Contents, Rows, Spec, known, large_objects, queries, rows, sequences, settings};
 use crate::dump::counted;
 use crate::quoting::{Tables, display};
 
@@ -50,11 +48,27 @@ pub(super) async fn compare(
         contents::tables(expected, &excluded),
         contents::tables(actual, &excluded)
     )?;
-    if want.objects.unwrap_or(true) {
-        objects(cx, expected, actual, &excluded, (&ours, &theirs), &mut report).await?;
-    }
+    let comparison = Comparison {
+        ends: (&want.expected, &want.actual),
+        sides: (expected, actual),
+        excluded: &excluded,
+        dump,
+    };
+    let compared = async {
+        if !want.objects.unwrap_or(true) {
+            return Ok(None);
+        }
+        comparison.run(cx).await.map(Some)
+    };
     let of_dump = (&without_data, dump);
-    tables(cx, want, expected, actual, (&ours, &theirs), of_dump, &mut report).await?;
+    // Beside the reading of rows, which takes longer.
+    let (compared, ()) = futures_util::try_join!(
+        compared,
+        tables(cx, want, expected, actual, (&ours, &theirs), of_dump, &mut report)
+    )?;
+    if let Some(compared) = compared {
+        objects(cx, compared, (&ours, &theirs), &mut report);
+    }
     if want.sequences.unwrap_or(true) {
         sequences::compare(cx, expected, actual, &excluded, &mut report).await?;
     }
@@ -258,69 +272,33 @@ async fn differing_rows(
     Ok(())
 }
 
-async fn objects(
-    cx: &Cx,
-    expected: &Side,
-    actual: &Side,
-    excluded: &Tables,
-    (ours, theirs): (&Listed, &Listed),
-    report: &mut Report,
-) -> Result<(), Fault> {
-    if expected.version_number.min(actual.version_number) < 120_000 {
-        report.others.push(("objects".into(), "not compared: a server is older than 12".into()));
-        return Ok(());
-    }
-    cx.progress(Progress { what: "comparing objects".into(), ..Progress::default() });
-    let (one, other) = futures_util::try_join!(
-        catalogue::read(expected, excluded),
-        catalogue::read(actual, excluded)
-    )?;
-    let deviations =
-        catalogue::compare(&one, &other, expected.major() == actual.major(), &tolerated(cx));
+/// What the comparison of objects says, into the report.
+fn objects(cx: &Cx, outcome: Outcome, (ours, theirs): (&Listed, &Listed), report: &mut Report) {
     // A table on one side only is told as a table; its columns and indexes need no line of their own.
     let alone = |table: &str| ours.contains_key(table) != theirs.contains_key(table);
-    let (mut different, mut doubtful, mut versions) = (0_usize, 0_usize, 0_usize);
-    let mut worded = Vec::new();
-    for deviation in deviations {
-        if deviation.table.as_deref().is_some_and(alone) {
-            continue;
-        }
-        match deviation.certainty {
-            Certainty::Sure => {
-                different += 1;
-                report.differences.push(deviation.text);
-            }
-            Certainty::Version => {
-                versions += 1;
-                cx.warn(format!("{}; each server brings its own version", deviation.text));
-            }
-            Certainty::OtherMajor => {
-                doubtful += 1;
-                cx.warn(format!(
-                    "{}; the servers' major versions differ, so it may mean the same",
-                    deviation.text
-                ));
-            }
-            Certainty::Wording => worded.push(deviation.text),
+    let mut different = 0;
+    for deviation in outcome.differences {
+        if !deviation.table.as_deref().is_some_and(alone) {
+            different += 1;
+            report.differences.push(deviation.text);
         }
     }
-    let unequal = different + doubtful + versions + worded.len();
-    let mut outcome = equal_or(one.len().saturating_sub(unequal), different);
-    if !worded.is_empty() {
-        cx.output(format!(
-            "the same but for parentheses and casts, which a restore words anew: {}",
-            listed(&worded)
-        ));
-        outcome.push_str(&format!(", {} reworded by the restore", worded.len()));
+    let mut told = equal_or(outcome.equal, different);
+    if outcome.reworded > 0 {
+        told.push_str(&format!(", {} equal in the words of the target's server", outcome.reworded));
     }
-    if versions > 0 {
-        outcome.push_str(&format!(", {versions} extensions of another version"));
+    for version in &outcome.versions {
+        cx.warn(format!("{version}; each server brings its own version"));
     }
-    if doubtful > 0 {
-        outcome.push_str(&format!(", {doubtful} written differently by another major version"));
+    if !outcome.versions.is_empty() {
+        told.push_str(&format!(", {} extensions of another version", outcome.versions.len()));
     }
-    report.others.push(("objects".into(), outcome));
-    Ok(())
+    report.others.push(("objects".into(), told));
+    let by_design =
+        "publications, subscriptions, tablespaces, what the server has beside the database"
+            .to_owned();
+    let uncompared: Vec<String> = outcome.uncompared.into_iter().chain([by_design]).collect();
+    report.others.push(("not compared".into(), uncompared.join("; ")));
 }
 
 /// The first of `names`, and how many more there are.
@@ -329,16 +307,6 @@ fn listed(names: &[String]) -> String {
     let more = names.len().saturating_sub(SHOWN);
     let shown = names[..names.len() - more].join(", ");
     if more > 0 { format!("{shown} and {more} more") } else { shown }
-}
-
-/// Extensions that the spec says the target does without.
-fn tolerated(cx: &Cx) -> Vec<String> {
-    (cx.world.remembered)(&cx.address, "postgres.extensions")
-        .iter()
-        .flat_map(|(_, remembered)| {
-            texts(remembered.inputs.get("exclude")).map(str::to_owned).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 async fn large(expected: &Side, actual: &Side, report: &mut Report) -> Result<(), Fault> {

@@ -4,11 +4,11 @@
 //! and that the source was not written to since its dump. Writes to neither side. Tested in `tests/verification.rs`
 //! against real servers.
 
-mod catalogue;
 mod compare;
 mod contents;
 mod known;
 mod large_objects;
+mod objects;
 mod progress;
 mod queries;
 mod quiet;
@@ -17,7 +17,6 @@ mod rows;
 mod sequences;
 mod settings;
 mod side;
-mod wording;
 
 use std::collections::BTreeMap;
 

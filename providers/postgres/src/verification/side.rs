@@ -18,6 +18,8 @@ pub(super) struct Side {
     pub(super) version_number: i32,
     /// A standby, which has no rows of unlogged tables.
     pub(super) in_recovery: bool,
+    /// What its sessions see, by name, as long as they are open.
+    pub(super) snapshot: String,
     pub(super) sessions: Vec<Session>,
 }
 
@@ -61,6 +63,7 @@ impl Side {
             encoding,
             version_number,
             in_recovery,
+            snapshot,
             sessions,
         })
     }

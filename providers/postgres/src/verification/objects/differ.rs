@@ -1,0 +1,122 @@
+//! Where two texts differ, in a few words.
+//!
+//! Values in options of foreign servers and the like may be passwords, and are not shown. Pure. Tested beside it.
+
+use similar::{DiffOp, TextDiff};
+
+/// Changed lines of one object that are told.
+const MOST: usize = 12;
+/// Of a line.
+const LONGEST: usize = 160;
+/// Classes with options.
+const SECRETIVE: [&str; 4] = ["FOREIGN DATA WRAPPER", "SERVER", "FOREIGN TABLE", "USER MAPPING"];
+
+/// What is different about an object of `class`, one text for each line that is, or that stands for several.
+pub(super) fn differing(class: &str, expected: &str, actual: &str) -> Vec<String> {
+    let (ours, theirs) = (lines(expected), lines(actual));
+    let diff = TextDiff::from_slices(&ours, &theirs);
+    let line = |text: &str| shown(class, text);
+    let mut told = Vec::new();
+    for op in diff.ops() {
+        if let DiffOp::Equal { .. } = op {
+            continue;
+        }
+        let one = ours.get(op.old_range()).unwrap_or_default();
+        let mut other: Vec<Option<&str>> =
+            theirs.get(op.new_range()).unwrap_or_default().iter().copied().map(Some).collect();
+        let paired = one.len() == other.len();
+        for (at, text) in one.iter().enumerate() {
+            let of = if paired { Some(at) } else { most_alike(text, &other) };
+            let with = of.and_then(|at| other.get_mut(at)).and_then(Option::take);
+            told.push(match with {
+                Some(with) if line(text) == line(with) => {
+                    format!("a value in `{}` is another", line(text))
+                }
+                Some(with) => format!("`{}` expected, `{}` found", line(text), line(with)),
+                None => format!("`{}` expected, missing", line(text)),
+            });
+        }
+        let more = other.into_iter().flatten();
+        told.extend(more.map(|text| format!("`{}` not expected", line(text))));
+    }
+    if told.is_empty() {
+        told.push("its text is another".to_owned());
+    }
+    let more = told.len().saturating_sub(MOST);
+    if more > 0 {
+        told.truncate(MOST);
+        told.push(format!("and {more} more lines"));
+    }
+    told
+}
+
+/// Without what separates them, and without those that are nothing else.
+fn lines(text: &str) -> Vec<&str> {
+    let bare = |line: &'_ str| line.trim().trim_end_matches([',', ';']).len();
+    let lines = text.lines().map(str::trim);
+    lines.map(|line| &line[..bare(line)]).filter(|line| !matches!(*line, "" | "(" | ")")).collect()
+}
+
+/// The line that seems to be about the same, if one does.
+fn most_alike(one: &str, others: &[Option<&str>]) -> Option<usize> {
+    let same = |other: &str| one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let length = |other: &str| one.chars().count().min(other.chars().count());
+    let alike = others.iter().enumerate().filter_map(|(at, other)| Some((at, (*other)?)));
+    alike
+        .filter(|(_, other)| same(other) * 2 >= length(other))
+        .max_by_key(|(at, other)| (same(other), std::cmp::Reverse(*at)))
+        .map(|(at, _)| at)
+}
+
+fn shown(class: &str, line: &str) -> String {
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut line = line.trim_end_matches([',', ';']).to_owned();
+    if SECRETIVE.contains(&class) {
+        line = without_values(&line);
+    }
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// A line of texts in quotes, without the texts. One that ends within a text shows nothing of it.
+fn without_values(line: &str) -> String {
+    let mut parts = line.split('\'');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for (at, part) in parts.enumerate() {
+        out.push_str(if at % 2 == 0 { "'…'" } else { part });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_differ_are_told_in_pairs() {
+        for (class, one, other, expect) in [
+            (
+                "TABLE",
+                "CREATE TABLE t (\n    a int NOT NULL,\n    b int\n);\n",
+                "CREATE TABLE t (\n    a int,\n    b int\n);\n",
+                &["`a int NOT NULL` expected, `a int` found"][..],
+            ),
+            (
+                "TABLE",
+                "CREATE TABLE t (\n    a int,\n    b int\n);\n",
+                "CREATE TABLE t (\n    a int\n);\n",
+                &["`b int` expected, missing"],
+            ),
+            (
+                "SERVER",
+                "CREATE SERVER s OPTIONS (\n    password 'a'\n);\n",
+                "CREATE SERVER s OPTIONS (\n    password 'b'\n);\n",
+                &["a value in `password '…'` is another"],
+            ),
+        ] {
+            assert_eq!(differing(class, one, other), expect);
+        }
+    }
+}

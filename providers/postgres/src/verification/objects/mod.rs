@@ -1,0 +1,265 @@
+//! Every object of both databases, as `pg_dump` writes it: what it would not write is no difference, what it would is.
+//!
+//! One program reads both sides, each in the snapshot of its side. Objects are matched by class and name and compared as
+//! text; where texts differ, the source's expressions are compared in the target's words. Tested in `tests/catalogue.rs`
+//! and `tests/verification.rs`.
+
+mod differ;
+mod extensions;
+mod listing;
+mod reword;
+mod rights;
+
+use std::collections::BTreeMap;
+
+use pgferry_archive::Toc;
+use pgferry_engine::cx::Cx;
+use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::reference::Endpoint;
+use pgferry_engine::resource::Remembered;
+
+use self::listing::{Key, Listing, Object, listing};
+use self::reword::{Doubt, reworded};
+use self::rights::{Rights, Uncompared, statements};
+use super::side::Side;
+use crate::connect::{Access, Format, connect};
+use crate::dump::process::launch;
+use crate::programs::{self, Misfit, Program};
+use crate::quoting::{Tables, display};
+
+/// Silences are no reason to forget the connection; and values in definitions are written alike on both sides, whatever
+/// their databases have set. `pg_dump` itself sets the style of dates, intervals and floats.
+const CONNECTION: &str = "keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=5 \
+    options='-c standard_conforming_strings=on -c timezone=UTC -c bytea_output=hex -c xmlbinary=base64 \
+    -c lc_monetary=C -c quote_all_identifiers=off'";
+
+/// What there is to say of the objects.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) equal: usize,
+    pub(super) differences: Vec<Deviation>,
+    pub(super) versions: Vec<String>,
+    /// Objects that both servers write differently, and that mean the same.
+    pub(super) reworded: usize,
+    /// What was not to come along, by kind.
+    pub(super) uncompared: Vec<String>,
+}
+
+/// A difference in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Deviation {
+    pub(super) text: String,
+    /// As displayed.
+    pub(super) table: Option<String>,
+}
+
+/// What is compared.
+pub(super) struct Comparison<'a> {
+    pub(super) ends: (&'a Endpoint, &'a Endpoint),
+    pub(super) sides: (&'a Side, &'a Side),
+    pub(super) excluded: &'a Tables,
+    pub(super) dump: Option<&'a Remembered>,
+}
+
+impl Comparison<'_> {
+    /// Compares all objects but the excluded tables and what is of them.
+    ///
+    /// # Errors
+    /// No `pg_dump` here reads both servers, or it failed on one; a statement failed.
+    pub(super) async fn run(&self, cx: &Cx) -> Result<Outcome, Fault> {
+        let (expected, actual) = self.sides;
+        let program = self.program(cx).await?;
+        let (blind, other_blind) = futures_util::try_join!(
+            unreadable(expected, self.excluded),
+            unreadable(actual, self.excluded)
+        )?;
+        let hidden: Vec<(String, String)> = blind.iter().chain(&other_blind).cloned().collect();
+        let (ours, theirs, extensions) = futures_util::try_join!(
+            self.contents(cx, &program, self.ends.0, expected, &hidden),
+            self.contents(cx, &program, self.ends.1, actual, &hidden),
+            extensions::compare(cx, expected, actual)
+        )?;
+        let rights = Rights::of(cx, self.ends.1, self.dump, actual).await?;
+        let ours = listing(&ours, &extensions.moved);
+        let theirs = listing(&theirs, &Default::default());
+        let mut outcome = self.compared(&ours, &theirs, &rights).await?;
+        for (side, tables) in [(expected, &blind), (actual, &other_blind)] {
+            for (schema, name) in tables {
+                outcome.differences.push(Deviation {
+                    text: format!(
+                        "`{}`: its definition was not compared, for this role may not read it on `{}`",
+                        display(schema, name),
+                        side.name
+                    ),
+                    table: None,
+                });
+            }
+        }
+        let plain = |text: String| Deviation { text, table: None };
+        outcome.equal += extensions.equal;
+        outcome.differences.extend(extensions.differences.into_iter().map(plain));
+        outcome.versions = extensions.versions;
+        Ok(outcome)
+    }
+
+    async fn program(&self, cx: &Cx) -> Result<Program, Fault> {
+        let (expected, actual) = self.sides;
+        let newest = expected.major().max(actual.major()).unsigned_abs();
+        let found = programs::find(cx, "pg_dump").await;
+        programs::choose(&found, newest, None).cloned().map_err(|misfit| {
+            let why = match misfit {
+                Misfit::None => "there is no `pg_dump` on this machine".to_owned(),
+                Misfit::TooOld { newest: found } | Misfit::Unreadable { oldest: found } => {
+                    format!("the newest `pg_dump` on this machine is of version {found}")
+                }
+            };
+            Fault::new(Class::Rejected, "comparing the objects of both databases")
+                .because(format!("{why}, and a server is of version {newest}"))
+                .help(format!(
+                    "install the client programs of PostgreSQL {newest}, or name their folder in PGFERRY_PG_BIN"
+                ))
+        })
+    }
+
+    async fn contents(
+        &self,
+        cx: &Cx,
+        program: &Program,
+        end: &Endpoint,
+        side: &Side,
+        hidden: &[(String, String)],
+    ) -> Result<Toc, Fault> {
+        let mut arguments = [
+            "-Fc",
+            "--schema-only",
+            "--compress=0",
+            "--no-publications",
+            "--no-subscriptions",
+            "--no-password",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        arguments.push(format!("--dbname={CONNECTION}"));
+        arguments.push(format!("--snapshot={}", side.snapshot));
+        // Of a database without an encoding, nobody knows how to convert what is in it.
+        if side.encoding != "SQL_ASCII" {
+            arguments.push("--encoding=UTF8".to_owned());
+        }
+        let hidden = Tables::named(hidden);
+        let patterns = self.excluded.patterns().chain(hidden.patterns());
+        arguments.extend(patterns.map(|name| format!("--exclude-table={name}")));
+        let mut process = launch(cx, program, end, arguments)?;
+        let toc = process.contents().await?;
+        process.end().await.map_err(|fault| {
+            fault.help(format!("`pg_dump` read the objects of `{}` to compare them", side.name))
+        })?;
+        Ok(toc)
+    }
+
+    async fn compared(
+        &self,
+        ours: &Listing,
+        theirs: &Listing,
+        rights: &Rights,
+    ) -> Result<Outcome, Fault> {
+        let (mut outcome, mut uncompared) = (Outcome::default(), Uncompared::default());
+        let mut tell = |object: &Object, text: String| {
+            let table = object.table.as_ref().map(|(schema, name)| display(schema, name));
+            outcome.differences.push(Deviation { text, table });
+        };
+        let mut doubts: Vec<(&Key, Object, &Object)> = Vec::new();
+        let mut equal = 0;
+        for (key, object) in ours {
+            let Some(text) = rights.arrives(key, object, &mut uncompared) else { continue };
+            let Some(found) = theirs.get(key) else {
+                tell(object, format!("{} is missing", object.shown));
+                continue;
+            };
+            if object.owner != found.owner && !object.owner.is_empty() {
+                if rights.owner_carried(&object.owner) {
+                    tell(
+                        object,
+                        format!(
+                            "{}: owner `{}` expected, `{}` found",
+                            object.shown, object.owner, found.owner
+                        ),
+                    );
+                } else {
+                    rights.owner_left(&object.owner, object, &mut uncompared);
+                }
+            }
+            let is_acl = matches!(key.class.as_str(), "ACL" | "DEFAULT ACL");
+            if text == found.text || (is_acl && statements(&text) == statements(&found.text)) {
+                equal += 1;
+            } else {
+                doubts.push((key, Object { text, ..object.clone() }, found));
+            }
+        }
+        for (key, object) in theirs {
+            if !ours.contains_key(key) && !rights.of_target(key) {
+                tell(object, format!("{} is not expected", object.shown));
+            }
+        }
+        let words = self.in_words_of_target(&doubts).await?;
+        for (key, object, found) in &doubts {
+            let said = words.get(*key);
+            if let Some(Ok(text)) = said
+                && *text == found.text
+            {
+                outcome.reworded += 1;
+                continue;
+            }
+            let text = match said {
+                Some(Ok(text)) => text,
+                _ => &object.text,
+            };
+            let refused = match said {
+                Some(Err(said)) => format!("; made once more on the target to compare it: {said}"),
+                _ => String::new(),
+            };
+            let table = object.table.as_ref().map(|(schema, name)| display(schema, name));
+            for difference in differ::differing(&key.class, text, &found.text) {
+                let text = format!("{} differs: {difference}{refused}", object.shown);
+                outcome.differences.push(Deviation { text, table: table.clone() });
+            }
+        }
+        outcome.equal = equal;
+        outcome.uncompared = uncompared.listed();
+        Ok(outcome)
+    }
+
+    async fn in_words_of_target(
+        &self,
+        doubts: &[(&Key, Object, &Object)],
+    ) -> Result<BTreeMap<Key, Result<String, String>>, Fault> {
+        if doubts.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let format = Format::Canonical { float_digits: 3 };
+        let target = connect(self.ends.1, Access::ReadWrite, format).await?;
+        let doubts: Vec<Doubt<'_>> =
+            doubts.iter().map(|(key, source, _)| Doubt { key, source }).collect();
+        reworded(self.sides.0, &target, &doubts).await
+    }
+}
+
+/// Tables that `pg_dump` must lock to read their definition, and that this role may not.
+async fn unreadable(side: &Side, excluded: &Tables) -> Result<Vec<(String, String)>, Fault> {
+    let session = side.session();
+    let statement = format!(
+        "with {} select nspname::text, relname::text from user_relations
+         where relkind in ('r', 'p') and not (has_table_privilege(oid, 'select')
+           and has_schema_privilege(relnamespace, 'usage'))
+         order by 1, 2",
+        crate::facts::USER_RELATIONS.replace("n.nspname\n", "n.nspname, c.relnamespace\n")
+    );
+    let rows = session
+        .query(&statement, &[])
+        .await
+        .map_err(|cause| session.fault("looking for tables that may not be read", cause))?;
+    Ok(rows
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .filter(|(schema, name): &(String, String)| !excluded.contains(schema, name))
+        .collect())
+}

@@ -1,0 +1,153 @@
+//! Which owners, rights and labels were to come along, so that their absence is no difference but is told.
+//!
+//! A dump that knows its target keeps rights, and a restore from here carries them as far as its role may; a copy says in
+//! what it remembers whether it did. Whoever restores otherwise may have left them out. Pure but for the look at the
+//! target's role. Tested in `tests/`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pgferry_engine::cx::Cx;
+use pgferry_engine::fault::Fault;
+use pgferry_engine::reference::Endpoint;
+use pgferry_engine::resource::Remembered;
+use pgferry_engine::tree::Tree;
+
+use super::Side;
+use super::listing::{Key, Object};
+use crate::dump::grants::fitting;
+use crate::dump::restorer::{Restorer, is_heroku};
+
+/// What the target's role could take over.
+pub(super) struct Rights {
+    restorer: Restorer,
+    carried: bool,
+}
+
+/// What was not compared, each with how many objects or which.
+#[derive(Debug, Default)]
+pub(super) struct Uncompared(BTreeMap<&'static str, BTreeSet<String>>);
+
+impl Uncompared {
+    fn add(&mut self, what: &'static str, shown: &str) {
+        self.0.entry(what).or_default().insert(shown.to_owned());
+    }
+
+    /// `owners of 3 objects`, `rights: 2`; the names of few.
+    pub(super) fn listed(&self) -> Vec<String> {
+        const NAMED: usize = 3;
+        let line = |(what, names): (&&str, &BTreeSet<String>)| match names.len() {
+            count if count <= NAMED => {
+                format!("{what} ({})", names.iter().cloned().collect::<Vec<_>>().join(", "))
+            }
+            count => format!("{what} ({count} objects)"),
+        };
+        self.0.iter().map(line).collect()
+    }
+}
+
+impl Rights {
+    pub(super) async fn of(
+        cx: &Cx,
+        endpoint: &Endpoint,
+        dump: Option<&Remembered>,
+        actual: &Side,
+    ) -> Result<Self, Fault> {
+        let restorer = Restorer::read(actual.session(), is_heroku(endpoint)).await?;
+        let into = |remembered: &Remembered| {
+            let address = remembered.inputs.get("into").and_then(|into| into.get("$address"));
+            address.and_then(Tree::as_text) == Some(endpoint.address.as_str())
+        };
+        let by_restore = (cx.world.remembered)(&cx.address, "postgres.restore")
+            .iter()
+            .any(|(_, restore)| into(restore))
+            && dump.is_some_and(|dump| {
+                dump.inputs.get("for").is_some_and(|target| !matches!(target, Tree::Null))
+            });
+        let by_copy = dump.is_some_and(|copy| {
+            copy.memory.get("rights").and_then(Tree::as_text) == Some("carried")
+        });
+        Ok(Self { restorer, carried: by_restore || by_copy })
+    }
+
+    /// Whether an object of `owner` belongs to that role on the target as well.
+    pub(super) fn owner_carried(&self, owner: &str) -> bool {
+        self.carried && self.restorer.gives_to(owner)
+    }
+
+    /// What is left of the source's `object` on the target; `None`: it does not come along.
+    pub(super) fn arrives(
+        &self,
+        key: &Key,
+        object: &Object,
+        uncompared: &mut Uncompared,
+    ) -> Option<String> {
+        let Restorer { superuser, owns_public, ref roles, .. } = self.restorer;
+        let of = |what: &str| key.name.starts_with(what);
+        let left_out = match key.class.as_str() {
+            "ACL" | "DEFAULT ACL" => {
+                let kept =
+                    if self.carried { fitting(&object.text, &self.restorer).0 } else { None };
+                let whole = kept.as_deref().is_some_and(|kept| same_words(kept, &object.text));
+                if !whole {
+                    uncompared.add("rights", &object.shown);
+                }
+                return kept;
+            }
+            "EVENT TRIGGER" if !superuser => Some("event triggers"),
+            "COMMENT" if of("EVENT TRIGGER ") && !superuser => Some("event triggers"),
+            "COMMENT" if key.name == "SCHEMA public" && !superuser && !owns_public => {
+                Some("comments of schemas of the provider")
+            }
+            "SECURITY LABEL" => {
+                let by = object.text.split("SECURITY LABEL FOR ").nth(1);
+                let by = by.and_then(|rest| rest.split(" ON ").next());
+                let by = by.unwrap_or_default().trim_matches('"');
+                (!self.restorer.labels_by(by)).then_some("security labels")
+            }
+            "USER MAPPING" => {
+                let role = key.name.strip_prefix("USER MAPPING ").unwrap_or(&key.name);
+                let role = role.rsplit_once(" SERVER ").map_or(role, |(role, _)| role);
+                let known =
+                    matches!(role, "public" | "PUBLIC" | "CURRENT_USER") || roles.contains(role);
+                (!known).then_some("user mappings of roles that the target does not have")
+            }
+            _ => None,
+        };
+        match left_out {
+            None => Some(object.text.clone()),
+            Some(what) => {
+                uncompared.add(what, &object.shown);
+                None
+            }
+        }
+    }
+
+    /// Whether an object that only the target has is its provider's, or of a kind that did not come along.
+    pub(super) fn of_target(&self, key: &Key) -> bool {
+        match key.class.as_str() {
+            "SCHEMA" | "EVENT TRIGGER" => true,
+            "ACL" => !self.carried || key.name.starts_with("SCHEMA "),
+            "DEFAULT ACL" => !self.carried,
+            "COMMENT" => key.name.starts_with("EVENT TRIGGER ") || key.name == "SCHEMA public",
+            _ => false,
+        }
+    }
+
+    pub(super) fn owner_left(&self, owner: &str, object: &Object, uncompared: &mut Uncompared) {
+        if owner != self.restorer.role {
+            uncompared.add("owners", &object.shown);
+        }
+    }
+}
+
+fn same_words(one: &str, other: &str) -> bool {
+    one.split_whitespace().eq(other.split_whitespace())
+}
+
+/// Statements in an order of their own, without what separates them.
+pub(super) fn statements(text: &str) -> BTreeSet<String> {
+    text.split(";\n")
+        .map(|statement| statement.trim().trim_end_matches(';').to_owned())
+        .filter(|statement| !statement.is_empty())
+        .collect()
+}
