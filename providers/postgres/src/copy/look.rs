@@ -7,7 +7,6 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::Remembered;
 use pgferry_engine::tree::Tree;
 use serde_json::Value as Json;
-use tokio_postgres::Error;
 
 use super::preflight::Seen;
 use crate::connect::{Access, Format, Session, connect};
@@ -24,13 +23,8 @@ pub(super) async fn inspect(
     remembered: Option<&Remembered>,
 ) -> Result<Option<Json>, Fault> {
     let (Some(from), Some(into)) = (want.get("from"), want.get("into")) else { return Ok(None) };
-    // As of a dump that is not written for its target: what does not come along is the same.
-    let asked = [
-        ("source".to_owned(), from.clone()),
-        ("for".to_owned(), into.clone()),
-        ("method".to_owned(), Tree::text("pg_dump")),
-    ]
-    .into();
+    // As of a dump that is written for its target: what does not come along is the same.
+    let asked = [("source".to_owned(), from.clone()), ("for".to_owned(), into.clone())].into();
     let (Some(from), Some(into)) = (dump::endpoint(Some(from)), dump::endpoint(Some(into))) else {
         return Ok(None);
     };
@@ -58,7 +52,6 @@ pub(super) async fn inspect(
         jobs,
         room: (room(&source).await.map_err(at_source)?, room(&target).await.map_err(at_target)?),
         missing: missing_extensions(&target, &extensions).await?,
-        in_tablespaces: in_tablespaces(&source).await.map_err(at_source)?,
         ours: occupancy.is_begun(&known),
         occupancy,
         accepted: known.accepted,
@@ -82,10 +75,4 @@ async fn which(session: &Session) -> Result<(String, u32), Fault> {
         .await
         .map_err(|cause| session.fault("finding out which database it is", cause))?;
     Ok((row.get(0), row.get(1)))
-}
-
-async fn in_tablespaces(source: &Session) -> Result<i64, Error> {
-    let statement = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.reltablespace <> 0 and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'";
-    Ok(source.query_one(statement, &[]).await?.get(0))
 }

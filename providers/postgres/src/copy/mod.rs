@@ -31,7 +31,7 @@ use crate::connect::{Access, Format, Session, connect, enough};
 use crate::dump::{COUNTED, preflight as dump};
 use crate::fill::JOBS;
 use crate::fill::claim::{Claim, cut_short};
-use crate::programs::{choose, find};
+use crate::programs::{Version, choose_for, find};
 use crate::target::inventory::{Whose, inventory};
 use crate::target::other_database;
 
@@ -129,7 +129,7 @@ impl Resource for Copy {
             connect(&want.from, Access::ReadOnly, Format::Own),
             connect(&want.into, Access::ReadWrite, Format::Own)
         )?;
-        let program = choose(&programs, source.major(), None)
+        let program = choose_for(&programs, Version::of(&source), None)
             .map_err(|misfit| dump::misfit_fault(&misfit, source.major(), None))?;
         if look::same(&source, &target).await? {
             let finding = preflight::one_and_the_same(want.into.address.as_str());

@@ -13,11 +13,12 @@ use pgferry_engine::reference::Endpoint;
 
 use super::CopiedTable;
 use super::plan::pieces;
-use super::schema::{self, Section};
+use super::schema::{self, Fitted, Section};
 use super::tables::{Ends, tables};
 use super::worker::{self, Shared};
 use super::{details, objects};
 use crate::connect::Session;
+use crate::dump::restorer::{Restorer, is_heroku};
 use crate::dump::snapshot::Snapshot;
 use crate::dump::{Baseline, Counted};
 use crate::fill::after;
@@ -67,6 +68,8 @@ impl Run<'_> {
         let (before, after) =
             futures_util::try_join!(read(Section::BeforeData), read(Section::AfterData))?;
         let main = opening.maker(self.into).await?;
+        let restorer = Restorer::read(&main, is_heroku(self.into)).await?;
+        let Fitted { before, after, last } = schema::fit(before, after, &restorer);
         let warnings = Warnings::default();
         cx.effect("make schema")?;
         self.at("making the tables");
@@ -80,7 +83,8 @@ impl Run<'_> {
         if fewest < self.jobs {
             cx.warn(format!("there are sessions for {fewest} of {} jobs", self.jobs));
         }
-        let (shared, steps) = self.plan(&readers[0], &main, after, writers.len()).await?;
+        let (shared, mut steps) = self.plan(&readers[0], &main, after, writers.len()).await?;
+        steps.push(Step::InOrder(last));
         cx.effect("copy rows")?;
         let carry = |(from, into)| worker::carry(Arc::clone(&shared), from, into);
         let carriers = readers.into_iter().zip(writers).map(carry).collect();

@@ -36,6 +36,14 @@ pub(crate) struct Order<'a> {
     pub(crate) exclude_data: &'a Tables,
     pub(crate) rights: Rights,
     pub(crate) compression: Option<u8>,
+    /// Of the archive's names, texts and rows: see [`encoding`].
+    pub(crate) encoding: &'a str,
+}
+
+/// The encoding of an archive of a database in `server`'s: UTF-8, which every server reads and our own sessions speak;
+/// only of SQL_ASCII nobody knows what its bytes mean.
+pub(crate) fn encoding(server: &str) -> &'static str {
+    if server == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" }
 }
 
 /// Whether grants are in an archive.
@@ -74,6 +82,7 @@ impl Order<'_> {
         if self.rights == Rights::LeftOut {
             arguments.insert(2, "--no-acl".to_owned());
         }
+        arguments.push(format!("--encoding={}", self.encoding));
         arguments.push(format!("--snapshot={}", self.snapshot));
         arguments.extend(self.compression.map(|level| format!("--compress={level}")));
         arguments

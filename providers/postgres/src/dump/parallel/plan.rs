@@ -108,8 +108,11 @@ impl Plan {
             |entry| std::cmp::Reverse(dense(entry)),
         );
         let encoding = toc.encoding().unwrap_or("UTF8").to_owned();
-        // Before 12, numbers have other digits in text; and the server hashes text in its own encoding.
-        let hashes = encoding == "UTF8" && session.version_number >= 120_000;
+        // Before 12, numbers have other digits in text; and the server hashes text in its own encoding, whatever the
+        // archive's.
+        let hashes = encoding == "UTF8"
+            && super::super::server_encoding(session).await? == "UTF8"
+            && session.version_number >= 120_000;
         let mut plan = Self { blocks: Vec::new(), pieces: VecDeque::new() };
         for entry in toc.entries.iter().filter(|entry| entry.has_data()) {
             if is_table(entry) {
