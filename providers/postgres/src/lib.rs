@@ -18,6 +18,7 @@ pub mod location;
 pub mod programs;
 pub mod quoting;
 pub mod restore;
+mod scan;
 mod sequences;
 pub mod settings;
 pub mod target;
