@@ -20,6 +20,7 @@ mod pooler;
 pub mod programs;
 pub mod quoting;
 pub mod restore;
+mod scan;
 mod sequences;
 pub mod settings;
 pub mod target;
