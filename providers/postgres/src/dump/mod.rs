@@ -8,6 +8,8 @@ mod compression;
 mod counted;
 pub(crate) mod destination;
 mod grants;
+pub(crate) mod hold;
+mod locks;
 mod losses;
 mod parallel;
 pub(crate) mod preflight;

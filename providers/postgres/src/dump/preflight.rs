@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::compression::is_zstd;
+use super::locks::Locks;
 use super::losses::{listed, losses};
 use crate::connect::{Access, Format, connect};
 use crate::dump::restorer::{Restorer, is_heroku};
@@ -32,6 +33,9 @@ struct Seen {
     /// What `pg_dump` writes is turned into the version that the most can read.
     #[serde(default)]
     parallel: bool,
+    /// Of the source.
+    #[serde(default)]
+    locks: Option<Locks>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,6 +64,7 @@ pub(crate) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault>
         target: None,
         programs: find(cx, "pg_dump").await,
         parallel: want.get("method").and_then(Tree::as_text) != Some("pg_dump"),
+        locks: Some(Locks::read(&session).await?),
     };
     drop(session);
     if let Some(wanted) = want.get("for") {
@@ -135,6 +140,7 @@ fn findings(seen: &Seen) -> Vec<Finding> {
     readability(&seen.source, &mut findings);
     let restorer = seen.target.as_ref().map(|target| &target.restorer).filter(|_| seen.parallel);
     losses(&seen.source, restorer, &mut findings);
+    findings.extend(seen.locks.and_then(Locks::finding));
     if let Some(target) = &seen.target {
         sizes(&seen.source, target, &mut findings);
         locale(&seen.source, &target.facts, &mut findings);

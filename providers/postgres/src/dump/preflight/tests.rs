@@ -37,6 +37,7 @@ fn facts(major: u32) -> Facts {
 fn seen(source: Facts, target: u32, programs: &[u32]) -> Seen {
     Seen {
         parallel: false,
+        locks: None,
         source,
         target: Some(Target {
             address: "target".into(),
