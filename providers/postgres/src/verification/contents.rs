@@ -108,9 +108,9 @@ pub(super) async fn tables(
                   where k.n <= x.count), '{{}}'),
                 case when coalesce((select amname from pg_am where oid = c.relam), 'heap') = 'heap'
                   then pg_relation_size(u.oid) / current_setting('block_size')::int8 else 0 end,
-                exists (select from pg_depend d join pg_type y on y.oid = d.refobjid
+                c.reltype in (select unnest(array[y.oid, y.typelem]) from pg_depend d join pg_type y on y.oid = d.refobjid
                   where d.refclassid = 'pg_type'::regclass and d.classid in ('pg_class'::regclass, 'pg_type'::regclass)
-                    and d.deptype = 'n' and c.reltype in (y.oid, y.typelem)),
+                    and d.deptype = 'n'),
                 u.relkind = 'p'
          from user_relations u join pg_class c on c.oid = u.oid
          left join pg_stat_all_tables s on s.relid = u.oid

@@ -208,7 +208,8 @@ async fn prepare(session: &Session) -> Result<(), Fault> {
             "select set_config(name, value, false) from (values
                ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('extra_float_digits', '3'),
                ('timezone', 'UTC'), ('bytea_output', 'hex'), ('search_path', ''), ('row_security', 'off'),
-               ('quote_all_identifiers', 'off'), ('synchronize_seqscans', 'off'), ('lock_timeout', '{LOCK_TIMEOUT}'))
+               ('quote_all_identifiers', 'off'), ('synchronize_seqscans', 'off'), ('jit', 'off'),
+               ('lock_timeout', '{LOCK_TIMEOUT}'))
                as wanted(name, value)
              where exists (select from pg_settings s where lower(s.name) = wanted.name)"
         ))
