@@ -147,6 +147,14 @@ pub const CODES: &[(&str, &str, &str)] = &[
          database for everybody come by `postgres.settings`. Set the rest on the target where it is still wanted.",
     ),
     (
+        "PGF1160",
+        "Too many tables for the server's locks",
+        "A dump, a copy and a proof hold a lock on every table from their snapshot to the last row, so that none is emptied or \
+         rewritten meanwhile. A server has room for max_locks_per_transaction times (max_connections plus \
+         max_prepared_transactions) locks of all its users together; beyond, it refuses with \"out of shared memory\". Raise \
+         max_locks_per_transaction on the source, which takes a restart, or have its provider do so.",
+    ),
+    (
         "PGF1201",
         "The target is not empty",
         "A restore deletes what the target holds. It is refused unless the target is empty or holds nothing but what \

@@ -8,6 +8,7 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 
 use crate::dump::grants::fitting;
+use crate::dump::hold::LOCK_TIMEOUT;
 use crate::dump::process::launch;
 use crate::dump::restorer::Restorer;
 use crate::fill::attver::stripped;
@@ -128,7 +129,11 @@ pub(super) async fn read(
     ]
     .map(str::to_owned)
     .into_iter()
-    .chain([format!("--snapshot={snapshot}")])
+    .chain([
+        format!("--snapshot={snapshot}"),
+        // Whoever waits to change a table waits for our locks, and `pg_dump` would wait behind.
+        format!("--lock-wait-timeout={LOCK_TIMEOUT}"),
+    ])
     .collect();
     cx.effect("pg_dump")?;
     let mut process = launch(cx, program, source, arguments)?;

@@ -8,6 +8,8 @@ mod compression;
 mod counted;
 pub(crate) mod destination;
 pub(crate) mod grants;
+pub(crate) mod hold;
+mod locks;
 mod losses;
 mod own;
 mod parallel;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::compression::is_zstd;
+use super::locks::Locks;
 use super::losses::{listed, losses, own};
 use super::own::Own;
 use crate::connect::{Access, Format, connect};
@@ -35,6 +36,9 @@ struct Seen {
     /// What `pg_dump` writes is turned into the version that the most can read.
     #[serde(default)]
     parallel: bool,
+    /// Of the source.
+    #[serde(default)]
+    locks: Option<Locks>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,6 +68,7 @@ pub(crate) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault>
         target: None,
         programs: find(cx, "pg_dump").await,
         parallel: want.get("method").and_then(Tree::as_text) != Some("pg_dump"),
+        locks: Some(Locks::read(&session).await?),
     };
     drop(session);
     if let Some(wanted) = want.get("for") {
@@ -140,6 +145,7 @@ fn findings(seen: &Seen) -> Vec<Finding> {
     let restorer = seen.target.as_ref().map(|target| &target.restorer).filter(|_| seen.parallel);
     losses(&seen.source, restorer, &mut findings);
     own(&seen.own, restorer, &mut findings);
+    findings.extend(seen.locks.and_then(Locks::finding));
     if let Some(target) = &seen.target {
         sizes(&seen.source, target, &mut findings);
         locale(&seen.source, &target.facts, &mut findings);

@@ -38,6 +38,7 @@ fn seen(source: Facts, target: u32, programs: &[u32]) -> Seen {
     Seen {
         own: Own::default(),
         parallel: false,
+        locks: None,
         source,
         target: Some(Target {
             address: "target".into(),
