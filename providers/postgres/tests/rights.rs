@@ -137,6 +137,11 @@ async fn what_is_lost_is_told_by_name() {
         ),
         "{found:#?}"
     );
+    // The copy goes on without them: the server says nothing but that no right was taken away.
+    far.run("postgres", "create database again owner tapp");
+    far.run("again", "create extension tablefunc");
+    let want = yard.copy_of(source(), far.handle("target", "tapp", "again"), "again");
+    yard.copy(want).await.map_err(|fault| fault.chain()).unwrap();
     server.run(
         "source",
         "drop extension tablefunc; grant execute on function pg_sleep(float8) to public",
