@@ -73,7 +73,7 @@ impl World {
     /// The roles that the tests left, so that what names them can be made.
     fn carry_roles(&self) {
         let query =
-            "select format('create role %I;', rolname) from pg_roles where rolname like 'regress%'";
+            "select format('create role %I', rolname) from pg_roles where rolname like 'regress%'";
         for statement in self.from.ask("admin", query).lines() {
             self.into.ask("admin", statement);
         }

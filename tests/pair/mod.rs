@@ -19,7 +19,8 @@ const ROLES: &str = "create role app login; create role other login; create role
 
 /// Settings of the tests' own sessions, whatever a database sets.
 const OWN: &str = "-c client_min_messages=warning -c timezone=UTC -c bytea_output=hex -c quote_all_identifiers=off \
-    -c default_transaction_isolation=read\\ committed -c default_transaction_deferrable=off -c xmloption=content";
+    -c default_transaction_isolation=read\\ committed -c default_transaction_deferrable=off -c xmloption=content \
+    -c standard_conforming_strings=on";
 
 /// Where Debian has it.
 pub const PGBOUNCER: &str = "/usr/sbin/pgbouncer";

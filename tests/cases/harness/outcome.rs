@@ -101,7 +101,10 @@ impl Outcome {
         let unexpected = |difference: &&String| {
             !self.without.iter().any(|entry| match entry.strip_prefix("* ") {
                 Some(part) => difference.contains(part),
-                None => difference.starts_with(&format!("missing {entry}")),
+                None => {
+                    difference.starts_with(entry.as_str())
+                        || difference.starts_with(&format!("missing {entry}"))
+                }
             })
         };
         let odd: Vec<&str> =
