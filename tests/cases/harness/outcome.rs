@@ -21,7 +21,7 @@ pub(crate) struct Outcome {
     /// A query to the target, and its answer.
     then: Option<Then>,
     /// What comes of it for now, in place of what is right.
-    today: Option<Box<Outcome>>,
+    today: Option<Box<Self>>,
     /// Why that is so, and which part of the program has to change.
     #[allow(dead_code, reason = "for those who read")]
     because: String,

@@ -139,7 +139,7 @@ impl World {
             let as_who = if way.is_superuser() { As::Superuser } else { As::Owner };
             let expected = read(source.server().client("pg_dump", &source.database), as_who);
             let heroku = || self.stage.config(&format!("cases-{label}"))["DATABASE_URL"].clone();
-            let (dump, asked): (_, Box<dyn Fn(&str) -> String>) = match way {
+            let (dump, asked): (_, Asking<'_>) = match way {
                 Way::Heroku => {
                     let url = heroku().as_str().unwrap().to_owned();
                     let mut dump = Command::new(self.from.bin.join("pg_dump"));
@@ -157,6 +157,9 @@ impl World {
         Seen { plan, apply, differences: found, answer }
     }
 }
+
+/// Asks the target a query, for its answer as text.
+type Asking<'a> = Box<dyn Fn(&str) -> String + 'a>;
 
 /// Whose view of a database is compared.
 #[derive(Clone, Copy)]
