@@ -12,4 +12,4 @@ do $$ begin
     if i % 100 = 0 then commit; end if;
   end loop;
 end $$;
-analyze;
+select format('analyze shop.%I', tablename) from pg_tables where schemaname = 'shop' \gexec

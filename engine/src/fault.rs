@@ -26,6 +26,9 @@ pub enum Class {
     Interrupted,
 }
 
+/// The longest that a service's own "try again later" is obeyed; more would be a night with a window open.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
 /// A failed operation: what was attempted, on what, why, and what to do next.
 #[derive(Debug)]
 pub struct Fault {
@@ -62,6 +65,17 @@ impl Fault {
     pub fn coded(mut self, code: &'static str) -> Self {
         self.code = Some(code);
         self
+    }
+
+    /// How long to wait before try number `tried` + 1, or `None`: trying again soon does not help.
+    pub(crate) fn wait(&self, tried: u32) -> Option<Duration> {
+        match self.class {
+            Class::Retry { after } => {
+                let wait = after.unwrap_or(Duration::from_secs(1) * tried);
+                (wait <= LONGEST_WAIT).then_some(wait)
+            }
+            _ => None,
+        }
     }
 
     /// Adds what to do next.

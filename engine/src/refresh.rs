@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -94,9 +93,9 @@ pub(crate) async fn answer(
                 return answer;
             }
             Err(fault) => {
-                if let Class::Retry { after } = fault.class
+                if let Some(wait) = fault.wait(tries)
                     && tries < TRIES
-                    && cx.sleep(after.unwrap_or(Duration::from_secs(1) * tries)).await.is_ok()
+                    && cx.sleep(wait).await.is_ok()
                 {
                     continue;
                 }

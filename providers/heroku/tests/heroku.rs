@@ -315,6 +315,16 @@ async fn a_restore_is_watched_taken_up_and_judged() {
     assert!(stage.findings("heroku.restore", "restore", &unknown, None).await.is_none());
     assert!(stage.findings("heroku.restore", "restore", &asked, None).await.unwrap().is_empty());
 
+    // What users prepared would be dropped with all the rest.
+    run(&target, "create schema prepared; grant usage on schema prepared to public").await;
+    let codes = stage.findings("heroku.restore", "restore", &asked, None).await.unwrap();
+    assert_eq!(codes, ["PGF1201"]);
+    let refused =
+        stage.act("heroku.restore", "restore", Verb::Run, asked.clone(), More::default()).await;
+    let refused = refused.unwrap_err();
+    assert!(refused.message.contains("it holds `schema prepared`"), "{}", refused.message);
+    run(&target, "drop schema prepared").await;
+
     // It fails with the cause from its log, and what it left is known as ours.
     stage.faults(json!({ "fail_next_restore": "boom in the middle" })).await;
     let failed =
@@ -361,7 +371,13 @@ async fn a_restore_is_watched_taken_up_and_judged() {
     let Settled::Done(settled) = resource.settle(&cx, &intent).await.unwrap() else {
         panic!("it is done")
     };
-    assert_eq!((&settled.id, &settled.memory), (&done.id, &done.memory));
+    // Other databases of the server go on.
+    let same = |done: &Json| {
+        let mut memory = done.clone();
+        memory["fingerprint"]["snapshot"] = Json::Null;
+        memory
+    };
+    assert_eq!((&settled.id, same(&settled.memory)), (&done.id, same(&done.memory)));
 
     // Filled by our own restore and unwritten since, it is accepted; written to, it is not.
     stage.intents.lock().unwrap().clear();
@@ -393,11 +409,15 @@ async fn a_restore_is_watched_taken_up_and_judged() {
 
 /// One row by hand.
 async fn write(target: &Done<Tree>) {
+    run(target, "create table public.by_hand as select 1 as x").await;
+}
+
+async fn run(target: &Done<Tree>, sql: &str) {
     let Some(Tree::Secret(url)) = target.attrs.get("url") else { panic!("a secret") };
     let url = url::Url::parse(url.expose()).unwrap();
     let psql = tokio::process::Command::new("psql")
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c"])
-        .arg("create table public.by_hand as select 1 as x")
+        .arg(sql)
         .env("PGSSLMODE", "require")
         .env("PGHOST", url.host_str().unwrap())
         .env("PGPORT", url.port().unwrap().to_string())

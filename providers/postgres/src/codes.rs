@@ -159,7 +159,9 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "The target is not empty",
         "A restore deletes what the target holds. It is refused unless the target is empty or holds nothing but what \
          pgferry's own restore put there, unwritten since. If what is there may be lost, say so for one run with \
-         `--confirm ADDRESS=NAME`.",
+         `--confirm ADDRESS=NAME`. What was there before the first run and holds no data (schemas with their rights, foreign \
+         servers, languages and the like) stays; what appeared later and is not pgferry's is refused by name. \
+         `heroku.restore` drops everything, so it is refused while anything but its own and extensions exists.",
     ),
     (
         "PGF1211",

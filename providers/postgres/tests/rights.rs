@@ -126,6 +126,27 @@ async fn what_is_lost_is_told_by_name() {
     let public = "select count(*) from pg_namespace, aclexplode(nspacl) where nspname = 'public' and grantee = 0";
     assert_eq!(far.ask("target", public), "0");
 
+    // Nobody touched the system's, or an extension's.
+    assert!(!rights.contains("of the system"), "{rights}");
+    server.run("source", "create extension tablefunc; revoke execute on function normal_rand(int, float8, float8), pg_sleep(float8) from public");
+    let found = yard.told(&Copy, &yard.copy_of(source(), target(), "target")).await;
+    let changed = told(&found, "PGF1110", Severity::Note).join("\n");
+    assert!(
+        changed.contains(
+            "`normal_rand(integer,double precision,double precision)`, `pg_sleep(double precision)`"
+        ),
+        "{found:#?}"
+    );
+    // The copy goes on without them: the server says nothing but that no right was taken away.
+    far.run("postgres", "create database again owner tapp");
+    far.run("again", "create extension tablefunc");
+    let want = yard.copy_of(source(), far.handle("target", "tapp", "again"), "again");
+    yard.copy(want).await.map_err(|fault| fault.chain()).unwrap();
+    server.run(
+        "source",
+        "drop extension tablefunc; grant execute on function pg_sleep(float8) to public",
+    );
+
     // As a superuser, who would lend its own rights to a function.
     let target = || far.handle("target", "postgres", "supers");
     let found = yard.told(&Copy, &yard.copy_of(source(), target(), "supers")).await;

@@ -115,19 +115,20 @@ const TABLESPACES: &str = "
 select t.spcname::text, count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
   join pg_tablespace t on t.oid = c.reltablespace where {OURS} group by 1 order by 1";
 
+// Of the system's, those that `pg_dump` looks at (`selectDumpableNamespace`).
 const CHANGED: &str = "
 with all_of_it as (
-    select 'pg_proc'::regclass as class, oid, proacl as acl, proowner as owner, 'f'::\"char\" as kind,
+    select 'pg_proc'::regclass as class, oid, proacl as acl, proowner as owner, pronamespace as schema, 'f'::\"char\" as kind,
            oid::regprocedure::text as shown from pg_proc
-    union all select 'pg_class'::regclass, oid, relacl, relowner, (case relkind when 'S' then 's' else 'r' end)::\"char\",
+    union all select 'pg_class'::regclass, oid, relacl, relowner, relnamespace, (case relkind when 'S' then 's' else 'r' end)::\"char\",
            oid::regclass::text from pg_class where relkind in ('r', 'p', 'v', 'm', 'S', 'f')
-    union all select 'pg_type'::regclass, oid, typacl, typowner, 'T', format('type %s', oid::regtype) from pg_type
-    union all select 'pg_namespace'::regclass, oid, nspacl, nspowner, 'n', format('schema %I', nspname) from pg_namespace
+    union all select 'pg_type'::regclass, oid, typacl, typowner, typnamespace, 'T', format('type %s', oid::regtype) from pg_type
+    union all select 'pg_namespace'::regclass, oid, nspacl, nspowner, oid, 'n', format('schema %I', nspname) from pg_namespace
       where nspname <> 'public')
 select o.shown from all_of_it o
   left join pg_init_privs i on i.classoid = o.class and i.objoid = o.oid and i.objsubid = 0
   where (o.acl is not null or i.initprivs is not null)
-    and (o.oid < 16384 or exists (select from pg_depend e
+    and (o.schema = 'pg_catalog'::regnamespace or exists (select from pg_depend e
       where e.classid = o.class and e.objid = o.oid and e.objsubid = 0 and e.deptype = 'e'))
     and (select array_agg(a::text order by a::text) from unnest(coalesce(o.acl, acldefault(o.kind, o.owner))) a)
       is distinct from
