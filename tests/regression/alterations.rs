@@ -4,7 +4,7 @@
 
 /// The statement, and a word or name of the line that tells it.
 pub(crate) const ALTERATIONS: &[(&str, &str)] = &[
-    ("create schema besides_schema", "besides_schema"),
+    ("drop schema nothing", "nothing"),
     ("drop collation coll_icu_upgrade", "coll_icu_upgrade"),
     ("comment on transform for int language sql is 'altered'", "transform"),
     ("alter type text_w_default set (storage = main)", "text_w_default"),
@@ -71,16 +71,16 @@ pub(crate) const ALTERATIONS: &[(&str, &str)] = &[
     ("drop policy p2 on regress_rls_schema.rls_tbl_force", "rls_tbl_force"),
     ("grant select on xmldata to pg_read_all_stats", "xmldata"),
     ("grant select on bit_defaults to public", "bit_defaults"),
-    ("alter default privileges grant select on tables to pg_read_all_stats", "default privileges"),
+    (
+        "alter default privileges grant select on tables to pg_read_all_stats",
+        "rights on new objects",
+    ),
     (
         "create function besides_trigger() returns event_trigger language plpgsql as 'begin end'",
         "besides_trigger",
     ),
-    (
-        "create event trigger besides_event on ddl_command_end when tag in ('CREATE DOMAIN') execute function besides_trigger()",
-        "besides_event",
-    ),
-    ("create extension hstore schema pubme", "hstore"),
+    ("alter event trigger silent disable", "silent"),
+    ("alter extension hstore set schema pubme", "hstore"),
     ("create trusted language besides_language handler plpgsql_call_handler", "besides_language"),
     (
         "create conversion besides_conversion for 'LATIN1' to 'UTF8' from iso8859_1_to_utf8",
