@@ -45,6 +45,10 @@ fn main() -> ExitCode {
     // Long enough for what was dropped to end its child processes; helper threads (name look-ups) do not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     match ended {
+        // The work may be done, but whoever reads stdout was not told all of it.
+        Ok(outcome::Exit::Done | outcome::Exit::Interrupted) if interrupt::is_unread() => {
+            ExitCode::from(141)
+        }
         Ok(exit) => exit.code(),
         Err(stop) => {
             view::stop(&stop);

@@ -25,38 +25,38 @@ pub(crate) mod partial;
 pub(crate) mod plan;
 pub(crate) mod running;
 pub(crate) mod speed;
+mod stdout;
 pub(crate) mod summary;
 pub(crate) mod words;
 
-/// Prints data on stdout. A closed pipe ends quietly.
+/// Prints data on stdout.
 pub(crate) fn print(text: &str) {
     print_pieces(|to| to(text));
 }
 
 /// Prints what is too long to be held as a whole: pieces, each but the last of whole lines.
 pub(crate) fn print_pieces(pieces: impl FnOnce(&mut dyn FnMut(&str))) {
-    let written = bars::apart(|| {
-        let mut out = anstream::stdout().lock();
+    let colour = stdout::takes_colour();
+    stdout::write(|out| {
         let mut written = Ok(());
         pieces(&mut |piece| {
             if written.is_ok() {
-                written = write!(out, "{}", redact(piece));
+                let text = redact(piece);
+                written = match colour {
+                    true => write!(out, "{text}"),
+                    false => write!(out, "{}", anstream::adapter::strip_str(&text)),
+                };
             }
         });
         written.and_then(|()| writeln!(out))
     });
-    if written.is_err() {
-        std::process::exit(141);
-    }
 }
 
 /// Prints one JSON document on a line of stdout.
 pub(crate) fn print_json(document: &impl Serialize) {
     // Maps with keys that are no text are the only thing that JSON refuses, and there are none.
     let text = serde_json::to_string(document).expect("keys are text");
-    if writeln!(std::io::stdout().lock(), "{}", redact(&text)).is_err() {
-        std::process::exit(141);
-    }
+    stdout::write(|out| writeln!(out, "{}", redact(&text)));
 }
 
 /// Whether everything is told in JSON lines on stdout.
@@ -103,18 +103,20 @@ pub(crate) fn tell(line: &Line) {
 
 /// Tells programs many lines, through one writer.
 pub(crate) fn tell_all(lines: impl FnOnce(&mut dyn FnMut(&Line))) {
-    let mut out = in_lines().then(|| BufWriter::new(std::io::stdout().lock()));
-    let mut ended = Ok(());
-    lines(&mut |line| {
-        record(line);
-        if let (Some(out), true, Ok(text)) = (&mut out, ended.is_ok(), serde_json::to_string(line))
-        {
-            ended = writeln!(out, "{}", redact(&text));
-        }
-    });
-    if ended.and_then(|()| out.as_mut().map_or(Ok(()), Write::flush)).is_err() {
-        std::process::exit(141);
+    if !in_lines() {
+        return lines(&mut record);
     }
+    stdout::write(|out| {
+        let mut out = BufWriter::new(out);
+        let mut written = Ok(());
+        lines(&mut |line| {
+            record(line);
+            if let (true, Ok(text)) = (written.is_ok(), serde_json::to_string(line)) {
+                written = writeln!(out, "{}", redact(&text));
+            }
+        });
+        written.and_then(|()| out.flush())
+    });
 }
 
 /// Whether any program listens. If not, lines need not be made.

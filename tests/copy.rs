@@ -121,4 +121,14 @@ fn one_server_into_another_through_kills_and_back_to_nothing_to_do() {
     refused.assert_says(&["error[PGF1201] copy: ", "--confirm target=acme"]);
     project.apply_with(&["--confirm", "target=acme"]);
     assert_eq!(ends.ask("select rate from billing.rates where country = 'IT'"), "0.2200");
+    project.run(&["plan", "--detailed-exitcode"]).assert_code(0);
+
+    // Dropped and made again under the same name, it is another database.
+    ends.into.source("drop database acme");
+    ends.into.source("create database acme");
+    let other = project.run(&["plan", "--detailed-exitcode"]);
+    other.assert_code(2);
+    other.assert_says(&["`target` is another database than the one that was filled at 20"]);
+    project.apply();
+    assert_eq!(ends.ask("select rate from billing.rates where country = 'IT'"), "0.2200");
 }

@@ -2,8 +2,10 @@
 //!
 //! `cargo bench --bench data -- SCALE` (20 by default; 60 is a source of 1.7 GB) makes a source, moves it every way
 //! three times in turn on real servers and a real store on this machine, and prints medians side by side: quote the
-//! ratios, not the seconds. More words choose ways by their titles: `-- 20 guide copy`. `-- SCALE uplink` holds the way to
-//! the bucket to 200 Mbit/s and dumps only; `-- SCALE threads` compresses in memory only.
+//! ratios, not the seconds. The servers are durable (fsync, full_page_writes and synchronous_commit on, shared_buffers 1 GB,
+//! max_wal_size 8 GB), and the machine must be quiet. `benches/bare_limit` is what a copy needs at least. More words choose ways by their titles: `-- 20 guide copy`. `-- SCALE uplink` holds the way to
+//! the bucket to 200 Mbit/s and dumps only; `-- SCALE threads` compresses in memory only. `-- tables` (`make bench-tables`) moves 2,500 small tables, and
+//! then 50,000 large objects, beside `pg_dump -Fc` and `pg_restore -j2`.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, dead_code, reason = "a benchmark")]
 
@@ -34,8 +36,11 @@ fn main() {
     }
     let scale = arguments.iter().find_map(|word| word.parse().ok()).unwrap_or(20);
     let began = Instant::now();
-    let stage = Stage::start(&Options { provision_seconds: 0.0, ..QUICK });
-    let ground = Ground::new(&stage, scale);
+    let stage = Stage::start(&Options { provision_seconds: 0.0, durable: true, ..QUICK });
+    if arguments.iter().any(|word| word == "tables") {
+        return many(&stage);
+    }
+    let ground = Ground::new(&stage, "source", scale);
     let size = ground.ask("select pg_size_pretty(pg_database_size(current_database()))");
     println!("source: scale {scale}, {size}, made in {:.0} s", began.elapsed().as_secs_f64());
     let words: Vec<&String> =
@@ -51,18 +56,30 @@ fn main() {
     };
     let ways: Vec<Way> =
         Way::all().into_iter().filter(|way| chosen(way) && way.is_possible()).collect();
+    compare(&ground, &ways, "the guide's way");
+}
+
+/// What each of many things costs, instead of each byte.
+fn many(stage: &Stage) {
+    for (what, script) in [("2,500 small tables", "tables"), ("50,000 large objects", "objects")] {
+        let ground = Ground::new(stage, script, 1);
+        println!("{what}:");
+        compare(&ground, &Way::of_many(), "`pg_dump` and `pg_restore`");
+    }
+}
+
+/// Goes all `ways` in turn, and tells of each beside the first.
+fn compare(ground: &Ground<'_>, ways: &[Way], first: &str) {
     let mut runs: Vec<Vec<Figures>> = vec![Vec::new(); ways.len()];
     for _ in 0..RUNS {
         for (way, figures) in ways.iter().zip(&mut runs) {
             figures.push(ground.travel(*way, None));
         }
     }
+    println!("medians of {RUNS}: seconds of wall clock, and how many times as fast as {first}");
     println!(
-        "medians of {RUNS}: seconds of wall clock, and how many times as fast as the guide's way"
-    );
-    println!(
-        "{:<42} {:>13} {:>13} {:>6} {:>13} {:>8} {:>8}",
-        "", "dump, upload", "restore", "check", "all", "MB", "peak MiB"
+        "{:<44} {:>13} {:>13} {:>6} {:>13} {:>8} {:>8} {:>8}",
+        "", "dump, upload", "restore", "check", "all", "MB", "peak MiB", "own CPU"
     );
     let mut guide: Option<Figures> = None;
     for (way, figures) in ways.iter().zip(&runs) {
@@ -73,7 +90,7 @@ fn main() {
             false => String::new(),
         };
         println!(
-            "{:<42} {:>13} {:>13} {:>6.2} {:>13} {:>8.1} {:>8.1}",
+            "{:<44} {:>13} {:>13} {:>6.2} {:>13} {:>8.1} {:>8.1} {:>8.2}",
             way.title(),
             times(figures.dump, guide.dump),
             times(figures.restore, guide.restore),
@@ -81,6 +98,7 @@ fn main() {
             times(figures.whole.wall, guide.whole.wall),
             figures.bytes / 1e6,
             figures.whole.peak,
+            figures.whole.cpu,
         );
     }
 }

@@ -35,8 +35,16 @@ pub(crate) enum Way {
     Zstd,
     /// By `postgres.copy`, contents proved.
     Copy,
+    /// The same, nothing proved.
+    CopyAlone,
     /// `pgcopydb clone` with as many jobs, nothing proved.
     Pgcopydb,
+    /// `benches/bare_limit`: what a copy needs at least.
+    BareLimit,
+    /// `pg_dump -Fc` into a file and `pg_restore -j2` from it.
+    Programs,
+    /// Through the bucket by `postgres.restore`, nothing proved.
+    RestoreAlone,
 }
 
 /// Seconds; 0 where there is no such step.
@@ -52,8 +60,14 @@ pub(crate) struct Figures {
 
 impl Way {
     pub(crate) fn all() -> Vec<Self> {
-        use Way::{Bucket, Copy, Fastest, Guide, Pgcopydb, Restore, Zstd};
-        vec![Guide, Bucket, Fastest, Restore, Zstd, Copy, Pgcopydb]
+        use Way::{BareLimit, Bucket, Copy, CopyAlone, Fastest, Guide, Pgcopydb, Restore, Zstd};
+        vec![Guide, Bucket, Fastest, Restore, Zstd, Copy, CopyAlone, BareLimit, Pgcopydb]
+    }
+
+    /// Those that are compared where there are many things.
+    pub(crate) fn of_many() -> Vec<Self> {
+        use Way::{Copy, CopyAlone, Programs, Restore, RestoreAlone};
+        vec![Programs, RestoreAlone, Restore, CopyAlone, Copy]
     }
 
     pub(crate) fn is_possible(self) -> bool {
@@ -71,7 +85,11 @@ impl Way {
             Self::Restore => "pgferry, postgres.restore, level 2, proved",
             Self::Zstd => "pgferry, postgres.restore, zstd, proved",
             Self::Copy => "pgferry, postgres.copy, contents proved",
+            Self::CopyAlone => "pgferry, postgres.copy, nothing proved",
             Self::Pgcopydb => "pgcopydb clone, nothing proved",
+            Self::BareLimit => "the bare limit of a copy, nothing proved",
+            Self::Programs => "pg_dump -Fc, pg_restore -j2, nothing proved",
+            Self::RestoreAlone => "pgferry, postgres.restore, nothing proved",
         }
     }
 }
@@ -86,18 +104,23 @@ pub(crate) struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    /// Makes the source.
-    pub(crate) fn new(stage: &'a Stage, scale: u32) -> Self {
+    /// Makes the source by the script of this name.
+    pub(crate) fn new(stage: &'a Stage, script: &str, scale: u32) -> Self {
+        stage.source("drop database if exists shop");
         stage.source("create database shop");
         let source = stage.value("SOURCE_DATABASE_URL").replace("/acme_org_db?", "/shop?");
         let made = Command::new("psql")
             .args(["-qX", "--set", &format!("scale={scale}"), "--file"])
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/data/source.sql"))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("benches/data/{script}.sql")))
             .arg(&source)
             .status();
         assert!(made.unwrap().success(), "the source is not made");
         let bucket = json!({ "label": BUCKET, "region": "us-ord", "endpoint_type": "E3" });
-        stage.linode(Method::POST, "/object-storage/buckets", &bucket);
+        let there = stage.linode(Method::GET, "/object-storage/buckets", &Value::Null);
+        // A second source finds it there.
+        if there["data"].as_array().is_none_or(Vec::is_empty) {
+            stage.linode(Method::POST, "/object-storage/buckets", &bucket);
+        }
         Self { stage, source, count: Cell::new(0) }
     }
 
@@ -114,6 +137,8 @@ impl<'a> Ground<'a> {
         self.journey(way, store, |journey| match way {
             Way::Guide => journey.by_hand(),
             Way::Pgcopydb => journey.by_pgcopydb(),
+            Way::BareLimit => journey.by_bare_limit(),
+            Way::Programs => journey.by_programs(),
             _ => journey.by_pgferry(),
         })
     }
@@ -237,6 +262,31 @@ impl Journey<'_> {
         Figures { restore: whole.wall, whole, ..Figures::default() }
     }
 
+    fn by_bare_limit(&mut self) -> Figures {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/bare_limit");
+        let whole = self.shell(&format!("JOBS=4 {}", script.display()));
+        self.shell(
+            r#"sh -c "$COUNT" sh "$SOURCE" >ours
+            sh -c "$COUNT" sh "$TARGET" >theirs
+            cmp ours theirs"#,
+        );
+        Figures { restore: whole.wall, whole, ..Figures::default() }
+    }
+
+    fn by_programs(&mut self) -> Figures {
+        let dump = self.shell(r#"pg_dump -Fc -b -f shop.dump "$SOURCE""#);
+        #[allow(clippy::cast_precision_loss, reason = "bytes")]
+        let bytes = fs::metadata(self.folder.join("shop.dump")).unwrap().len() as f64;
+        let restore = self
+            .shell(r#"pg_restore -j2 --no-owner --no-acl --dbname "$TARGET" shop.dump || true"#);
+        let whole = Usage {
+            wall: dump.wall + restore.wall,
+            cpu: dump.cpu + restore.cpu,
+            peak: dump.peak.max(restore.peak),
+        };
+        Figures { dump: dump.wall, restore: restore.wall, check: 0.0, bytes, whole }
+    }
+
     fn by_pgferry(&mut self) -> Figures {
         fs::write(self.folder.join("pgferry.yaml"), self.spec()).unwrap();
         // What is there already is taken into the state beforehand, as `terraform import` would.
@@ -291,12 +341,13 @@ impl Journey<'_> {
                         rows: exact, contents: checksum, depends_on: [restore] }\n";
         match self.way {
             Way::Smallest | Way::Chosen => head + &dump,
-            Way::Copy => {
+            Way::Copy | Way::CopyAlone => {
                 let copy = format!(
                     "  restore: {{ type: postgres.copy, from: \"${{source}}\", into: \"${{target}}\", confirm: {app}, jobs: 4 }}\n"
                 );
-                head + &copy + verified
+                head + &copy + if self.way == Way::Copy { verified } else { "" }
             }
+            Way::RestoreAlone => head + &dump + &restore("postgres.restore"),
             Way::Restore | Way::Zstd => head + &dump + &restore("postgres.restore") + verified,
             _ => head + &dump + &restore("heroku.restore") + verified,
         }

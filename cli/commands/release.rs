@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::Common;
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
-use crate::view;
+use crate::{interrupt, view};
 
 pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
     let project = Project::open(common)?;
@@ -23,6 +23,7 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Stop> {
     let resources = project.connect(&state)?;
     let sink = super::apply::sink(common, &project, &state);
     let world = project.world(&state, sink, CancellationToken::new());
+    interrupt::watch(world.cancel.clone());
     let state = Arc::unwrap_or_clone(state);
     let journal = Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?;
     let outcome =

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::Common;
 use crate::outcome::{Exit, Stop};
 use crate::project::Project;
-use crate::view;
+use crate::{interrupt, view};
 
 pub(super) async fn run(
     common: &Common,
@@ -58,6 +58,7 @@ pub(super) async fn run(
     let Some((resource, remembered)) = known else {
         return Err(Stop::because(format!("no provider is connected for `{address}`")));
     };
+    interrupt::watch(world.cancel.clone());
     let cx = Cx::new(world.forgetful(), address.clone(), "destroying");
     let state = Arc::unwrap_or_clone(state);
     let journal = Journal::begin(Arc::clone(&project.store), state, SystemClock.now(), None)?;

@@ -4,7 +4,6 @@
 //! closings always happen, unless something that still runs elsewhere needs the scope.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::address::Address;
 use crate::cx::World;
@@ -22,6 +21,7 @@ mod closing;
 mod found;
 mod prove;
 mod retire;
+mod retries;
 mod walk;
 
 pub(crate) use act::without_secrets;
@@ -83,10 +83,6 @@ impl Outcome {
         self.failed.is_empty() && self.skipped.is_empty() && !self.interrupted
     }
 }
-
-/// How often a passing fault is tried again, and the first pause.
-const TRIES: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Applies a plan and saves the state.
 ///

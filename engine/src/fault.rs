@@ -26,6 +26,9 @@ pub enum Class {
     Interrupted,
 }
 
+/// The longest that a service's own "try again later" is obeyed; more would be a night with a window open.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
 /// A failed operation: what was attempted, on what, why, and what to do next.
 #[derive(Debug)]
 pub struct Fault {
@@ -33,6 +36,8 @@ pub struct Fault {
     pub class: Class,
     /// What was being attempted, without the cause: "creating app `acme`".
     pub message: String,
+    /// Its stable code, where it has a page of its own.
+    pub code: Option<&'static str>,
     /// What to do next, as something that can be typed or looked up.
     pub help: Option<String>,
     /// The cause; its chain is printed once, at the edge.
@@ -42,7 +47,7 @@ pub struct Fault {
 impl Fault {
     /// A fault of `class` while attempting `message`.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), help: None, source: None }
+        Self { class, message: message.into(), code: None, help: None, source: None }
     }
 
     /// It was tried and failed.
@@ -53,6 +58,24 @@ impl Fault {
     /// A promise of pgferry's own code was broken.
     pub fn bug(message: impl Into<String>) -> Self {
         Self::new(Class::Failed, message).help("this is a bug in pgferry; please report it")
+    }
+
+    /// Gives it a code.
+    #[must_use]
+    pub fn coded(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// How long to wait before try number `tried` + 1, or `None`: trying again soon does not help.
+    pub(crate) fn wait(&self, tried: u32) -> Option<Duration> {
+        match self.class {
+            Class::Retry { after } => {
+                let wait = after.unwrap_or(Duration::from_secs(1) * tried);
+                (wait <= LONGEST_WAIT).then_some(wait)
+            }
+            _ => None,
+        }
     }
 
     /// Adds what to do next.
@@ -69,8 +92,16 @@ impl Fault {
         self
     }
 
-    /// The message and its chain of causes on one line, with known secrets blanked out.
+    /// The code, if it has one, the message and its chain of causes on one line, with known secrets blanked out.
     pub fn chain(&self) -> String {
+        match self.code {
+            Some(code) => format!("[{code}] {}", self.uncoded()),
+            None => self.uncoded(),
+        }
+    }
+
+    /// The same without the code.
+    pub(crate) fn uncoded(&self) -> String {
         let mut text = self.message.clone();
         let mut cause = self.source.as_ref().map(|s| &**s as &(dyn std::error::Error + 'static));
         while let Some(error) = cause {

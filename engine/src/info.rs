@@ -70,6 +70,8 @@ pub struct Traits {
     pub proof: bool,
     /// By it an application reads another database; the state remembers when.
     pub cutover: bool,
+    /// For runs: the field that names what they fill. Each plan asks whether that is still what was filled.
+    pub fills: Option<&'static str>,
 }
 
 impl Traits {
@@ -82,6 +84,7 @@ impl Traits {
         internal: false,
         proof: false,
         cutover: false,
+        fills: None,
     };
 }
 

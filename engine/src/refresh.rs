@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -94,13 +93,13 @@ pub(crate) async fn answer(
                 return answer;
             }
             Err(fault) => {
-                if let Class::Retry { after } = fault.class
+                if let Some(wait) = fault.wait(tries)
                     && tries < TRIES
-                    && cx.sleep(after.unwrap_or(Duration::from_secs(1) * tries)).await.is_ok()
+                    && cx.sleep(wait).await.is_ok()
                 {
                     continue;
                 }
-                let mut finding = Finding::error("PGF0201", fault.chain());
+                let mut finding = Finding::error(fault.code.unwrap_or("PGF0201"), fault.uncoded());
                 finding.help = fault.help;
                 return Answer::Failed(finding);
             }
@@ -123,6 +122,11 @@ async fn look(
             Some(intent) => Answer::Settled(resource.settle(cx, intent).await?),
             None => return Err(Fault::bug("an operation without an intent")),
         },
+        Ask::Lost => {
+            let remembered = remembered.clone().unwrap_or_default();
+            let lost = resource.lost(cx, want, &remembered).await;
+            Answer::Lost(lost.map_err(|fault| fault.chain()))
+        }
         Ask::Inspect => {
             let facts = resource.inspect(cx, want, remembered.as_ref()).await?;
             let findings = facts

@@ -193,6 +193,17 @@ pub trait Resource: Send + Sync + 'static {
         async { Ok(Settled::Not("nothing is known of it".to_owned())) }
     }
 
+    /// Why what a finished run filled ([`Traits::fills`]) is no longer there, so that it is to be done again: a database
+    /// that was dropped and made again. `None`: it is, or nobody noted which one it was. `want` has that field alone.
+    fn lost(
+        &self,
+        _cx: &Cx,
+        _want: &Tree,
+        _remembered: &Remembered,
+    ) -> impl Future<Output = Result<Option<String>, Fault>> + Send {
+        async { Ok(None) }
+    }
+
     /// Deletes what is remembered. Already gone is success.
     fn delete(
         &self,
@@ -300,6 +311,12 @@ pub trait AnyResource: Send + Sync {
         cx: &'a Cx,
         intent: &'a Intent,
     ) -> BoxFuture<'a, Result<Settled<Tree>, Fault>>;
+    fn lost<'a>(
+        &'a self,
+        cx: &'a Cx,
+        want: &'a Tree,
+        remembered: &'a Remembered,
+    ) -> BoxFuture<'a, Result<Option<String>, Fault>>;
     fn delete<'a>(
         &'a self,
         cx: &'a Cx,
@@ -411,6 +428,14 @@ impl<R: Resource> AnyResource for R {
                 Settled::Not(why) => Settled::Not(why),
             })
         })
+    }
+    fn lost<'a>(
+        &'a self,
+        cx: &'a Cx,
+        want: &'a Tree,
+        remembered: &'a Remembered,
+    ) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        Box::pin(Resource::lost(self, cx, want, remembered))
     }
     fn delete<'a>(
         &'a self,

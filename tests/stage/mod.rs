@@ -25,7 +25,8 @@ pub const APP: &str = "psql-migration-from-linode";
 pub const BUCKET: &str = "postgres-for-migration";
 
 /// A source of the least size, and no waiting that is not asked for.
-pub const QUICK: Options = Options { megabytes: 1, provision_seconds: 0.05, key_delay_ms: 0 };
+pub const QUICK: Options =
+    Options { megabytes: 1, provision_seconds: 0.05, key_delay_ms: 0, durable: false };
 
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -42,12 +42,19 @@ impl Project {
 
     /// A copy of those files of an example.
     pub fn of(stage: &Stage, example: &str, files: &[&str]) -> Self {
-        let folder = tempfile::tempdir_in(stage.home.path()).unwrap();
+        let project = Self::with(stage, "");
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
         let example = examples.join(example);
         for file in files {
-            fs::copy(example.join(file), folder.path().join(file)).unwrap();
+            fs::copy(example.join(file), project.path(file)).unwrap();
         }
+        project
+    }
+
+    /// A spec of its own.
+    pub fn with(stage: &Stage, spec: &str) -> Self {
+        let folder = tempfile::tempdir_in(stage.home.path()).unwrap();
+        fs::write(folder.path().join("pgferry.yaml"), spec).unwrap();
         let mut environment: BTreeMap<String, String> = stage.environment().into_iter().collect();
         environment.insert("PATH".into(), std::env::var("PATH").unwrap());
         // So that no credentials of whoever runs the tests are found.
@@ -102,8 +109,18 @@ impl Project {
     }
 
     fn spawn_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Running {
+        self.start(arguments, more, None)
+    }
+
+    /// Starts the binary with a stdout of the test's own.
+    pub fn spawn_into(&self, arguments: &[&str], stdout: Stdio) -> Running {
+        self.start(arguments, &[], Some(stdout))
+    }
+
+    fn start(&self, arguments: &[&str], more: &[(&str, &str)], stdout: Option<Stdio>) -> Running {
         let said = tempfile::tempdir_in(self.folder.path().parent().unwrap()).unwrap().keep();
         let (out, err) = (said.join("out"), said.join("err"));
+        let kept = File::create(&out).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_pgferry"))
             .args(arguments)
             .current_dir(self.folder.path())
@@ -111,7 +128,7 @@ impl Project {
             .envs(&self.environment)
             .envs(more.iter().copied())
             .stdin(Stdio::null())
-            .stdout(File::create(&out).unwrap())
+            .stdout(stdout.unwrap_or_else(|| kept.into()))
             .stderr(File::create(&err).unwrap())
             .spawn()
             .unwrap();

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::act::limit::Limit;
+use super::retries::Retries;
 use super::walk::Walk;
 use super::{Applying, Failure, Outcome};
 use crate::address::Address;
 use crate::cx::{Cx, World};
 use crate::event::Event;
-use crate::fault::{Class, Fault};
+use crate::fault::Fault;
 use crate::graph::Graph;
 use crate::handles::rereading;
 use crate::info::{Catalog, Kind};
@@ -27,8 +27,6 @@ pub(super) enum Stop {
     Fault(Fault),
     Journal(StateError),
 }
-
-const TRIES: u32 = 5;
 
 impl Walk {
     /// Whether everything that the spec puts under `scope`, direct or not, is done: in this apply, or before. What was
@@ -175,22 +173,11 @@ async fn close_one(
 }
 
 async fn try_close(cx: &Cx, resource: &dyn AnyResource, scope: &Scope) -> Result<(), Fault> {
-    let mut pause = Duration::from_secs(1);
-    let mut tried = 1;
-    loop {
-        match resource.close(cx, &scope.intent).await {
-            Err(fault)
-                if matches!(fault.class, Class::Retry { .. } | Class::Unknown) && tried < TRIES =>
-            {
-                let (address, message) = (cx.address.clone(), fault.chain());
-                cx.world.sink.event(Event::Retrying { address, message, after: pause });
-                cx.sleep(pause).await?;
-                pause *= 2;
-                tried += 1;
-            }
-            ended => return ended,
-        }
+    let mut retries = Retries::default();
+    while let Err(fault) = resource.close(cx, &scope.intent).await {
+        retries.again(cx, fault).await?;
     }
+    Ok(())
 }
 
 /// Closes every open scope, without a plan: the notes hold all that is needed, but for what no file may hold, which

@@ -1,12 +1,10 @@
 //! Proves again, outside of an apply: what only compares is run once more, and nothing is written down.
 
-use std::time::Duration;
-
-use super::TRIES;
+use super::retries::Retries;
 use crate::address::Address;
 use crate::cx::Cx;
 use crate::event::Event;
-use crate::fault::{Class, Fault};
+use crate::fault::Fault;
 use crate::handles::Handles;
 use crate::info::TypeInfo;
 use crate::resource::{AnyResource, Change, Verb};
@@ -43,16 +41,11 @@ pub async fn prove(handles: &Handles, address: &Address) -> Result<(), Fault> {
 }
 
 async fn tried(handles: &Handles, cx: &Cx, resource: &dyn AnyResource) -> Result<(), Fault> {
-    let mut tried = 0;
-    loop {
-        tried += 1;
-        match once(handles, cx, resource).await {
-            Err(Fault { class: Class::Retry { after }, .. }) if tried < TRIES => {
-                cx.sleep(after.unwrap_or(Duration::from_secs(1) * tried)).await?;
-            }
-            ended => return ended,
-        }
+    let mut retries = Retries::default();
+    while let Err(fault) = once(handles, cx, resource).await {
+        retries.again(cx, fault).await?;
     }
+    Ok(())
 }
 
 async fn once(handles: &Handles, cx: &Cx, resource: &dyn AnyResource) -> Result<(), Fault> {

@@ -23,6 +23,8 @@ pub enum Ask {
     Settle,
     /// The facts of the preflight.
     Inspect,
+    /// Whether what a run filled is still there.
+    Lost,
 }
 
 /// One question, with all that is needed to answer it.
@@ -51,6 +53,8 @@ pub enum Answer {
         /// How much a run would move.
         bytes: Option<u64>,
     },
+    /// Why what a run filled is no longer there, if so; or why that could not be found out.
+    Lost(Result<Option<String>, String>),
     /// It could not be found out; already worded for people.
     Failed(Finding),
 }

@@ -200,13 +200,12 @@ fn done(ready: &Ready, want: &Spec) -> Done<Attrs> {
 
 impl AddOn {
     /// The add-on as it is, waiting while it is still being made; one that is going away counts as gone.
-    async fn look(&self, cx: &Cx, app: &str, addon: &str) -> Result<Option<Ready>, Fault> {
-        let found = self.api.addon(cx, app, addon).await;
-        match found.map_err(|error| error.during(format!("reading add-on `{addon}`")))? {
+    async fn look(&self, cx: &Cx, found: Option<wire::AddOn>) -> Result<Option<Ready>, Fault> {
+        match found {
             None => Ok(None),
             Some(found) if found.state.starts_with("deprovision") => Ok(None),
             Some(found) if found.state == "provisioning" => {
-                ready::wait(&self.api, cx, app, &found.name, None).await.map(Some)
+                ready::wait(&self.api, cx, &found.app.name, &found.name, None).await.map(Some)
             }
             Some(found) => ready::read(&self.api, cx, found).await.map(Some),
         }
@@ -273,7 +272,9 @@ impl Resource for AddOn {
             Some(Tree::Text(name)) => name.clone(),
             _ => cx.natural_key(),
         };
-        Ok(self.look(cx, app, &name).await?.map(|ready| live(&ready, want)))
+        let found = self.api.addon(cx, app, &name).await;
+        let found = found.map_err(|error| error.during(format!("reading add-on `{name}`")))?;
+        Ok(self.look(cx, found).await?.map(|ready| live(&ready, want)))
     }
 
     async fn read(
@@ -283,10 +284,11 @@ impl Resource for AddOn {
         remembered: Option<&Remembered>,
     ) -> Result<Option<Live<Attrs>>, Fault> {
         let Some(remembered) = remembered else { return Ok(None) };
-        let Some(app) = remembered.attrs.get("app").and_then(Tree::as_text) else {
-            return Ok(None);
-        };
-        Ok(self.look(cx, app, &remembered.id).await?.map(|ready| live(&ready, want)))
+        // By its own id: that its app has another name now says nothing of the add-on.
+        let id = &remembered.id;
+        let found = self.api.addon_by_id(cx, id).await;
+        let found = found.map_err(|error| error.during(format!("reading add-on `{id}`")))?;
+        Ok(self.look(cx, found).await?.map(|ready| live(&ready, want)))
     }
 
     async fn inspect(
@@ -345,22 +347,26 @@ impl Resource for AddOn {
     }
 
     async fn delete(&self, cx: &Cx, remembered: &Remembered) -> Result<(), Fault> {
-        let attr = |name: &str| remembered.attrs.get(name).and_then(Tree::as_text);
-        let name = attr("name").unwrap_or(&remembered.id);
-        let Some(app) = attr("app") else { return Ok(()) };
-        let during = || format!("deleting add-on `{name}` of app `{app}`");
-        let _turn = self.api.turn(app).await;
-        let deleted = self.api.delete_addon(cx, app, &remembered.id).await;
-        deleted.map_err(|error| error.during(during()))?;
+        let id = &remembered.id;
+        let name = remembered.attrs.get("name").and_then(Tree::as_text).unwrap_or(id);
+        let during = || format!("deleting add-on `{name}`");
         let mut pace = Pace::new(POLL.0, POLL.1);
-        while let Some(found) =
-            self.api.addon(cx, app, &remembered.id).await.map_err(|error| error.during(during()))?
-        {
-            if found.state == "deprovisioned" {
-                break;
+        let mut asked = false;
+        loop {
+            let found =
+                self.api.addon_by_id(cx, id).await.map_err(|error| error.during(during()))?;
+            let Some(found) = found.filter(|found| found.state != "deprovisioned") else {
+                return Ok(());
+            };
+            if asked {
+                cx.sleep(pace.wait()).await?;
+                continue;
             }
-            cx.sleep(pace.wait()).await?;
+            let app = &found.app.name;
+            let _turn = self.api.turn(app).await;
+            let deleted = self.api.delete_addon(cx, app, id).await;
+            deleted.map_err(|error| error.during(during()))?;
+            asked = true;
         }
-        Ok(())
     }
 }

@@ -116,9 +116,9 @@ impl Api {
         self.platform.send(cx, call.repeatable()).await.map(drop)
     }
 
-    /// What runs; `None` where the service does not tell.
-    pub(crate) async fn dynos(&self, cx: &Cx, app: &str) -> Result<Option<Vec<Dyno>>, Error> {
-        self.maybe(cx, Call::get(&["apps", app, "dynos"])).await
+    /// What runs now, which lags behind the formation while processes stop.
+    pub(crate) async fn dynos(&self, cx: &Cx, app: &str) -> Result<Vec<Dyno>, Error> {
+        self.list(cx, Call::get(&["apps", app, "dynos"])).await
     }
 
     pub(crate) async fn addon(
@@ -129,6 +129,12 @@ impl Api {
     ) -> Result<Option<AddOn>, Error> {
         let call = Call::get(&["apps", app, "addons", addon])
             .header("accept-expansion", "addon_service,plan");
+        self.maybe(cx, call).await
+    }
+
+    /// An add-on by its own id, whatever its app is called by now.
+    pub(crate) async fn addon_by_id(&self, cx: &Cx, id: &str) -> Result<Option<AddOn>, Error> {
+        let call = Call::get(&["addons", id]).header("accept-expansion", "addon_service,plan");
         self.maybe(cx, call).await
     }
 

@@ -283,7 +283,13 @@ impl Resource for Config {
         let names = remembered.attrs.get("names").and_then(Tree::as_list);
         let names: Vec<&str> = names.into_iter().flatten().filter_map(Tree::as_text).collect();
         let app = &remembered.id;
-        let Some(vars) = self.vars(cx, app).await? else { return Ok(()) };
+        let Some(vars) = self.vars(cx, app).await? else {
+            cx.warn(format!(
+                "there is no app `{app}`; if it was renamed, its config vars are still set there: {}",
+                names.join(", ")
+            ));
+            return Ok(());
+        };
         let there = names.into_iter().filter(|name| vars.contains_key(*name));
         let patch: serde_json::Map<String, Json> =
             there.map(|name| (name.to_owned(), Json::Null)).collect();

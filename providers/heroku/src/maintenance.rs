@@ -21,6 +21,7 @@ use serde_json::{Value as Json, json};
 
 use crate::api::Api;
 use crate::patience::Pace;
+use crate::wire::Dyno;
 
 /// Heroku ends a process by force half a minute after asking it to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(180);
@@ -79,6 +80,9 @@ pub(crate) struct Attrs {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Former {
     app: String,
+    /// The app's own id, which survives a new name; notes of versions before 0.1 lack it.
+    #[serde(default)]
+    id: Option<String>,
     maintenance: bool,
     quantities: BTreeMap<String, u32>,
 }
@@ -89,6 +93,11 @@ const SINCE: &str = "since";
 impl Former {
     fn noted(intent: &Intent) -> Option<Self> {
         serde_json::from_value(intent.notes.get(FORMER)?.clone()).ok()
+    }
+
+    /// What requests name the app by.
+    fn handle(&self) -> &str {
+        self.id.as_deref().unwrap_or(&self.app)
     }
 }
 
@@ -108,42 +117,44 @@ impl Maintenance {
             };
             quantities.insert(kind.clone(), process.quantity);
         }
-        Ok(Former { app: want.app.clone(), maintenance: app.maintenance, quantities })
+        let (id, maintenance) = (Some(app.id), app.maintenance);
+        Ok(Former { app: want.app.clone(), id, maintenance, quantities })
     }
 
-    /// Waits until no process of `kinds` runs any more, where the service tells.
-    async fn stopped(&self, cx: &Cx, app: &str, kinds: &[String]) -> Result<(), Fault> {
-        let mut pace = Pace::new(Duration::from_millis(500), Duration::from_secs(3));
-        let mut waited = Duration::ZERO;
-        while !kinds.is_empty() {
-            let dynos = match self.api.dynos(cx, app).await {
-                Ok(None) => break,
-                Ok(Some(dynos)) => dynos,
-                Err(error) if error.is_passing() => Vec::new(),
-                Err(error) => {
-                    return Err(error.during(format!("watching app `{app}` come to rest")));
-                }
-            };
-            let running = dynos
-                .iter()
-                .filter(|dyno| kinds.contains(&dyno.kind) && dyno.state != "down")
-                .count();
-            if running == 0 {
-                break;
-            }
-            if waited >= STOP_PATIENCE {
-                let what = format!("{running} processes of app `{app}` do not stop");
-                return Err(Fault::failed(what).help(format!("look at `heroku ps --app {app}`")));
-            }
-            cx.progress(Progress {
-                what: format!("waiting for {running} processes to stop"),
-                ..Progress::default()
-            });
-            let nap = pace.wait();
-            cx.sleep(nap).await?;
-            waited += nap;
+    /// Waits until no process of `kinds` runs any more. An answer that says nothing of processes (503, 429, 404) never
+    /// counts as "all stopped".
+    async fn stopped(&self, cx: &Cx, former: &Former, kinds: &[String]) -> Result<(), Fault> {
+        if kinds.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let app = &former.app;
+        let during = || format!("waiting for the processes of app `{app}` to stop");
+        let mut pace = Pace::new(Duration::from_millis(500), Duration::from_secs(3));
+        let began = cx.now();
+        loop {
+            let late = cx.now().duration_since(began).unsigned_abs() >= STOP_PATIENCE;
+            let what = match self.api.dynos(cx, former.handle()).await {
+                Ok(dynos) => {
+                    let runs = |dyno: &&Dyno| kinds.contains(&dyno.kind) && dyno.state != "down";
+                    let running = dynos.iter().filter(runs).count();
+                    if running == 0 {
+                        return Ok(());
+                    }
+                    if late {
+                        let what = format!("{running} processes of app `{app}` do not stop");
+                        let help = format!("look at `heroku ps --app {app}`");
+                        return Err(Fault::failed(what).help(help));
+                    }
+                    format!("waiting for {running} processes to stop")
+                }
+                Err(error) if error.is_passing() && !late => {
+                    "waiting for Heroku to say which processes run".to_owned()
+                }
+                Err(error) => return Err(error.during(during())),
+            };
+            cx.progress(Progress { what, ..Progress::default() });
+            cx.sleep(pace.wait()).await?;
+        }
     }
 }
 
@@ -226,22 +237,22 @@ impl Resource for Maintenance {
         };
         let app = &want.app;
         let during = || format!("putting app `{app}` into maintenance");
-        let mode = self.api.update_app(cx, app, json!({ "maintenance": true })).await;
+        let mode = self.api.update_app(cx, former.handle(), json!({ "maintenance": true })).await;
         let found = mode.map_err(|error| error.during(during()))?;
         let nothing: Vec<(String, u32)> =
             former.quantities.keys().map(|kind| (kind.clone(), 0)).collect();
         if former.quantities.values().any(|quantity| *quantity > 0) {
-            let scaled = self.api.scale(cx, app, &nothing).await;
+            let scaled = self.api.scale(cx, former.handle(), &nothing).await;
             scaled.map_err(|error| error.during(during()))?;
         }
-        self.stopped(cx, app, &want.stop).await?;
+        self.stopped(cx, &former, &want.stop).await?;
         let memory = json!({ FORMER: former });
         Ok(Done { id: found.id, attrs: Attrs { since }, memory })
     }
 
     async fn close(&self, cx: &Cx, intent: &Intent) -> Result<(), Fault> {
         let Some(former) = Former::noted(intent) else { return Ok(()) };
-        let app = &former.app;
+        let (app, handle) = (&former.app, former.handle());
         let during = || format!("taking app `{app}` out of maintenance");
         let mut back: Vec<(String, u32)> = former
             .quantities
@@ -250,13 +261,13 @@ impl Resource for Maintenance {
             .map(|(kind, quantity)| (kind.clone(), *quantity))
             .collect();
         if !back.is_empty() {
-            let found = self.api.app(cx, app).await.map_err(|error| error.during(during()))?;
+            let found = self.api.app(cx, handle).await.map_err(|error| error.during(during()))?;
             if found.is_none() {
                 return Ok(());
             }
             // A release in the meantime may have taken a process type away; the others must come back all the same.
             let formation =
-                self.api.formation(cx, app).await.map_err(|error| error.during(during()))?;
+                self.api.formation(cx, handle).await.map_err(|error| error.during(during()))?;
             back.retain(|(kind, quantity)| {
                 let known = formation.iter().any(|process| process.kind == *kind);
                 if !known {
@@ -268,12 +279,12 @@ impl Resource for Maintenance {
             });
         }
         if !back.is_empty() {
-            self.api.scale(cx, app, &back).await.map_err(|error| error.during(during()))?;
+            self.api.scale(cx, handle, &back).await.map_err(|error| error.during(during()))?;
         }
         if former.maintenance {
             return Ok(());
         }
-        match self.api.update_app(cx, app, json!({ "maintenance": false })).await {
+        match self.api.update_app(cx, handle, json!({ "maintenance": false })).await {
             Err(error) if error.is_absent() => Ok(()),
             other => other.map(drop).map_err(|error| error.during(during())),
         }

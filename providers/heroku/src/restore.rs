@@ -14,13 +14,13 @@ use std::sync::Arc;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::finding::Finding;
-use pgferry_engine::info::Kind;
+use pgferry_engine::info::{Kind, Traits};
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::{Change, Done, Intent, Remembered, Resource, Settled};
 use pgferry_engine::secret::Secret;
 use pgferry_engine::tree::Tree;
 use pgferry_objects::reference::{CredentialsRef, DumpRef};
-use pgferry_postgres::target::occupancy;
+use pgferry_postgres::target::{Known, Look, occupancy, other_database};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -160,7 +160,7 @@ impl Restore {
         };
         let explained = log.explains(transfer.warnings.unwrap_or(0));
         // What is there now is our own doing, whether it is whole or not.
-        let left = occupancy(&target.endpoint, cx).await;
+        let left = occupancy(&target.endpoint, cx, &all_ours(), Look::Remember).await;
         if complete && explained {
             let fingerprint = left?.fingerprint;
             return Ok(Done {
@@ -183,6 +183,11 @@ impl Restore {
         }
         Err(failure(target, object, &transfer, &log))
     }
+}
+
+/// Heroku drops all that was there before, extensions apart.
+fn all_ours() -> Known {
+    Known { accepted: vec![json!({ "version": 2, "prepared": [] })], ..Known::default() }
 }
 
 fn show_end(cx: &Cx, transfer: &Transfer) {
@@ -219,6 +224,7 @@ fn failure(target: &Target, object: &str, transfer: &Transfer, log: &Log) -> Fau
 impl Resource for Restore {
     const TYPE: &'static str = "heroku.restore";
     const KIND: Kind = Kind::Run;
+    const TRAITS: Traits = Traits { fills: Some("into"), ..Traits::DEFAULT };
     type Spec = Spec;
     type Attrs = Attrs;
 
@@ -233,6 +239,18 @@ impl Resource for Restore {
 
     fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
         judge::findings(want, facts, confirmed)
+    }
+
+    async fn lost(
+        &self,
+        _: &Cx,
+        want: &Tree,
+        remembered: &Remembered,
+    ) -> Result<Option<String>, Fault> {
+        match judge::endpoint(want) {
+            Some(into) => other_database(&into, remembered).await,
+            None => Ok(None),
+        }
     }
 
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
@@ -268,9 +286,14 @@ impl Resource for Restore {
         let expires = source::expires_in(want.expires_in.as_deref())?;
         let bucket = source::open(cx, &want.from, want.credentials.as_ref())?;
         let url = source::signed(cx, &bucket, &want.from, expires).await?;
-        let found = occupancy(&target.endpoint, cx).await?;
-        let accepted = judge::accepted(before.as_ref(), &earlier);
-        if let Some(finding) = judge::refusal(&found, &accepted, ours, &target, &confirmed) {
+        let mut known = judge::known(before.as_ref(), &earlier);
+        if ours {
+            known.begun = earlier.found.clone();
+        }
+        let found = occupancy(&target.endpoint, cx, &known, Look::Judge).await?;
+        let ours = found.is_begun(&known);
+        let accepted = &known.accepted;
+        if let Some(finding) = judge::refusal(&found, accepted, ours, &target, &confirmed) {
             return Err(finding.into_fault(Class::Conflict));
         }
         let known = watch::highest(&self.api, cx, &target.app).await?;

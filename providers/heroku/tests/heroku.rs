@@ -113,9 +113,15 @@ async fn database(stage: &Stage) {
     assert_eq!(text(&grown, "plan"), "heroku-postgresql:essential-2");
     assert_eq!(text(&grown, "url"), text(&first, "url"));
 
+    // An app under a new name still has its add-on, and deleting the add-on means that one.
+    stage.patch(&format!("/apps/{APP}"), &json!({ "name": "renamed-by-a-colleague" })).await;
+    let live = resource.read(&cx, &addon(), Some(&known)).await.unwrap().unwrap();
+    assert_eq!(live.fields["app"], "renamed-by-a-colleague");
     resource.delete(&cx, &known).await.unwrap();
     resource.delete(&cx, &known).await.unwrap();
     assert!(resource.read(&cx, &addon(), Some(&known)).await.unwrap().is_none());
+    let left = stage.heroku("/apps/renamed-by-a-colleague/addons").await;
+    assert!(left.as_array().unwrap().iter().all(|addon| addon["id"] != *known.id), "{left}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,6 +153,56 @@ async fn a_window_puts_back_what_was_before() {
     let mut intent = stage.intent("window", Verb::Create, &asked);
     intent.notes["former"]["quantities"]["clock"] = json!(1);
     resource.close(&cx, &intent).await.unwrap();
+    assert_eq!(quiet(&stage).await, before);
+    stage.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_opens_only_once_processes_are_known_to_have_stopped() {
+    let stage = stage().await;
+    let resource = stage.resource("heroku.maintenance");
+    let cx = stage.cx("window");
+    let asked = want(json!({ "app": "acme-web", "stop": ["worker"] }));
+
+    // A 404 for the list of processes says nothing of them.
+    stage.faults(json!({ "dynos_status": 404 })).await;
+    let refused = resource.open(&cx, &asked, None).await.unwrap_err();
+    assert!(refused.chain().contains("waiting for the processes of app `acme-web` to stop"));
+
+    // Neither does a service that is busy: it is asked again, while the workers run on.
+    stage.faults(json!({ "dynos_status": 0, "hold_dynos": true })).await;
+    let opening = resource.open(&cx, &asked, None);
+    tokio::pin!(opening);
+    let watched = async {
+        loop {
+            let heard = stage.heard.0.lock().unwrap().join("\n");
+            if heard.contains("waiting for 2 processes to stop") {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        ended = &mut opening => panic!("it did not wait: {ended:?}"),
+        () = watched => {}
+    }
+    stage.faults(json!({ "hold_dynos": false })).await;
+    opening.await.unwrap();
+    stage.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_closes_at_an_app_that_was_renamed_meanwhile() {
+    let stage = stage().await;
+    let resource = stage.resource("heroku.maintenance");
+    let cx = stage.cx("window");
+    let asked = want(json!({ "app": "acme-web", "stop": ["worker"] }));
+    let before = quiet(&stage).await;
+    resource.open(&cx, &asked, None).await.unwrap();
+    stage.patch("/apps/acme-web", &json!({ "name": "acme-www" })).await;
+    let intent = stage.intent("window", Verb::Create, &asked);
+    resource.close(&cx, &intent).await.unwrap();
+    stage.patch("/apps/acme-www", &json!({ "name": "acme-web" })).await;
     assert_eq!(quiet(&stage).await, before);
     stage.sandbox.stop().await.unwrap();
 }
@@ -259,6 +315,16 @@ async fn a_restore_is_watched_taken_up_and_judged() {
     assert!(stage.findings("heroku.restore", "restore", &unknown, None).await.is_none());
     assert!(stage.findings("heroku.restore", "restore", &asked, None).await.unwrap().is_empty());
 
+    // What users prepared would be dropped with all the rest.
+    run(&target, "create schema prepared; grant usage on schema prepared to public").await;
+    let codes = stage.findings("heroku.restore", "restore", &asked, None).await.unwrap();
+    assert_eq!(codes, ["PGF1201"]);
+    let refused =
+        stage.act("heroku.restore", "restore", Verb::Run, asked.clone(), More::default()).await;
+    let refused = refused.unwrap_err();
+    assert!(refused.message.contains("it holds `schema prepared`"), "{}", refused.message);
+    run(&target, "drop schema prepared").await;
+
     // It fails with the cause from its log, and what it left is known as ours.
     stage.faults(json!({ "fail_next_restore": "boom in the middle" })).await;
     let failed =
@@ -305,7 +371,13 @@ async fn a_restore_is_watched_taken_up_and_judged() {
     let Settled::Done(settled) = resource.settle(&cx, &intent).await.unwrap() else {
         panic!("it is done")
     };
-    assert_eq!((&settled.id, &settled.memory), (&done.id, &done.memory));
+    // Other databases of the server go on.
+    let same = |done: &Json| {
+        let mut memory = done.clone();
+        memory["fingerprint"]["snapshot"] = Json::Null;
+        memory
+    };
+    assert_eq!((&settled.id, same(&settled.memory)), (&done.id, same(&done.memory)));
 
     // Filled by our own restore and unwritten since, it is accepted; written to, it is not.
     stage.intents.lock().unwrap().clear();
@@ -337,11 +409,15 @@ async fn a_restore_is_watched_taken_up_and_judged() {
 
 /// One row by hand.
 async fn write(target: &Done<Tree>) {
+    run(target, "create table public.by_hand as select 1 as x").await;
+}
+
+async fn run(target: &Done<Tree>, sql: &str) {
     let Some(Tree::Secret(url)) = target.attrs.get("url") else { panic!("a secret") };
     let url = url::Url::parse(url.expose()).unwrap();
     let psql = tokio::process::Command::new("psql")
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c"])
-        .arg("create table public.by_hand as select 1 as x")
+        .arg(sql)
         .env("PGSSLMODE", "require")
         .env("PGHOST", url.host_str().unwrap())
         .env("PGPORT", url.port().unwrap().to_string())

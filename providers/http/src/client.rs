@@ -18,6 +18,11 @@ use crate::origin::is_loopback;
 use crate::retry;
 
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long all tries of one request may take together: a service that accepts and never answers must not keep a
+/// maintenance window open.
+const BUDGET: Duration = Duration::from_secs(150);
+/// How long an answer is still waited for once the user asked to stop.
+const GRACE: Duration = Duration::from_secs(3);
 /// Answers are lists of names and states; none comes near.
 const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
 
@@ -67,23 +72,35 @@ impl Client {
     }
 
     /// Sends `call`, again where that is safe and may help, and waits for the whole answer. Announces an effect
-    /// before each sending of a request that changes something.
+    /// before each sending of a request that changes something. All tries together take two and a half minutes at
+    /// most; once the user asked to stop, an answer is waited for a few seconds only.
     ///
     /// # Errors
     /// See [`Error`]; it says whether the request may have had its effect.
     pub async fn send(&self, cx: &Cx, call: Call) -> Result<Answer, Error> {
+        let began = cx.now();
+        let left = || BUDGET.saturating_sub(cx.now().duration_since(began).unsigned_abs());
         let mut tries = 0;
         loop {
             tries += 1;
-            let error = match self.once(cx, &call).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
+            let error = tokio::select! {
+                answered = self.once(cx, &call, left()) => match answered {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => error,
+                },
+                () = stopped(cx) => {
+                    let (service, effect) = (self.inner.service.name, call.is_effect());
+                    return Err(Error::Abandoned { service, effect });
+                }
             };
             let reading = !call.is_effect();
             let busy = self.inner.service.busy;
             let Some(after) = retry::wait(&error, call.repeatable, reading, tries, busy) else {
                 return Err(error);
             };
+            if after >= left() {
+                return Err(error);
+            }
             cx.world.sink.event(Event::Retrying {
                 address: cx.address.clone(),
                 message: format!("{}: {error}", call.effect()),
@@ -104,7 +121,7 @@ impl Client {
         }
     }
 
-    async fn once(&self, cx: &Cx, call: &Call) -> Result<Answer, Error> {
+    async fn once(&self, cx: &Cx, call: &Call, left: Duration) -> Result<Answer, Error> {
         let service = &self.inner.service;
         if call.is_effect() {
             cx.effect(&call.effect()).map_err(Error::Stopped)?;
@@ -113,7 +130,7 @@ impl Client {
             .inner
             .http
             .request(call.method.clone(), call.url(&service.base))
-            .timeout(call.patience)
+            .timeout(call.patience.min(left))
             .headers(headers(service, call));
         if let Some(token) = &service.token {
             request = request.bearer_auth(token.expose());
@@ -151,6 +168,12 @@ impl Client {
         let refused = Box::new(Refused::read(status.as_u16(), &headers, &body));
         Err(Error::Refused { refused, repeatable: call.repeatable })
     }
+}
+
+/// Returns some seconds after the user asked to stop.
+async fn stopped(cx: &Cx) {
+    cx.world.cancel.cancelled().await;
+    cx.world.clock.sleep(GRACE).await;
 }
 
 fn headers(service: &Service, call: &Call) -> HeaderMap {

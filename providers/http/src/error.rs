@@ -52,6 +52,8 @@ pub enum Error {
     Unreadable { status: u16, line: usize, column: usize },
     /// More than anyone needs to read.
     TooLong { service: &'static str },
+    /// The user asked to stop before the service answered; an `effect` may have happened.
+    Abandoned { service: &'static str, effect: bool },
     /// The user asked to stop, or a test did.
     Stopped(Fault),
 }
@@ -165,7 +167,10 @@ impl Error {
                 matches!(refused.status, 408 | 429 | 500 | 502 | 503 | 504)
             }
             Self::Unreachable { .. } | Self::Lost { .. } => true,
-            Self::Unreadable { .. } | Self::TooLong { .. } | Self::Stopped(_) => false,
+            Self::Unreadable { .. }
+            | Self::TooLong { .. }
+            | Self::Abandoned { .. }
+            | Self::Stopped(_) => false,
         }
     }
 
@@ -177,6 +182,8 @@ impl Error {
             Self::Lost { repeatable: true, .. } => Class::Retry { after: None },
             Self::Lost { .. } => Class::Unknown,
             Self::Unreadable { .. } | Self::TooLong { .. } => Class::Failed,
+            Self::Abandoned { effect: true, .. } => Class::Unknown,
+            Self::Abandoned { .. } => Class::Interrupted,
             Self::Stopped(fault) => fault.class,
         }
     }
@@ -208,6 +215,9 @@ impl fmt::Display for Error {
                 "the answer (HTTP {status}) is not as expected at line {line}, column {column}"
             ),
             Self::TooLong { service } => write!(f, "the answer of {service} has no end"),
+            Self::Abandoned { service, .. } => {
+                write!(f, "{service} had not answered when pgferry was asked to stop")
+            }
             Self::Stopped(fault) => fault.fmt(f),
         }
     }

@@ -189,3 +189,32 @@ async fn what_cannot_be_read_is_not_shown() {
     let error = answer.json::<Vec<u8>>().unwrap_err();
     assert_eq!(error.to_string(), "the answer (HTTP 200) is not as expected at line 1, column 0");
 }
+
+#[tokio::test]
+async fn a_service_that_never_answers_does_not_hold_up_a_stop() {
+    for (call, class) in [
+        (Call::get(&["apps", "a"]), Class::Interrupted),
+        (Call::post(&["apps"]).json(json!({})), Class::Unknown),
+    ] {
+        let stage = stage(Vec::new()).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let silent = Client::new(Service {
+            name: "Test",
+            base: origin("Test", &format!("http://{address}")).unwrap(),
+            token: None,
+            headers: Vec::new(),
+            busy: |_| false,
+        })
+        .unwrap();
+        let (asked, accepted) = tokio::join!(silent.send(&stage.cx, call), async {
+            let accepted = listener.accept().await.unwrap();
+            stage.cx.world.cancel.cancel();
+            accepted
+        });
+        let fault = asked.unwrap_err().during("asking");
+        assert_eq!(fault.class, class);
+        assert_eq!(fault.chain(), "asking: Test had not answered when pgferry was asked to stop");
+        drop(accepted);
+    }
+}

@@ -47,9 +47,11 @@ pub const CODES: &[(&str, &str, &str)] = &[
     ),
     (
         "PGF1107",
-        "A pooler stands before the source",
-        "Poolers hand statements of one client to several server sessions; snapshots and settings then get lost. Give \
-         the URL of the server itself, often another port or host name.",
+        "A connection pooler lends its sessions",
+        "A pooler in transaction or statement mode hands the statements of one client to several server processes: \
+         snapshots and settings get lost, and what is set in one session reaches other clients. pgferry sets nothing \
+         there and refuses it as source and as target. Give the URL of the server itself, often another port or host \
+         name; the message names it where the provider is known. A pool in session mode will do.",
     ),
     (
         "PGF1108",
@@ -66,9 +68,9 @@ pub const CODES: &[(&str, &str, &str)] = &[
     (
         "PGF1110",
         "What the target gets in another form, or not at all",
-        "Publications and subscriptions never come along. An archive that is written `for` a target leaves out what its \
-         role may not restore: event triggers, comments on extensions, security labels without a provider, owners and \
-         rights of roles that are not there. For Heroku these are all owners and all rights, since its restore ignores \
+        "Publications, subscriptions and tablespaces never come along. A copy, and an archive that is written `for` a target, \
+         leave out what the target's role may not make: event triggers, comments on extensions, security labels without a \
+         provider, owners and rights of roles that are not there. For Heroku these are all owners and all rights, since its restore ignores \
          them; so they are without `for`, and with `method: pg_dump`. What is left out belongs to the restoring role, and \
          rights of functions that were taken from everybody come back. Set up on the target what you still need.",
     ),
@@ -122,11 +124,44 @@ pub const CODES: &[(&str, &str, &str)] = &[
          without it, and those before 16 do not know it. Leave `method` or `compression` out.",
     ),
     (
+        "PGF1150",
+        "pg_dump is older than the source's minor version",
+        "Several `pg_dump` of one major version may be installed; pgferry takes one that is at least as new as the source's \
+         server. Here there is none. What a later minor version keeps in the catalogue for itself may then be taken for part \
+         of an object, as `pg_attver` of PostgreSQL 15.20 is by 15.18 (pgferry takes that one out). Update the client \
+         programs, or name the folder of newer ones in PGFERRY_PG_BIN.",
+    ),
+    (
+        "PGF1151",
+        "SECURITY DEFINER functions get another owner",
+        "Such a function acts with the rights of its owner. The target lacks that role, or the role that restores may not \
+         give objects to it, so the function acts as the restoring role: of a superuser, everybody who may run it can \
+         do whatever it does without limits. Make the roles on the target before the move and connect as a superuser, or \
+         as an ordinary role; or revoke and drop the functions.",
+    ),
+    (
+        "PGF1152",
+        "What a database has of its own",
+        "Rights on the database itself, its connection limit and comment, settings of roles in it (`ALTER ROLE … IN DATABASE \
+         … SET`) and of the roles that own or use something in it are no part of what a copy or dump holds. Settings of the \
+         database for everybody come by `postgres.settings`. Set the rest on the target where it is still wanted.",
+    ),
+    (
+        "PGF1160",
+        "Too many tables for the server's locks",
+        "A dump, a copy and a proof hold a lock on every table from their snapshot to the last row, so that none is emptied or \
+         rewritten meanwhile. A server has room for max_locks_per_transaction times (max_connections plus \
+         max_prepared_transactions) locks of all its users together; beyond, it refuses with \"out of shared memory\". Raise \
+         max_locks_per_transaction on the source, which takes a restart, or have its provider do so.",
+    ),
+    (
         "PGF1201",
         "The target is not empty",
         "A restore deletes what the target holds. It is refused unless the target is empty or holds nothing but what \
          pgferry's own restore put there, unwritten since. If what is there may be lost, say so for one run with \
-         `--confirm ADDRESS=NAME`.",
+         `--confirm ADDRESS=NAME`. What was there before the first run and holds no data (schemas with their rights, foreign \
+         servers, languages and the like) stays; what appeared later and is not pgferry's is refused by name. \
+         `heroku.restore` drops everything, so it is refused while anything but its own and extensions exists.",
     ),
     (
         "PGF1211",

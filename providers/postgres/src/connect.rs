@@ -14,7 +14,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::location::Location;
+use crate::location::{ChannelBinding, Location};
+use crate::own::Own;
+use crate::pooler::{self, Pool};
 
 /// Long enough for a distant server, short enough for a person who mistyped a host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -47,6 +49,7 @@ pub struct Session {
     pub location: Location,
     /// As `server_version_num` has it: 150012.
     pub version_number: i32,
+    pub(crate) own: Own,
 }
 
 impl Deref for Session {
@@ -58,12 +61,14 @@ impl Deref for Session {
 
 /// Connects to `endpoint` as `application_name=pgferry`, with all timeouts of the server switched off.
 ///
-/// TLS is never negotiated away: without it only where [`Location::of`] allows it.
+/// TLS is never negotiated away: without it only where [`Location::of`] allows it. Nothing is set that outlives a
+/// transaction before it is known that the session has a server process of its own: see [`crate::pooler`].
 ///
 /// # Errors
 /// [`Class::Retry`] while the server starts, is full or refuses connections; [`Class::Denied`] for a login that it
-/// refuses; [`Class::Failed`] when it cannot be reached or its certificate is not what we trust. No message holds the
-/// password. Nothing was changed, so a retry is always safe.
+/// refuses; [`Class::Rejected`] for a pooler that lends its sessions by transaction; [`Class::Failed`] when it cannot be
+/// reached, its certificate is not what we trust, or a pool has no session left after half a minute. No message holds
+/// the password. Nothing was changed, so a retry is always safe.
 pub async fn connect(
     endpoint: &Endpoint,
     access: Access,
@@ -85,24 +90,54 @@ pub async fn connect(
     if let Some(password) = &location.password {
         config.password(password.expose());
     }
-    let (client, tls) = if location.tls == Tls::None {
+    if let Some(options) = &location.options {
+        config.options(options);
+    }
+    config.channel_binding(match location.channel_binding {
+        ChannelBinding::Disable => tokio_postgres::config::ChannelBinding::Disable,
+        ChannelBinding::Prefer => tokio_postgres::config::ChannelBinding::Prefer,
+        ChannelBinding::Require => tokio_postgres::config::ChannelBinding::Require,
+    });
+    let tls = if location.tls == Tls::None {
         config.ssl_mode(SslMode::Disable);
-        let (client, connection) =
-            within(config.connect(NoTls)).await.map_err(|c| unreached(&location, c))?;
-        // It ends with the client; its errors surface in the client's next call.
-        tokio::spawn(connection);
-        (client, None)
+        None
     } else {
         config.ssl_mode(SslMode::Require);
-        let tls = MakeRustlsConnect::new(client_side(endpoint, &location)?);
-        let (client, connection) =
-            within(config.connect(tls.clone())).await.map_err(|c| unreached(&location, c))?;
-        tokio::spawn(connection);
-        (client, Some(tls))
+        Some(MakeRustlsConnect::new(client_side(endpoint, &location)?))
     };
-    let mut session = Session { client, tls, location, version_number: 0 };
+    let unreached = |cause| unreached(&location, cause);
+    let client = within(open(&config, tls.as_ref())).await.map_err(unreached)?;
+    // A server has a process for each session; a pool may have none left, and says nothing of it.
+    let asked = within(pooler::backend(&client)).await;
+    let backend = asked.map_err(|cause| match cause {
+        Unreached::Silent => exhausted(&location),
+        said => unreached(said),
+    })?;
+    if !pooler::is_direct(&client, backend).await && !pooler::is_session_pool(&location) {
+        let more = async || open(&config, tls.as_ref()).await.ok();
+        match pooler::kind(&location, &client, backend, more).await {
+            Ok(Pool::Session) => pooler::remember_session_pool(&location),
+            Ok(Pool::Transaction) => return Err(pooler::refusal(&location)),
+            Ok(Pool::Exhausted) => return Err(exhausted(&location)),
+            Err(cause) => return Err(unreached(Unreached::Said(cause))),
+        }
+    }
+    let (own, version_number) = (Own::of(backend), backend.version_number);
+    let session = Session { client, tls, location, version_number, own };
     session.prepare(access, format).await.map_err(|cause| session.fault("opening it", cause))?;
     Ok(session)
+}
+
+async fn open(config: &Config, tls: Option<&MakeRustlsConnect>) -> Result<Client, Error> {
+    // A connection ends with its client; its errors surface in the client's next call.
+    if let Some(tls) = tls {
+        let (client, connection) = config.connect(tls.clone()).await?;
+        tokio::spawn(connection);
+        return Ok(client);
+    }
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 fn client_side(endpoint: &Endpoint, location: &Location) -> Result<ClientConfig, Fault> {
@@ -117,19 +152,53 @@ async fn within<T>(connecting: impl Future<Output = Result<T, Error>>) -> Result
     }
 }
 
+/// That there was no session to be had: what a run wants, and where the limit may be.
+const SESSIONS_WANTED: &str = "a copy wants `jobs` + 4 sessions of its source and twice `jobs` + 2 of its target, a dump `jobs` + 3, a \
+     verification 5 of each: end other sessions, raise the limit (the pool's size, `max_connections`, the role's or the \
+     database's CONNECTION LIMIT), or set fewer `jobs`";
+
+/// Makes sure that a pool has `wanted` sessions, the caller's included, before programs are started, which would wait for one without a word.
+/// A server itself says so at once.
+///
+/// # Errors
+/// The pool has fewer. A retry is safe.
+pub(crate) async fn enough(endpoint: &Endpoint, wanted: usize) -> Result<(), Fault> {
+    if !pooler::is_session_pool(&Location::of(endpoint)?) {
+        return Ok(());
+    }
+    let mut sessions = Vec::new();
+    while sessions.len() + 1 < wanted {
+        let had = sessions.len() + 1;
+        sessions.push(connect(endpoint, Access::ReadOnly, Format::Own).await.map_err(|fault| {
+            let what = format!("{}: {wanted} sessions are needed, {had} were given", fault.message);
+            Fault { message: what, ..fault }
+        })?);
+    }
+    Ok(())
+}
+
+fn exhausted(location: &Location) -> Fault {
+    let message = format!(
+        "connecting to database `{}` at {} as `{}`",
+        location.database,
+        location.server(),
+        location.user
+    );
+    Fault::failed(message)
+        .because(format!(
+            "the pooler there had no session left for {} s",
+            CONNECT_TIMEOUT.as_secs() * 2
+        ))
+        .help(SESSIONS_WANTED)
+}
+
 enum Unreached {
     Said(Error),
     Silent,
 }
 
 impl Session {
-    async fn prepare(&mut self, access: Access, format: Format) -> Result<(), Error> {
-        let number: i32 = self
-            .client
-            .query_one("select current_setting('server_version_num')::int4", &[])
-            .await?
-            .get(0);
-        self.version_number = number;
+    async fn prepare(&self, access: Access, format: Format) -> Result<(), Error> {
         // Only those that this version knows; a timeout set for a role or database would cut long work short.
         let mut statement = "select set_config(name, '0', false) from pg_settings where name in \
             ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', \
@@ -146,7 +215,7 @@ impl Session {
                  set standard_conforming_strings = on; set quote_all_identifiers = off;\
                  set array_nulls = on; set xmloption = content;"
             ));
-            if number >= 110_000 {
+            if self.version_number >= 110_000 {
                 statement.push_str("set jit = off;");
             }
         }
@@ -197,9 +266,11 @@ fn unreached(location: &Location, cause: Unreached) -> Fault {
         ));
     };
     let (class, help) = match cause.code().map(SqlState::code) {
-        // Starting up, shutting down, too many clients.
-        Some("57P03" | "57P01" | "53300") => {
-            (Class::Retry { after: Some(Duration::from_secs(2)) }, None)
+        // Starting up, shutting down.
+        Some("57P03" | "57P01") => (Class::Retry { after: Some(Duration::from_secs(2)) }, None),
+        // Too many clients: of the server, of the role, of the database.
+        Some("53300") => {
+            (Class::Retry { after: Some(Duration::from_secs(2)) }, Some(SESSIONS_WANTED.to_owned()))
         }
         Some("28P01") => (Class::Denied, Some("the password or user name is wrong".to_owned())),
         Some("28000") => (

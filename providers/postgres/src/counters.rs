@@ -74,9 +74,63 @@ pub async fn completed_transactions(client: &Client) -> Result<String, Error> {
     Ok(client.query_one("select txid_current_snapshot()::text", &[]).await?.get(0))
 }
 
+/// The first transaction that may write to this database and that the snapshot `completed` does not see. `None` on a
+/// standby, which does not list transactions under way.
+///
+/// A snapshot names no subtransactions; those of a transaction under way are numbered after it. So all from the first one
+/// of this database on count as unseen. One that is neither there any more nor known to be another database's counts as
+/// this one's.
+///
+/// # Errors
+/// The statement failed.
+pub(crate) async fn first_unseen(client: &Client, completed: &str) -> Result<Option<u64>, Error> {
+    // Who holds the lock of a transaction is told to everybody, unlike `backend_xid`.
+    const ELSEWHERE: &str = "
+        select pg_is_in_recovery(), coalesce(array_agg(l.transactionid::text::int8)
+          filter (where a.datname is not null and a.datname <> current_database()), '{}')
+        from pg_locks l left join pg_stat_activity a on a.pid = l.pid where l.locktype = 'transactionid' and l.granted";
+    let row = client.query_one(ELSEWHERE, &[]).await?;
+    let Some(seen) = Completed::of(completed).filter(|_| !row.get::<_, bool>(0)) else {
+        return Ok(None);
+    };
+    let elsewhere: Vec<i64> = row.get(1);
+    let here = |number: &&u64| {
+        !elsewhere.iter().any(|other| other.unsigned_abs() == **number & u64::from(u32::MAX))
+    };
+    Ok(Some(seen.under_way.iter().filter(here).min().copied().unwrap_or(seen.end)))
+}
+
+/// What [`completed_transactions`] says, taken apart.
+pub(crate) struct Completed {
+    /// All before it are done.
+    pub(crate) begin: u64,
+    /// It and all after it had not begun.
+    pub(crate) end: u64,
+    under_way: Vec<u64>,
+}
+
+impl Completed {
+    pub(crate) fn of(completed: &str) -> Option<Self> {
+        let mut parts = completed.split(':');
+        let begin = parts.next()?.parse().ok()?;
+        let end = parts.next()?.parse().ok()?;
+        let under_way = parts.next()?.split(',').filter(|it| !it.is_empty());
+        let under_way = under_way.map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some(Self { begin, end, under_way })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn snapshots_are_taken_apart() {
+        let parts = |text| Completed::of(text).map(|it| (it.begin, it.end, it.under_way));
+        assert_eq!(parts("7:7:"), Some((7, 7, vec![])));
+        assert_eq!(parts("7:12:7,9"), Some((7, 12, vec![7, 9])));
+        assert_eq!(parts("7"), None);
+    }
 
     #[test]
     fn what_moved_is_named() {

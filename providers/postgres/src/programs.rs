@@ -11,6 +11,8 @@ use pgferry_engine::cx::Cx;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
+use crate::connect::Session;
+
 /// A client program and what it says it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
@@ -136,6 +138,44 @@ pub fn archive_version(major: u32) -> (u32, u32) {
     }
 }
 
+impl Program {
+    /// The number after the major version; none for one that is not released yet.
+    fn minor(&self) -> u32 {
+        minor_in(&self.version)
+    }
+}
+
+/// The version of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub major: u32,
+    pub minor: u32,
+}
+
+impl Version {
+    /// That of the session's server.
+    pub fn of(session: &Session) -> Self {
+        let number = u32::try_from(session.version_number).unwrap_or_default();
+        Self { major: session.major(), minor: number % 10_000 }
+    }
+
+    /// Of `15.18`.
+    pub fn parsed(major: u32, version: &str) -> Self {
+        Self { major, minor: minor_in(version) }
+    }
+
+    /// Whether `program` is of the same major version and an earlier minor one. It may not know what a later one keeps
+    /// in the catalogue: 15.18 takes the notes of 15.20 (`pg_attver`) for options of columns.
+    pub fn is_newer_than(self, program: &Program) -> bool {
+        self.major >= 10 && self.major == program.major && program.minor() < self.minor
+    }
+}
+
+fn minor_in(version: &str) -> u32 {
+    let digits = version.split('.').nth(1).unwrap_or_default();
+    digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse().unwrap_or(0)
+}
+
 /// Why no program fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misfit {
@@ -153,11 +193,27 @@ pub enum Misfit {
 /// # Errors
 /// Why none fits.
 pub fn choose(found: &[Program], source: u32, restorer: Option<u32>) -> Result<&Program, Misfit> {
+    choose_for(found, Version { major: source, minor: 0 }, restorer)
+}
+
+/// As [`choose`]; of those of one major version, the first that is at least as new as the server, else the newest.
+///
+/// # Errors
+/// Why none fits.
+pub fn choose_for(
+    found: &[Program],
+    server: Version,
+    restorer: Option<u32>,
+) -> Result<&Program, Misfit> {
+    let source = server.major;
     let newest = found.iter().map(|program| program.major).max().ok_or(Misfit::None)?;
     let chosen = found
         .iter()
         .filter(|program| program.major >= source)
-        .min_by_key(|program| program.major)
+        .min_by_key(|program| {
+            let behind = server.is_newer_than(program);
+            (program.major, behind, behind.then(|| std::cmp::Reverse(program.minor())))
+        })
         .ok_or(Misfit::TooOld { newest })?;
     match restorer {
         Some(major) if archive_version(chosen.major) > archive_version(major) => {
@@ -200,6 +256,38 @@ mod tests {
                 "{found:?} {source} {restorer:?}"
             );
         }
+    }
+
+    #[test]
+    fn of_one_major_version_one_that_knows_the_server() {
+        let program = |path: &str, version: &str| Program {
+            path: path.into(),
+            version: version.into(),
+            major: version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(18),
+        };
+        let all = [
+            program("/a", "15.18"),
+            program("/b", "15.20"),
+            program("/c", "15.21"),
+            program("/d", "15.19"),
+            program("/e", "16.1"),
+        ];
+        let check = |minor: u32, found: &[Program], expect: (&str, bool)| {
+            let server = Version { major: 15, minor };
+            let chosen = choose_for(found, server, None).expect("one");
+            assert_eq!(
+                (chosen.path.to_str(), server.is_newer_than(chosen)),
+                (Some(expect.0), expect.1),
+                "{minor}"
+            );
+        };
+        check(18, &all, ("/a", false));
+        check(20, &all, ("/b", false));
+        check(22, &all, ("/c", true));
+        check(20, &all[..1], ("/a", true));
+        check(20, &all[4..], ("/e", false));
+        assert_eq!(Version::parsed(15, "15.20 (Debian)"), Version { major: 15, minor: 20 });
+        assert!(!Version::parsed(9, "9.6.24").is_newer_than(&program("/x", "9.6")));
     }
 
     #[test]

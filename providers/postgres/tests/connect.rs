@@ -68,3 +68,23 @@ async fn trust_is_checked_and_faults_name_the_server_but_no_password() {
     assert!(fault.help.unwrap().contains("allow list"));
     stage.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_of_the_url_are_obeyed_and_unknown_parameters_refused() {
+    let stage = Stage::new().await;
+    let with = |more: &str| {
+        let mut endpoint = stage.endpoint("acme_org_db");
+        let sign = if endpoint.url.expose().contains('?') { '&' } else { '?' };
+        endpoint.url = Secret::new(format!("{}{sign}{more}", endpoint.url.expose()));
+        endpoint
+    };
+    let asked = with("options=-c%20work_mem%3D123MB&channel_binding=require");
+    let session = connect(&asked, Access::ReadOnly, Format::Own).await.unwrap();
+    let row = session.query_one("select current_setting('work_mem')", &[]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "123MB");
+    drop(session);
+    let fault = failure(&with("sslmod=disable")).await;
+    assert_eq!(fault.class, Class::Rejected);
+    assert!(fault.chain().contains("its parameter `sslmod` is not supported"), "{}", fault.chain());
+    stage.end().await;
+}

@@ -8,16 +8,15 @@ use std::sync::Arc;
 
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
-use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::{AnyResource, Intent, Remembered, Verb};
 use pgferry_engine::secret::Secret;
 use pgferry_engine::tree::Tree;
-use pgferry_postgres::connect::{Access, Format, Session, connect};
 use pgferry_postgres::dump::Dump;
 use pgferry_postgres::freeze::Freeze;
 use pgferry_postgres::verification::Verification;
 use serde_json::{Value as Json, json};
 use stage::{Stage, change, spec};
+use tokio_postgres::Client;
 
 const TABLE: &str = "create table public.written (by text)";
 
@@ -69,19 +68,12 @@ async fn codes(stage: &Stage) -> Vec<String> {
         .collect()
 }
 
-/// A session of the application's own role.
-async fn app(stage: &Stage) -> Session {
-    let mut endpoint: Endpoint = stage.endpoint("acme_org_db");
-    let mut url = url::Url::parse(endpoint.url.expose()).unwrap();
-    url.set_username("app").unwrap();
-    url.set_password(Some("secret-of-the-app")).unwrap();
-    endpoint.url = Secret::new(url.as_str());
-    let session = connect(&endpoint, Access::ReadWrite, Format::Own).await.unwrap();
-    session.batch_execute("set application_name = 'puma'").await.unwrap();
-    session
+/// A session of the application's own role, in no way ours.
+async fn app(stage: &Stage) -> Client {
+    stage.foreign("app", "secret-of-the-app", "puma").await
 }
 
-async fn writes(session: &Session) -> Result<(), String> {
+async fn writes(session: &Client) -> Result<(), String> {
     let written = session.batch_execute("insert into public.written values (current_user)").await;
     let code = |cause: &tokio_postgres::Error| cause.code().map(|code| code.code().to_owned());
     // The farewell of the server is read with the statement, or before it.
@@ -221,6 +213,26 @@ async fn whom_it_would_not_reach_is_said_before() {
     let facts = AnyResource::inspect(&Freeze, &stage.cx("freeze"), &want, None).await.unwrap();
     let found = AnyResource::judge(&Freeze, &want, &facts.unwrap(), &[]);
     assert_eq!(found.first().map(|found| found.code.as_str()), Some("PGF1331"));
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_a_session_does_not_make_it_ours() {
+    let stage = with_an_app().await;
+    let named = stage.foreign("app", "secret-of-the-app", "pgferry").await;
+    let posing = stage.foreign("app", "secret-of-the-app", "pgferry-0123abcd copy").await;
+    let (ours, renamed) = (stage.source().await, stage.source().await);
+    renamed.batch_execute("set application_name = 'pgferry-0123abcd copy'").await.unwrap();
+    open(&stage, None).await.unwrap();
+    for session in [&named, &posing] {
+        assert_eq!(writes(session).await, Err("ended".to_owned()));
+    }
+    for session in [&ours, &renamed] {
+        session.batch_execute("select 1").await.unwrap();
+    }
+    // What was ours is not once it is closed: its process may be somebody else's by then.
+    drop((ours, renamed));
+    close(&stage).await.unwrap();
     stage.end().await;
 }
 

@@ -4,7 +4,10 @@
 
 mod stage;
 
-use pgferry_postgres::target::{judge_occupancy, occupancy};
+use pgferry_engine::cx::Cx;
+use pgferry_engine::reference::Endpoint;
+use pgferry_postgres::target::{Emptying, Known, Look, Occupancy, judge_occupancy, occupancy};
+use serde_json::Value as Json;
 use stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -12,26 +15,24 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
     let stage = Stage::new().await;
     let cx = stage.cx("restore");
     let endpoint = stage.endpoint("target");
+    let busy = stage.target().await;
     let run = async |statement: &str| {
-        // Its own session: counters are handed in when it ends.
-        let session = stage.target().await;
-        session.batch_execute(statement).await.unwrap();
-        session.batch_execute("select 1").await.unwrap();
-        let backend: i32 = session.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
-        drop(session);
-        gone(&stage, backend).await;
-        occupancy(&endpoint, &cx).await.unwrap()
+        // The session stays, and hands in no counters until later.
+        busy.batch_execute(statement).await.unwrap();
+        looked(&endpoint, &cx, &[]).await
     };
 
     let names = ["db".to_owned()];
-    let target = ("target", names.as_slice());
+    let judged = |found: &Occupancy, accepted: &[Json]| {
+        judge_occupancy(found, accepted, false, Emptying::Ours, ("target", &names), &[])
+    };
     let empty = run("create extension tablefunc").await;
     assert!(empty.is_empty());
-    assert_eq!(judge_occupancy(&empty, &[], false, target, &[]), None);
+    assert_eq!(judged(&empty, &[]), None);
 
     let routine = run("create function only_this() returns int language sql as 'select 1'").await;
     assert!(!routine.is_empty());
-    let finding = judge_occupancy(&routine, &[], false, target, &[]).unwrap();
+    let finding = judged(&routine, &[]).unwrap();
     assert!(finding.message.contains("it holds 1 functions and types"), "{}", finding.message);
     assert!(run("drop function only_this").await.is_empty());
 
@@ -44,20 +45,31 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
         (made.relations.as_slice(), made.relation_count),
         (&["public.t".to_owned(), "public.w".to_owned()][..], 3)
     );
-    let finding = judge_occupancy(&made, &[], false, target, &[]).unwrap();
+    let finding = judged(&made, &[]).unwrap();
     assert_eq!(finding.code, "PGF1201");
     assert!(finding.help.unwrap().ends_with("--confirm target=db"));
 
     for harmless in [
         "analyze t",
         "vacuum t",
+        "vacuum full t",
+        "vacuum freeze t",
+        "cluster t using t_pkey",
+        "reindex table t",
+        "begin; insert into t (id, v) values (9, 'lost'); rollback",
+        "begin; delete from t; rollback",
         "alter database target set work_mem to '9MB'",
         "alter database target set search_path to pg_catalog",
         "alter database target reset search_path",
         "grant select on t to public",
         "select * from t",
     ] {
-        assert_eq!(run(harmless).await.fingerprint, made.fingerprint, "{harmless}");
+        for statement in harmless.split_inclusive("; ") {
+            busy.batch_execute(statement).await.unwrap();
+        }
+        let accepted = std::slice::from_ref(&made.fingerprint);
+        let now = looked(&endpoint, &cx, accepted).await;
+        assert_eq!(judged(&now, accepted), None, "{harmless}");
     }
     let mut last = made.fingerprint;
     for change in [
@@ -72,24 +84,23 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
         "create type mood as enum ('sad')",
         "alter type mood add value 'ok'",
         "select nextval('t_id_seq')",
-        "select lo_create(0)",
+        "select lo_create(4711)",
+        "create index t_v on t (v)",
+        "alter table t add check (v <> '')",
+        "create schema app",
+        "create collation c (locale = 'C')",
         "create function f() returns int language sql as 'select 1'",
     ] {
-        let now = run(change).await.fingerprint;
-        assert_ne!(now, last, "{change}");
-        last = now;
+        busy.batch_execute(change).await.unwrap();
+        let now = looked(&endpoint, &cx, &[last.clone()]).await;
+        assert!(judged(&now, &[last]).is_some(), "{change}");
+        last = run("select 1").await.fingerprint;
     }
     stage.end().await;
 }
 
-async fn gone(stage: &Stage, backend: i32) {
-    let source = stage.source().await;
-    loop {
-        let query = "select count(*) from pg_stat_activity where pid = $1";
-        let count: i64 = source.query_one(query, &[&backend]).await.unwrap().get(0);
-        if count == 0 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+/// What is there, as remembered after a run.
+async fn looked(endpoint: &Endpoint, cx: &Cx, accepted: &[Json]) -> Occupancy {
+    let known = Known { accepted: accepted.to_vec(), ..Known::default() };
+    occupancy(endpoint, cx, &known, Look::Remember).await.unwrap()
 }

@@ -20,6 +20,13 @@ use crate::tls::Identity;
 /// The superuser of the sandbox's servers; no customer ever sees it.
 const SUPERUSER: &str = "internal";
 
+/// Settings of servers that lose everything with the machine.
+const QUICK: &str = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nshared_buffers = '32MB'\n\
+    max_wal_size = '1GB'";
+/// And of those that lose nothing, as people have them.
+const DURABLE: &str = "fsync = on\nsynchronous_commit = on\nfull_page_writes = on\nshared_buffers = '1GB'\n\
+    max_wal_size = '8GB'";
+
 /// A running server.
 pub(crate) struct Cluster {
     pub(crate) installation: Installation,
@@ -45,12 +52,12 @@ impl Cluster {
         data: PathBuf,
         installation: Installation,
         account: Account,
-        identity: &Identity,
+        (identity, durable): (&Identity, bool),
     ) -> Result<Self, Error> {
         let mut cluster =
             Self { installation, port: 0, data, account, superuser_password: random::secret(32) };
         cluster.initialise().await?;
-        cluster.configure(identity)?;
+        cluster.configure(identity, durable)?;
         let mut last = None;
         for _ in 0..5 {
             cluster.port = free_port()?;
@@ -108,7 +115,7 @@ impl Cluster {
         Err(Error::Program { program: "initdb", output: tail(&said) })
     }
 
-    fn configure(&self, identity: &Identity) -> Result<(), Error> {
+    fn configure(&self, identity: &Identity, durable: bool) -> Result<(), Error> {
         for (name, text) in [("server.crt", &identity.certificate), ("server.key", &identity.key)] {
             let path = self.data.join(name);
             write_private(&path, text)?;
@@ -117,10 +124,10 @@ impl Cluster {
         let settings = self.data.join("postgresql.conf");
         let mut text =
             std::fs::read_to_string(&settings).map_err(Error::file("reading", &settings))?;
+        let kept = if durable { DURABLE } else { QUICK };
         text.push_str(&format!(
-            "\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{socket}'\nssl = on\nfsync = off\n\
-             synchronous_commit = off\nfull_page_writes = off\nshared_buffers = '32MB'\nmax_connections = 100\n\
-             max_wal_size = '1GB'\npassword_encryption = 'scram-sha-256'\n\
+            "\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{socket}'\nssl = on\n{kept}\n\
+             max_connections = 100\npassword_encryption = 'scram-sha-256'\n\
              log_min_error_statement = 'panic'\nlog_statement = 'none'\n",
             socket = self.data.display().to_string().replace('\'', "''"),
         ));

@@ -43,6 +43,10 @@ pub(crate) struct Switches {
     pub(crate) extension_owner: ExtensionOwner,
     /// What errors about comments make of a restore: `warn` or `fail`.
     pub(crate) comment_errors: CommentErrors,
+    /// Processes that were scaled away run on until this is false again.
+    pub(crate) hold_dynos: bool,
+    /// Questions for the processes of an app are answered with this status: 404, 429, 503. 0: as they should be.
+    pub(crate) dynos_status: u16,
     /// Bucket names that other customers have.
     pub(crate) taken_buckets: Vec<String>,
 }
@@ -80,6 +84,8 @@ impl Default for Switches {
             slow_ms: 0,
             extension_owner: ExtensionOwner::Addon,
             comment_errors: CommentErrors::Warn,
+            hold_dynos: false,
+            dynos_status: 0,
             taken_buckets: ["backups", "data", "test", "postgres"].map(str::to_owned).to_vec(),
         }
     }

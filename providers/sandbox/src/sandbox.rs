@@ -34,6 +34,9 @@ pub struct Options {
     pub provision_seconds: f64,
     /// How long a new access key is refused, in milliseconds. 1000 by default.
     pub key_delay_ms: u64,
+    /// Whether its servers keep what they have committed, and have the memory of an ordinary one: for benchmarks. False by
+    /// default.
+    pub durable: bool,
 }
 
 impl Default for Options {
@@ -43,6 +46,7 @@ impl Default for Options {
             megabytes: 60,
             provision_seconds: switches.provision_seconds,
             key_delay_ms: switches.key_delay_ms,
+            durable: false,
         }
     }
 }
@@ -89,8 +93,13 @@ impl Sandbox {
         let places = Remains::plan(dir, account)?;
         let (vouched, self_signed) = (tls::under_own_authority()?, tls::unverifiable()?);
         let (source, target) = tokio::try_join!(
-            start_source(&places, &installation, account, &vouched, options.megabytes),
-            Cluster::start(places.target(), installation.clone(), account, &self_signed),
+            start_source(&places, &installation, account, &vouched, options),
+            Cluster::start(
+                places.target(),
+                installation.clone(),
+                account,
+                (&self_signed, options.durable)
+            ),
         )?;
         let (s3_listener, s3_origin) = listen().await?;
         let s3 = S3::open(&remains::objects_folder(dir), s3_origin.clone())
@@ -187,9 +196,10 @@ async fn start_source(
     installation: &Installation,
     account: Account,
     identity: &tls::Identity,
-    megabytes: u64,
+    options: &Options,
 ) -> Result<Source, Error> {
-    let cluster = Cluster::start(places.source(), installation.clone(), account, identity).await?;
+    let kind = (identity, options.durable);
+    let cluster = Cluster::start(places.source(), installation.clone(), account, kind).await?;
     let login = Login { user: "akmadmin".into(), password: format!("AVNS_{}", random::secret(19)) };
     let Login { user, password } = &login;
     let superuser = cluster.superuser("postgres").await?;
@@ -203,7 +213,7 @@ async fn start_source(
             .await
             .map_err(Error::postgres("making the databases of the source"))?;
     }
-    seed::plant(&cluster.connect(&login, Source::DATABASE).await?, megabytes).await?;
+    seed::plant(&cluster.connect(&login, Source::DATABASE).await?, options.megabytes).await?;
     cluster.settle(Source::DATABASE, None).await?;
     // By the superuser, catalogs included, so that no automatic run is due later: the source is to stand still.
     let inside = cluster.superuser(Source::DATABASE).await?;

@@ -1,14 +1,11 @@
 //! Effects on resources: an intent before, the outcome after, and tries in between.
 
-use std::time::Duration;
-
 use serde_json::Value as Json;
 
 use super::{Acting, Ended, Stop, without_secrets};
+use crate::apply::retries::Retries;
 use crate::apply::walk::failure;
-use crate::apply::{FIRST_PAUSE, TRIES};
 use crate::cx::Cx;
-use crate::event::Event;
 use crate::fault::{Class, Fault};
 use crate::info::Kind;
 use crate::plan::{Action, Answer, Ask, Change};
@@ -147,8 +144,8 @@ impl Acting {
         before: Option<Remembered>,
         mut prior: Option<Intent>,
     ) -> Result<Done<Tree>, Fault> {
-        let mut pause = FIRST_PAUSE;
-        for tried in 1.. {
+        let mut retries = Retries::default();
+        loop {
             let change = resource::Change {
                 verb,
                 want: want.clone(),
@@ -160,29 +157,15 @@ impl Acting {
             cx.attempt();
             match self.resource.act(cx, change).await {
                 // With its intent before it, an act looks for what became of the last try before it tries again.
-                Err(fault) if may_try_again(&fault) && tried < TRIES => {
-                    let after = match fault.class {
-                        Class::Retry { after: Some(after) } => after,
-                        _ => pause,
-                    };
-                    self.retrying(cx, &fault, after);
-                    if cx.sleep(after).await.is_err() {
-                        return Err(fault);
-                    }
-                    pause *= 2;
+                Err(fault) => {
+                    retries.again(cx, fault).await?;
                     prior = self.applying.journal.with_state(|state| {
                         state.operations.get(&self.address).map(|op| op.intent.clone())
                     });
                 }
-                ended => return ended,
+                done => return done,
             }
         }
-        Err(Fault::bug("counted past the last try"))
-    }
-
-    pub(super) fn retrying(&self, cx: &Cx, fault: &Fault, after: Duration) {
-        let address = self.address.clone();
-        cx.world.sink.event(Event::Retrying { address, message: fault.chain(), after });
     }
 
     /// What is there now: as remembered, or as it was found when planning.
@@ -254,9 +237,4 @@ fn is_plain(tree: &Tree) -> bool {
         Tree::Map(map) => map.values().all(is_plain),
         Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => true,
     }
-}
-
-/// Whether the same may be tried again in a moment: it passes, or nobody can tell whether it happened.
-pub(super) fn may_try_again(fault: &Fault) -> bool {
-    matches!(fault.class, Class::Retry { .. } | Class::Unknown)
 }

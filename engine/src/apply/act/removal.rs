@@ -1,6 +1,6 @@
 //! Staging goes after use: written down before and after, tried again, and no failure of what it served.
 
-use crate::apply::{FIRST_PAUSE, TRIES};
+use crate::apply::retries::Retries;
 use crate::cx::Cx;
 use crate::fault::{Class, Fault};
 use crate::plan::Action;
@@ -8,7 +8,6 @@ use crate::resource::Remembered;
 use crate::state::{Record, Removal};
 use crate::tree::Tree;
 
-use super::effect::may_try_again;
 use super::{Acting, Ended, Stop};
 
 impl Acting {
@@ -47,22 +46,11 @@ impl Acting {
         want: &Tree,
         remembered: &Remembered,
     ) -> Result<(), Fault> {
-        let mut pause = FIRST_PAUSE;
-        for tried in 1.. {
-            match self.resource.remove_after_use(cx, want, remembered).await {
-                // Repeatable, whatever the last try got done.
-                Err(fault) if may_try_again(&fault) && tried < TRIES => {
-                    let after = match fault.class {
-                        Class::Retry { after: Some(after) } => after,
-                        _ => pause,
-                    };
-                    self.retrying(cx, &fault, after);
-                    cx.sleep(after).await?;
-                    pause *= 2;
-                }
-                ended => return ended,
-            }
+        let mut retries = Retries::default();
+        // Repeatable, whatever the last try got done.
+        while let Err(fault) = self.resource.remove_after_use(cx, want, remembered).await {
+            retries.again(cx, fault).await?;
         }
-        Err(Fault::bug("counted past the last try"))
+        Ok(())
     }
 }

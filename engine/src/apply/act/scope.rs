@@ -1,14 +1,12 @@
 //! Scopes: opened with what closing needs written down first, closed with nothing but that.
 
-use std::time::Duration;
-
 use serde_json::Value as Json;
 
-use super::effect::may_try_again;
 use super::{Acting, Ended, Stop};
-use crate::apply::{FIRST_PAUSE, TRIES, closing};
+use crate::apply::closing;
+use crate::apply::retries::Retries;
 use crate::cx::Cx;
-use crate::fault::{Class, Fault};
+use crate::fault::Fault;
 use crate::resource::{Done, Intent, Verb};
 use crate::state::{Record, ScopeStatus};
 use crate::tree::Tree;
@@ -60,27 +58,18 @@ impl Acting {
         want: &Tree,
         mut prior: Option<Intent>,
     ) -> Result<Done<Tree>, Fault> {
-        let mut pause: Duration = FIRST_PAUSE;
-        for tried in 1.. {
+        let mut retries = Retries::default();
+        loop {
             match self.resource.open(cx, want, prior.as_ref()).await {
-                Err(fault) if may_try_again(&fault) && tried < TRIES => {
-                    let after = match fault.class {
-                        Class::Retry { after: Some(after) } => after,
-                        _ => pause,
-                    };
-                    self.retrying(cx, &fault, after);
-                    if cx.sleep(after).await.is_err() {
-                        return Err(fault);
-                    }
-                    pause *= 2;
+                Err(fault) => {
+                    retries.again(cx, fault).await?;
                     prior = self.applying.journal.with_state(|state| {
                         state.scopes.get(&self.address).map(|scope| scope.intent.clone())
                     });
                 }
-                ended => return ended,
+                done => return done,
             }
         }
-        Err(Fault::bug("counted past the last try"))
     }
 
     pub(super) async fn close(&self) -> Result<Ended, Stop> {

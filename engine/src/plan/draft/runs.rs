@@ -3,12 +3,13 @@
 use super::super::Action;
 use super::super::question::{Answer, Ask};
 use super::staging::NEEDED_AGAIN;
-use super::{Drafting, Wanted};
+use super::{Drafting, Refresh, Wanted};
 use crate::address::Address;
 use crate::info::{FieldRole, Kind, TypeInfo};
 use crate::resource::Settled;
 use crate::spec::Block;
 use crate::state::{DoneUnder, Outcome};
+use crate::template::Template;
 use crate::tree::Tree;
 
 impl Drafting<'_> {
@@ -87,6 +88,17 @@ impl Drafting<'_> {
         if always && under.is_some() && reasons.is_empty() {
             reasons.push("`when` is `always`".to_owned());
         }
+        let mut unclear = None;
+        if entry.is_some() && settled.is_none() && reasons.is_empty() {
+            match self.lost(address, block, info, &wanted.tree) {
+                Some(Ok(why)) => reasons.extend(why),
+                Some(Err(why)) => unclear = Some(why),
+                None => {
+                    self.wait(address, info, &wanted.tree);
+                    return;
+                }
+            }
+        }
         let done = (entry.is_some() || settled.is_some()) && reasons.is_empty();
         if !done {
             self.set_unknown(address, info, &Tree::Null);
@@ -108,6 +120,11 @@ impl Drafting<'_> {
         let Some(entry) = entry else { return };
         self.set_remembered(address, info, &entry.remembered);
         let change = self.change(address, info, Action::NoOp, Vec::new());
+        if let Some(why) = unclear {
+            change.notes.push(format!(
+                "whether what it filled is still there could not be found out: {why}"
+            ));
+        }
         if wanted_differs(info, &wanted.tree, &entry.remembered.inputs) {
             change.notes.push(
                 "its fields have changed since it was done; a new `run:` does it again".to_owned(),
@@ -115,6 +132,42 @@ impl Drafting<'_> {
         }
         if self.input.options.preflight {
             self.preflight(address, info, &wanted.tree);
+        }
+    }
+
+    /// Why what a finished run filled is no longer there, or why that could not be found out. `None`: it is being asked.
+    fn lost(
+        &mut self,
+        address: &Address,
+        block: &Block,
+        info: &TypeInfo,
+        want: &Tree,
+    ) -> Option<Result<Option<String>, String>> {
+        let Some(field) = info.traits.fills else { return Some(Ok(None)) };
+        if self.input.options.refresh == Refresh::Never {
+            return Some(Ok(None));
+        }
+        // Only what was filled: the source may be gone.
+        let filled = block.fields.get(field).into_iter().flat_map(Template::references);
+        let mut all = true;
+        for reference in filled {
+            let Some(filled) = self.input.spec.resources.get(&reference.address) else { continue };
+            let Some(info) = self.input.catalog.get(&filled.type_name) else { continue };
+            let wanted = self.wanted(filled, info);
+            if info.kind == Kind::Lookup && !wanted.tree.has_unknown() {
+                let read = self.ask(&reference.address, &filled.type_name, Ask::Read, &wanted.tree);
+                all &= read.is_some();
+            }
+        }
+        if !all {
+            return None;
+        }
+        let Some(tree) = want.get(field).cloned() else { return Some(Ok(None)) };
+        let only = Tree::Map([(field.to_owned(), tree)].into());
+        match self.ask(address, info.name, Ask::Lost, &only) {
+            Some(Answer::Lost(lost)) => Some(lost.clone()),
+            Some(_) => Some(Ok(None)),
+            None => None,
         }
     }
 
@@ -168,12 +221,17 @@ impl Drafting<'_> {
         done(address) && self.input.graph.descendants(address).iter().all(done)
     }
 
-    /// Whether a run that is remembered as done will not be done again. Looks at the state alone.
+    /// Whether a run that is remembered as done will not be done again. Looks at the state alone, and at whether what it
+    /// filled is known to be lost.
     pub(super) fn stays_done(&self, address: &Address) -> bool {
         let state = self.input.state;
         let under = state.resources.get(address).and_then(|entry| entry.done.as_ref());
         !state.operations.contains_key(address)
             && !self.input.options.replace.contains(address)
+            && !matches!(
+                self.reality.get(&(address.clone(), Ask::Lost)),
+                Some(Answer::Lost(Ok(Some(_))))
+            )
             && under.is_some_and(|under| {
                 self.outdated(address, under).is_empty() && !self.triggered(address, under)
             })

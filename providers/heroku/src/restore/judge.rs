@@ -9,7 +9,7 @@ use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::Remembered;
 use pgferry_engine::tree::Tree;
 use pgferry_postgres::dump::is_zstd;
-use pgferry_postgres::target::{Occupancy, judge_occupancy, occupancy};
+use pgferry_postgres::target::{Emptying, Known, Look, Occupancy, judge_occupancy, occupancy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -46,26 +46,17 @@ pub(super) async fn facts(
     if is_zstd(compression(want)) {
         return Ok(Some(Json::Null));
     }
-    let Some(into) = want.get("into").filter(|into| !matches!(into, Tree::Unknown)) else {
-        return Ok(None);
-    };
-    if into.get("url").is_none_or(|url| matches!(url, Tree::Unknown)) {
-        return Ok(None);
-    }
-    let endpoint: Endpoint = match into.to_typed() {
-        Ok(endpoint) => endpoint,
-        Err(_) => return Ok(None),
-    };
+    let Some(endpoint) = endpoint(want) else { return Ok(None) };
     let names = names(&endpoint);
     let address = endpoint.address.to_string();
     let earlier = (cx.world.intent)(&cx.address).as_ref().map(Notes::of).unwrap_or_default();
-    let accepted = accepted(remembered, &earlier);
+    let mut known = known(remembered, &earlier);
     let mut facts = Facts {
         address,
         names,
         app: endpoint.app.clone(),
         occupancy: None,
-        accepted,
+        accepted: known.accepted.clone(),
         ours: false,
         in_progress: None,
         in_use: Vec::new(),
@@ -73,7 +64,9 @@ pub(super) async fn facts(
     if let Ok(target) = Target::of(endpoint.clone()) {
         let begun = watch::find(api, cx, &target.app, &earlier).await?;
         let going = begun.as_ref().filter(|begun| !begun.is_over()).map(|it| it.uuid.clone());
-        facts.ours = begun.is_some() && earlier.left.is_none();
+        if begun.is_some() && earlier.left.is_none() {
+            known.begun = earlier.found.clone();
+        }
         let database = url::Url::parse(target.endpoint.url.expose()).ok();
         let database = database.as_ref().map(url::Url::path);
         let used = api.attachments_of(cx, &target.database).await;
@@ -101,8 +94,17 @@ pub(super) async fn facts(
             return json(&facts).map(Some);
         }
     }
-    facts.occupancy = Some(occupancy(&endpoint, cx).await?);
+    let found = occupancy(&endpoint, cx, &known, Look::Judge).await?;
+    facts.ours = found.is_begun(&known);
+    facts.occupancy = Some(found);
     json(&facts).map(Some)
+}
+
+/// The target, where it is known.
+pub(super) fn endpoint(want: &Tree) -> Option<Endpoint> {
+    let into = want.get("into").filter(|into| !matches!(into, Tree::Unknown))?;
+    into.get("url").filter(|url| !matches!(url, Tree::Unknown))?;
+    into.to_typed().ok()
 }
 
 fn json(facts: &Facts) -> Result<Json, Fault> {
@@ -114,10 +116,11 @@ fn names(endpoint: &Endpoint) -> Vec<String> {
     [&endpoint.name, &endpoint.app, &endpoint.database].into_iter().flatten().cloned().collect()
 }
 
-/// Fingerprints of the target that are no reason to ask a person.
-pub(super) fn accepted(remembered: Option<&Remembered>, earlier: &Notes) -> Vec<Json> {
+/// What is known of the target before it is looked at.
+pub(super) fn known(remembered: Option<&Remembered>, earlier: &Notes) -> Known {
     let done = remembered.and_then(|it| it.memory.get("fingerprint")).map(Tree::storable);
-    [done, earlier.left.clone(), earlier.found.clone()].into_iter().flatten().collect()
+    let accepted = [done, earlier.found.clone(), earlier.left.clone()];
+    Known { accepted: accepted.into_iter().flatten().collect(), ..Known::default() }
 }
 
 /// Why the target may not be overwritten. `ours`: what is there came from an attempt of ours that was cut short.
@@ -130,7 +133,7 @@ pub(super) fn refusal(
 ) -> Option<Finding> {
     let names = names(&target.endpoint);
     let target = (target.endpoint.address.as_str(), names.as_slice());
-    judge_occupancy(found, accepted, ours, target, confirmed)
+    judge_occupancy(found, accepted, ours, Emptying::Everything, target, confirmed)
 }
 
 /// What the dump says of its compression.
@@ -194,7 +197,9 @@ pub(super) fn findings(want: &Tree, facts: &Json, confirmed: &[(String, String)]
     }
     if let Some(found) = &facts.occupancy {
         let target = (facts.address.as_str(), facts.names.as_slice());
-        findings.extend(judge_occupancy(found, &facts.accepted, facts.ours, target, confirmed));
+        let (accepted, ours) = (&facts.accepted, facts.ours);
+        let everything = Emptying::Everything;
+        findings.extend(judge_occupancy(found, accepted, ours, everything, target, confirmed));
     }
     findings
 }

@@ -58,7 +58,12 @@ pub struct Stage {
 impl Stage {
     pub async fn set(providers: Vec<Provider>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { megabytes: 4, provision_seconds: 0.5, key_delay_ms: 300 };
+        let options = Options {
+            megabytes: 4,
+            provision_seconds: 0.5,
+            key_delay_ms: 300,
+            ..Options::default()
+        };
         let sandbox = Sandbox::start(&dir.path().join("sandbox"), &options).await.unwrap();
         let env: BTreeMap<String, String> = sandbox
             .environment()

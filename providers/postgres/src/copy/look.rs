@@ -7,7 +7,6 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::Remembered;
 use pgferry_engine::tree::Tree;
 use serde_json::Value as Json;
-use tokio_postgres::Error;
 
 use super::preflight::Seen;
 use crate::connect::{Access, Format, Session, connect};
@@ -15,7 +14,7 @@ use crate::dump::preflight as dump;
 use crate::fill::JOBS;
 use crate::fill::claim::earlier;
 use crate::fill::guard::{missing_extensions, names, room, writable};
-use crate::target::occupancy;
+use crate::target::{Look, occupancy};
 
 /// Reads both ends; `None` while one is not known.
 pub(super) async fn inspect(
@@ -24,13 +23,8 @@ pub(super) async fn inspect(
     remembered: Option<&Remembered>,
 ) -> Result<Option<Json>, Fault> {
     let (Some(from), Some(into)) = (want.get("from"), want.get("into")) else { return Ok(None) };
-    // As of a dump that is not written for its target: what does not come along is the same.
-    let asked = [
-        ("source".to_owned(), from.clone()),
-        ("for".to_owned(), into.clone()),
-        ("method".to_owned(), Tree::text("pg_dump")),
-    ]
-    .into();
+    // As of a dump that is written for its target: what does not come along is the same.
+    let asked = [("source".to_owned(), from.clone()), ("for".to_owned(), into.clone())].into();
     let (Some(from), Some(into)) = (dump::endpoint(Some(from)), dump::endpoint(Some(into))) else {
         return Ok(None);
     };
@@ -45,7 +39,8 @@ pub(super) async fn inspect(
     };
     let at_source = |cause| source.fault("looking at the source", cause);
     let at_target = |cause| target.fault("looking at the target", cause);
-    let (accepted, ours) = earlier(cx, &target, remembered);
+    let known = earlier(cx, &target, remembered);
+    let occupancy = occupancy(&into, cx, &known, Look::Judge).await?;
     let extensions = crate::facts::extensions(&source).await?;
     let extensions: Vec<String> = extensions.into_iter().map(|it| it.name).collect();
     let seen = Seen {
@@ -57,10 +52,9 @@ pub(super) async fn inspect(
         jobs,
         room: (room(&source).await.map_err(at_source)?, room(&target).await.map_err(at_target)?),
         missing: missing_extensions(&target, &extensions).await?,
-        in_tablespaces: in_tablespaces(&source).await.map_err(at_source)?,
-        occupancy: occupancy(&into, cx).await?,
-        accepted,
-        ours,
+        ours: occupancy.is_begun(&known),
+        occupancy,
+        accepted: known.accepted,
     };
     serde_json::to_value(&seen)
         .map(Some)
@@ -81,10 +75,4 @@ async fn which(session: &Session) -> Result<(String, u32), Fault> {
         .await
         .map_err(|cause| session.fault("finding out which database it is", cause))?;
     Ok((row.get(0), row.get(1)))
-}
-
-async fn in_tablespaces(source: &Session) -> Result<i64, Error> {
-    let statement = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.reltablespace <> 0 and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'";
-    Ok(source.query_one(statement, &[]).await?.get(0))
 }

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::finding::Finding;
-use pgferry_engine::info::Kind;
+use pgferry_engine::info::{Kind, Traits};
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::{Change, Done, Intent, Remembered, Resource, Settled};
 use pgferry_engine::tree::Tree;
@@ -27,11 +27,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use self::run::{Copied, Run};
-use crate::connect::{Access, Format, connect};
+use crate::connect::{Access, Format, Session, connect, enough};
 use crate::dump::{COUNTED, preflight as dump};
 use crate::fill::JOBS;
 use crate::fill::claim::{Claim, cut_short};
-use crate::programs::{choose, find};
+use crate::programs::{Version, choose_for, find};
+use crate::target::inventory::{Whose, inventory};
+use crate::target::other_database;
 
 /// The type.
 pub struct Copy;
@@ -87,6 +89,7 @@ pub struct CopiedTable {
 impl Resource for Copy {
     const TYPE: &'static str = "postgres.copy";
     const KIND: Kind = Kind::Run;
+    const TRAITS: Traits = Traits { fills: Some("into"), ..Traits::DEFAULT };
     type Spec = Spec;
     type Attrs = Attrs;
 
@@ -107,6 +110,18 @@ impl Resource for Copy {
         crate::dump::preflight::size_of(facts.get("dump")?)
     }
 
+    async fn lost(
+        &self,
+        _: &Cx,
+        want: &Tree,
+        remembered: &Remembered,
+    ) -> Result<Option<String>, Fault> {
+        match crate::dump::endpoint(want.get("into")) {
+            Some(into) => other_database(&into, remembered).await,
+            None => Ok(None),
+        }
+    }
+
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
         let want = &change.want;
         let programs = find(cx, "pg_dump").await;
@@ -114,15 +129,20 @@ impl Resource for Copy {
             connect(&want.from, Access::ReadOnly, Format::Own),
             connect(&want.into, Access::ReadWrite, Format::Own)
         )?;
-        let program = choose(&programs, source.major(), None)
+        let program = choose_for(&programs, Version::of(&source), None)
             .map_err(|misfit| dump::misfit_fault(&misfit, source.major(), None))?;
         if look::same(&source, &target).await? {
             let finding = preflight::one_and_the_same(want.into.address.as_str());
             return Err(finding.into_fault(Class::Rejected));
         }
         let (from, into) = ((&want.from, &source), (&want.into, &target));
+        // With one worker.
+        enough(&want.from, preflight::BESIDES_AT_SOURCE as usize + 1).await?;
+        enough(&want.into, preflight::BESIDES_AT_TARGET as usize + 2).await?;
         let name = format!("{} copy", cx.natural_key());
-        let claim = Claim::take(cx, name, into, Some(from), &want.confirm, &change).await?;
+        let brought = brought(&source).await?;
+        let claim =
+            Claim::take(cx, name, into, Some(from), &want.confirm, &change, brought).await?;
         drop(source);
         let last = change.before.as_ref().and_then(|before| before.attrs.get("bytes"));
         let run = Run {
@@ -141,6 +161,13 @@ impl Resource for Copy {
     async fn settle(&self, _: &Cx, intent: &Intent) -> Result<Settled<Attrs>, Fault> {
         Ok(Settled::Not(cut_short(intent)))
     }
+}
+
+/// What the copy makes, as a target knows it.
+async fn brought(source: &Session) -> Result<Vec<String>, Fault> {
+    let all = inventory(source, source.version_number, Whose::Everybodys).await;
+    let all = all.map_err(|cause| source.fault("listing what is copied", cause))?;
+    Ok(all.into_iter().map(|object| object.key).collect())
 }
 
 fn done(cx: &Cx, copied: Copied, version: &str, place: &str, left: &Json) -> Done<Attrs> {

@@ -89,7 +89,7 @@ async fn rest(source: &Session, target: &Session, number: u32, meter: &Meter) ->
 }
 
 /// Sets the sequences of the target to where those of the source stand now. They take no part in snapshots, so they
-/// are never behind the rows.
+/// are never behind the rows. `source` leaves its snapshot: in a transaction, each sequence that is read stays locked.
 ///
 /// # Errors
 /// One may not be read, or is missing on the target.
@@ -106,6 +106,7 @@ pub(super) async fn sequences(source: &Session, target: &Session) -> Result<(), 
         let rows = source.query(statement, &[]).await?;
         let names: Vec<String> =
             rows.iter().map(|row| sequences::from_clause(row.get(0), row.get(1))).collect();
+        source.batch_execute("commit").await?;
         let values = sequences::values(source, &names).await?;
         Ok::<_, Error>(names.into_iter().zip(values).collect::<Vec<_>>())
     };

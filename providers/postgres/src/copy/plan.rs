@@ -12,6 +12,9 @@ const SMALLEST_RANGE: u64 = 32 << 20;
 /// The first version that reads a range of `ctid` without reading the whole table (release notes of Postgres 14).
 const RANGES_SINCE: i32 = 140_000;
 
+/// A table of fewer bytes on disk, free space map included, goes with others like it.
+const SMALL: u64 = 192 << 10;
+
 /// How rows travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -32,6 +35,8 @@ pub(super) struct Table {
     pub(super) columns: Vec<String>,
     /// On disk, long values included.
     pub(super) bytes: u64,
+    /// What its indexes will cost beside its rows, in bytes of rows.
+    pub(super) indexes: u64,
     /// Pages of the table itself.
     pub(super) pages: u64,
     pub(super) form: Form,
@@ -136,6 +141,11 @@ impl Table {
         }
     }
 
+    /// Whether to empty and fill it in a transaction of its own would cost more than it saves.
+    pub(super) fn is_small(&self, piece: &Piece) -> bool {
+        self.bytes < SMALL && self.is_filled_at_once(piece)
+    }
+
     /// Whether the target's table is filled by one statement alone, so that it can be emptied and filled at once:
     /// rows are then born frozen, which saves a later pass over them.
     pub(super) fn is_filled_at_once(&self, piece: &Piece) -> bool {
@@ -143,8 +153,8 @@ impl Table {
     }
 }
 
-/// The pieces, largest first, so that none of `jobs` is left with a large one at the end; several of a table that is too
-/// heavy for one of them.
+/// The pieces, first those whose rows and indexes take longest, so that none of `jobs` is left with much at the end; several
+/// of a table that is too heavy for one of them.
 pub(super) fn pieces(
     tables: &[Table],
     jobs: usize,
@@ -170,7 +180,12 @@ pub(super) fn pieces(
             Piece { range: Some((n * pages, end)), bytes: table.bytes / count, ..whole }
         }));
     }
-    pieces.sort_by_key(|piece| std::cmp::Reverse(piece.bytes));
+    let weight = |piece: &Piece| piece.bytes + tables[piece.table].indexes;
+    // Small ones last, whatever they weigh: they go together.
+    pieces.sort_by_key(|piece| {
+        let is_small = tables[piece.table].is_small(piece);
+        (is_small, std::cmp::Reverse(weight(piece)))
+    });
     pieces
 }
 
@@ -185,6 +200,7 @@ mod tests {
             name: "T".into(),
             columns: vec!["a".into(), "b c".into()],
             bytes: megabytes << 20,
+            indexes: 0,
             pages: (megabytes << 20) / 8192,
             form: Form::Binary,
             configuration: None,

@@ -10,12 +10,12 @@ use serde_json::Value as Json;
 
 use crate::dump::preflight as dump;
 use crate::fill::guard::{self, Sessions, Writable};
-use crate::target::{Occupancy, judge_occupancy};
+use crate::target::{Emptying, Occupancy, judge_occupancy};
 
 /// Sessions besides the workers': the snapshot's, its observer's and two of `pg_dump`; the one that makes the schema and
 /// the one that looks.
-const BESIDES_AT_SOURCE: i64 = 4;
-const BESIDES_AT_TARGET: i64 = 2;
+pub(super) const BESIDES_AT_SOURCE: i64 = 4;
+pub(super) const BESIDES_AT_TARGET: i64 = 2;
 
 /// Facts.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,8 +33,6 @@ pub(super) struct Seen {
     pub(super) room: (i64, i64),
     /// Extensions of the source that the target's server does not offer.
     pub(super) missing: Vec<String>,
-    /// Relations of the source that are in a tablespace of their own.
-    pub(super) in_tablespaces: i64,
     pub(super) occupancy: Occupancy,
     pub(super) accepted: Vec<Json>,
     pub(super) ours: bool,
@@ -51,10 +49,10 @@ pub(super) fn one_and_the_same(address: &str) -> Finding {
 pub(super) fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
     // Facts of another shape are not ours to judge: nothing was looked at yet.
     let Ok(seen) = serde_json::from_value::<Seen>(facts.clone()) else { return Vec::new() };
-    // No archive is written, so nobody has to read one.
+    // No archive is written, so nobody has to read one, and it has no settings of its own.
     let mut findings: Vec<Finding> = dump::judge(&Tree::Null, &seen.dump)
         .into_iter()
-        .filter(|finding| finding.code != "PGF1103")
+        .filter(|finding| !["PGF1103", "PGF1117"].contains(&finding.code.as_str()))
         .collect();
     let confirm = want.get("confirm").and_then(Tree::as_text).unwrap_or_default();
     findings.extend(guard::misnamed(confirm, &seen.address, &seen.names));
@@ -71,15 +69,9 @@ pub(super) fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -
         findings.extend(Sessions { end, room, besides, for_each_job, jobs }.finding());
     }
     findings.extend(guard::not_offered(&seen.target.server, &seen.missing));
-    if seen.in_tablespaces > 0 {
-        let message = format!(
-            "{} tables and indexes in a tablespace of their own go to the target's default one",
-            seen.in_tablespaces
-        );
-        findings.push(Finding::note("PGF1110", message));
-    }
     let named = (seen.address.as_str(), seen.names.as_slice());
-    findings.extend(judge_occupancy(&seen.occupancy, &seen.accepted, seen.ours, named, confirmed));
+    let (found, ours) = (&seen.occupancy, seen.ours);
+    findings.extend(judge_occupancy(found, &seen.accepted, ours, Emptying::Ours, named, confirmed));
     findings
 }
 
@@ -92,7 +84,7 @@ mod tests {
     fn codes(change: Json, confirmed: &[(&str, &str)]) -> Vec<String> {
         let mut facts = json!({
             "dump": null, "address": "target", "names": ["acme"], "same": false, "jobs": 4, "room": [90, 90],
-            "missing": [], "in_tablespaces": 0, "accepted": [], "ours": false,
+            "missing": [], "accepted": [], "ours": false,
             "target": { "server": "h:1", "standby": false, "read_only": false, "pooled": false,
                         "may_create_schemas": true, "may_create_in_public": true },
             "occupancy": { "relations": [], "relation_count": 0, "large_objects": 0, "rows": 0,

@@ -13,15 +13,17 @@ use pgferry_engine::reference::Endpoint;
 
 use super::CopiedTable;
 use super::plan::pieces;
-use super::schema::{self, Section};
+use super::schema::{self, Fitted, Section};
 use super::tables::{Ends, tables};
 use super::worker::{self, Shared};
 use super::{details, objects};
 use crate::connect::Session;
+use crate::dump::hold::hold_all;
+use crate::dump::restorer::{Restorer, is_heroku};
 use crate::dump::snapshot::Snapshot;
 use crate::dump::{Baseline, Counted};
 use crate::fill::after;
-use crate::fill::builds::Builds;
+use crate::fill::builds::{Builds, Table as Waiting};
 use crate::fill::carry::{Warnings, carry_out};
 use crate::fill::hands::{cores, work};
 use crate::fill::keys::{self, Step};
@@ -62,11 +64,15 @@ impl Run<'_> {
         let cx = self.cx;
         let opening = Opening { name: self.name, jobs: self.jobs };
         let snapshot = Snapshot::take(cx, self.from).await?;
+        self.at("locking the tables against changes");
+        hold_all(snapshot.session()).await?;
         self.at("reading the schema");
         let read = |section| schema::read(cx, self.program, self.from, &snapshot.name, section);
         let (before, after) =
             futures_util::try_join!(read(Section::BeforeData), read(Section::AfterData))?;
         let main = opening.maker(self.into).await?;
+        let restorer = Restorer::read(&main, is_heroku(self.into)).await?;
+        let Fitted { before, after, last } = schema::fit(before, after, &restorer);
         let warnings = Warnings::default();
         cx.effect("make schema")?;
         self.at("making the tables");
@@ -74,27 +80,32 @@ impl Run<'_> {
 
         let readers = as_many(self.jobs, || opening.reader(self.from, &snapshot.name)).await?;
         // One of each first: a plan's limit must not be used up by one kind.
-        let makers = as_many(self.jobs.min(readers.len()), || opening.maker(self.into)).await?;
+        let makers = as_many(self.jobs.min(readers.len()), || opening.builder(self.into)).await?;
         let writers = as_many(readers.len(), || opening.writer(self.into)).await?;
         let fewest = writers.len().min(makers.len());
         if fewest < self.jobs {
             cx.warn(format!("there are sessions for {fewest} of {} jobs", self.jobs));
         }
-        let (shared, steps) = self.plan(&readers[0], &main, after, writers.len()).await?;
+        let (shared, mut steps) = self.plan(&readers[0], &main, after, writers.len()).await?;
+        steps.push(Step::InOrder(last));
         cx.effect("copy rows")?;
         let carry = |(from, into)| worker::carry(Arc::clone(&shared), from, into);
         let carriers = readers.into_iter().zip(writers).map(carry).collect();
-        let (readers, idle) = tokio::select! {
+        let worked = tokio::select! {
             worked = work(&shared.builds, carriers, makers) => worked?,
             () = shared.meter.report(cx) => return Err(Fault::bug("a report that ends")),
         };
+        let (readers, idle) = (worked.carried, worked.idle);
         cx.effect("make keys")?;
         self.at("making keys, triggers and views");
         after::make(&main, &idle, steps, &warnings).await?;
         let reader = readers.first().ok_or_else(|| Fault::bug("a copy without workers"))?;
         objects::sequences(reader, &main).await?;
         self.at("analysing");
-        after::complete(&main, &idle).await?;
+        let analysed = worked.analysers.end().await?;
+        if let Some(warning) = after::complete(&main, &idle, analysed).await? {
+            cx.warn(warning);
+        }
 
         let lsn = snapshot.lsn.clone();
         let baseline = snapshot.release();
@@ -145,7 +156,13 @@ impl Run<'_> {
         let total = tables.iter().map(|table| table.bytes).sum();
         let sized = tables.iter().map(|table| (table.shown(), table.bytes));
         let meter = Meter::new(self.expected_bytes.unwrap_or(total), sized);
-        let builds = Arc::new(Builds::new(work));
+        let analysable = after::analysable(main).await?;
+        let waiting = work.into_iter().zip(&tables).map(|(work, table)| {
+            let name = analysable.get(&table.shown()).cloned();
+            let analysed = name.filter(|name| !keys::is_late(&steps, name));
+            Waiting { work, weight: table.bytes + table.indexes, analysed }
+        });
+        let builds = Arc::new(Builds::new(waiting.collect()));
         Ok((Shared::new(tables, encoding, meter, pieces, objects, builds), steps))
     }
 

@@ -61,24 +61,36 @@ pub(super) async fn tables(
          ), configuration as (
             select e.extconfig[i] as oid, e.extcondition[i] as condition
             from pg_extension e, generate_subscripts(e.extconfig, 1) i
+         ), listed as (
+            select c.oid, n.nspname, c.relname, f.condition
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace left join configuration f on f.oid = c.oid
+            where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+              and ($1 or c.relpersistence <> 'u')
+              and (f.oid is not null or c.oid not in (
+                select objid from pg_depend where classid = 'pg_class'::regclass and deptype = 'e'))
+         ), typed as (
+            select k.oid, k.kind, k.oid in (select oid from plain) as portable from told k
+         ), columns as (
+            -- Of all tables at once: to ask for those of each costs a server six times what `pg_dump` does.
+            select a.attrelid as oid, array_agg(a.attname::text order by a.attnum) filter (where not ({generated})) as names,
+                   bool_and(k.portable) as portable, array_agg(k.kind order by a.attnum) as kinds
+            from pg_attribute a join typed k on k.oid = a.atttypid
+            where a.attnum > 0 and not a.attisdropped and a.attrelid in (select oid from listed) group by 1
+         ), indexes as (
+            -- One that is no b-tree takes several times as long for its size.
+            select i.indrelid as oid, sum(pg_relation_size(i.indexrelid) * case m.amname when 'btree' then 1 else 6 end)::int8
+              as bytes
+            from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+            where i.indrelid in (select oid from listed) group by 1
          ), {}
-         select c.oid, n.nspname::text, c.relname::text, pg_table_size(c.oid),
+         select c.oid, c.nspname::text, c.relname::text, pg_table_size(c.oid),
                 pg_relation_size(c.oid) / current_setting('block_size')::int8,
-                coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a
-                  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and not ({generated})), '{{}}'),
-                not exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-                  and a.atttypid not in (select oid from plain)),
-                f.condition,
+                coalesce(a.names, '{{}}'), coalesce(a.portable, true), c.condition,
                 (select array[rn.nspname::text, r.relname::text] from under u join pg_class r on r.oid = u.root
                    join pg_namespace rn on rn.oid = r.relnamespace where u.oid = c.oid
                    order by (select count(*) from under o where o.oid = r.oid) limit 1),
-                coalesce((select array_agg(k.kind order by a.attnum) from pg_attribute a join told k on k.oid = a.atttypid
-                  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '{{}}')
-         from pg_class c join pg_namespace n on n.oid = c.relnamespace left join configuration f on f.oid = c.oid
-         where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-           and ($1 or c.relpersistence <> 'u')
-           and (f.oid is not null or not exists (select from pg_depend e where e.classid = 'pg_class'::regclass
-                  and e.objid = c.oid and e.deptype = 'e'))
+                coalesce(a.kinds, '{{}}'), coalesce(i.bytes, 0)
+         from listed c left join columns a on a.oid = c.oid left join indexes i on i.oid = c.oid
          order by 2, 3",
         unsafe_partitions(session.version_number)
     );
@@ -107,6 +119,7 @@ pub(super) async fn tables(
                 schema: row.get(1),
                 name: row.get(2),
                 bytes: row.get::<_, i64>(3).unsigned_abs(),
+                indexes: row.get::<_, i64>(10).unsigned_abs(),
                 pages: row.get::<_, i64>(4).unsigned_abs(),
                 form,
                 hashed,

@@ -9,15 +9,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
 use pgferry_engine::fault::Fault;
+use tokio_postgres::Error;
 
 use super::objects;
 use super::plan::{Piece, Table};
 use crate::checksum::Checksum;
 use crate::connect::Session;
+use crate::dump::hold::refused;
 use crate::dump::{Contents, Counted};
 use crate::fill::builds::Builds;
 use crate::fill::meter::Meter;
 use crate::fill::pour::{Broken, pour};
+
+/// Small tables filled by one transaction, which holds a lock on each; and of those that are left, the share of one hand.
+const TOGETHER: usize = 32;
+const HANDS: usize = 4;
 
 /// What all hands share.
 pub(super) struct Shared {
@@ -61,8 +67,18 @@ impl Shared {
         })
     }
 
-    fn next_piece(&self) -> Option<Piece> {
-        self.pieces.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// A piece, or several that are small.
+    fn next_pieces(&self) -> Vec<Piece> {
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = pieces.pop_front() else { return Vec::new() };
+        let is_small = |piece: &Piece| self.tables[piece.table].is_small(piece);
+        let mut some = vec![first];
+        // Not all that are left, or others would have nothing to do.
+        let most = (pieces.len() / HANDS).min(TOGETHER);
+        while some.len() <= most && is_small(&first) && pieces.front().is_some_and(is_small) {
+            some.extend(pieces.pop_front());
+        }
+        some
     }
 
     fn next_objects(&self) -> Option<Vec<u32>> {
@@ -90,9 +106,17 @@ impl Shared {
             self.builds.loaded(piece.table);
         }
     }
+
+    fn arrived_at_once(&self, pieces: &[Piece]) {
+        let tables: Vec<usize> = pieces.iter().map(|piece| piece.table).collect();
+        for table in &tables {
+            self.meter.arrived(*table);
+        }
+        self.builds.loaded_at_once(&tables);
+    }
 }
 
-/// Carries pieces until there are none, then large objects; gives the source's session back.
+/// Carries pieces until there are none, then large objects; gives both sessions back.
 ///
 /// # Errors
 /// Either end failed; what was carried stays, and the copy is to be begun anew.
@@ -100,16 +124,47 @@ pub(super) async fn carry(
     shared: Arc<Shared>,
     source: Session,
     target: Session,
-) -> Result<Session, Fault> {
-    while let Some(piece) = shared.next_piece() {
-        let rows = copy(&shared, &piece, &source, &target).await?;
-        shared.meter.rows(piece.table, rows);
-        shared.arrived(&piece);
+) -> Result<(Session, Session), Fault> {
+    loop {
+        let pieces = shared.next_pieces();
+        match pieces.as_slice() {
+            [] => break,
+            [piece] => {
+                let rows = copy(&shared, piece, &source, &target).await?;
+                shared.meter.rows(piece.table, rows);
+                shared.arrived(piece);
+            }
+            pieces => copy_together(&shared, pieces, &source, &target).await?,
+        }
     }
     while let Some(numbers) = shared.next_objects() {
         objects::copy(&source, &target, &numbers, &shared.meter).await?;
     }
-    Ok(source)
+    Ok((source, target))
+}
+
+/// Fills small tables in one transaction. Nobody has put anything into them: to empty them would only make new files.
+async fn copy_together(
+    shared: &Shared,
+    pieces: &[Piece],
+    source: &Session,
+    target: &Session,
+) -> Result<(), Fault> {
+    let said = |cause| target.fault("filling small tables", cause);
+    target.batch_execute("begin").await.map_err(said)?;
+    let mut rows = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match pass(shared, piece, source, target, false).await {
+            Ok(count) => rows.push(count),
+            Err(broken) => return Err(blamed(shared, piece, source, target, broken).await),
+        }
+    }
+    target.batch_execute("commit").await.map_err(said)?;
+    for (piece, rows) in pieces.iter().zip(rows) {
+        shared.meter.rows(piece.table, rows);
+    }
+    shared.arrived_at_once(pieces);
+    Ok(())
 }
 
 async fn copy(
@@ -130,29 +185,53 @@ async fn copy(
         if let Some(begin) = &begin {
             target.batch_execute(begin).await.map_err(Broken::Target)?;
         }
-        let into = table.copy_in(&shared.encoding, freeze);
-        let from = table.copy_out(piece, &shared.encoding);
-        let out = source.copy_out(&from).await.map_err(Broken::Source)?;
-        let mut hashed = table.hashed.as_ref().map(|how| (how, Checksum::default()));
-        let out = out.inspect_ok(|row| {
-            let added = hashed.as_mut().map(|(how, checksum)| how.add(row, checksum));
-            if added == Some(None) {
-                hashed = None;
-            }
-        });
-        let sink = target.copy_in(&into).await.map_err(Broken::Target)?;
-        let rows = pour(out, sink, |bytes| shared.meter.passed(piece.table, bytes)).await?;
-        shared.sum(piece, hashed.map(|(_, checksum)| checksum.sum));
+        let rows = pass(shared, piece, source, target, freeze).await?;
         if begin.is_some() {
             target.batch_execute("commit").await.map_err(Broken::Target)?;
         }
         Ok(rows)
     };
-    copied.await.map_err(|broken| {
-        let shown = table.shown();
-        match broken {
-            Broken::Source(cause) => source.fault(&format!("reading table `{shown}`"), cause),
-            Broken::Target(cause) => target.fault(&format!("filling table `{shown}`"), cause),
+    match copied.await {
+        Ok(rows) => Ok(rows),
+        Err(broken) => Err(blamed(shared, piece, source, target, broken).await),
+    }
+}
+
+/// Passes the rows of `piece` on, and adds up their checksum.
+async fn pass(
+    shared: &Shared,
+    piece: &Piece,
+    source: &Session,
+    target: &Session,
+    freeze: bool,
+) -> Result<u64, Broken<Error>> {
+    let table = &shared.tables[piece.table];
+    let into = table.copy_in(&shared.encoding, freeze);
+    let from = table.copy_out(piece, &shared.encoding);
+    let out = source.copy_out(&from).await.map_err(Broken::Source)?;
+    let mut hashed = table.hashed.as_ref().map(|how| (how, Checksum::default()));
+    let out = out.inspect_ok(|row| {
+        let added = hashed.as_mut().map(|(how, checksum)| how.add(row, checksum));
+        if added == Some(None) {
+            hashed = None;
         }
-    })
+    });
+    let sink = target.copy_in(&into).await.map_err(Broken::Target)?;
+    let rows = pour(out, sink, |bytes| shared.meter.passed(piece.table, bytes)).await?;
+    shared.sum(piece, hashed.map(|(_, checksum)| checksum.sum));
+    Ok(rows)
+}
+
+async fn blamed(
+    shared: &Shared,
+    piece: &Piece,
+    source: &Session,
+    target: &Session,
+    broken: Broken<Error>,
+) -> Fault {
+    let shown = shared.tables[piece.table].shown();
+    match broken {
+        Broken::Source(cause) => refused(source, &format!("reading table `{shown}`"), cause).await,
+        Broken::Target(cause) => target.fault(&format!("filling table `{shown}`"), cause),
+    }
 }

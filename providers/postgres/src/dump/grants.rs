@@ -32,7 +32,8 @@ pub(crate) fn fitting(definition: &str, restorer: &Restorer) -> (Option<String>,
             continue;
         };
         let fits = restorer.knows(&role)
-            && of.is_none_or(|of| restorer.gives_to(&plain(of)))
+            && of.is_none_or(|of| restorer.decides_for(&plain(of)))
+            && object(&words).is_none_or(|object| restorer.may_close(&object))
             && (!impersonating || restorer.superuser);
         if fits {
             kept.push_str(&format!("{};\n", statement.trim()));
@@ -41,6 +42,15 @@ pub(crate) fn fitting(definition: &str, restorer: &Restorer) -> (Option<String>,
         }
     }
     (Some(kept).filter(|kept| !kept.is_empty()), lost)
+}
+
+/// What the rights are on, `SCHEMA public`; none of those of the future.
+fn object(words: &[&str]) -> Option<String> {
+    if words.first() == Some(&"ALTER") {
+        return None;
+    }
+    let on = words.iter().position(|word| *word == "ON")?;
+    Some(words.get(on + 1..on + 3)?.join(" "))
 }
 
 /// Divides at `mark`, or any white space for a space, outside of quotes and parentheses.
@@ -114,9 +124,16 @@ mod tests {
         let foreign = default.replace("ROLE me", "ROLE reader");
         check(&foreign, false, "", &["reader"]);
         check(&foreign, true, &foreign, &[]);
+        let member = Restorer { acts_for: ["reader".to_owned()].into(), ..restorer(false) };
+        assert_eq!(fitting(&foreign, &member), (Some(foreign.clone()), vec![]));
         let by_another = "SET SESSION AUTHORIZATION reader;\nGRANT SELECT ON TABLE t TO me;\nRESET SESSION AUTHORIZATION;\n";
         check(by_another, true, by_another, &[]);
         check(by_another, false, "", &["me"]);
+        let schema = "REVOKE USAGE ON SCHEMA public FROM PUBLIC;\n";
+        check(schema, false, "", &["public"]);
+        check(schema, true, schema, &[]);
+        let language = "REVOKE ALL ON LANGUAGE plpgsql FROM PUBLIC;\n";
+        check(language, false, "", &["public"]);
         check("ANYTHING ELSE;", true, "", &["ANYTHING ELSE"]);
         let heroku = Restorer { heroku: true, ..restorer(false) };
         assert_eq!(fitting(public, &heroku), (None, vec!["public".to_owned()]));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use pgferry_engine::finding::Finding;
 
+use super::own::{Closed, Own};
 use super::restorer::Restorer;
 use crate::facts::{Facts, Grant};
 
@@ -18,7 +19,7 @@ pub(super) fn losses(source: &Facts, restorer: Option<&Restorer>, findings: &mut
     for Grant { role, what, of } in &source.granted {
         let of_object = what.starts_with("large object ");
         let comes = restorer.is_some_and(|restorer| {
-            restorer.knows(role) && of.as_ref().is_none_or(|of| restorer.gives_to(of))
+            restorer.knows(role) && of.as_ref().is_none_or(|of| restorer.decides_for(of))
         });
         if !comes || of_object {
             by_role.entry(role).or_default().push(what.clone());
@@ -134,6 +135,104 @@ pub(super) fn losses(source: &Facts, restorer: Option<&Restorer>, findings: &mut
         };
         note(source.large_objects);
     }
+}
+
+/// What does not come along of rights that were taken away, of functions that act as their owner, and of the database
+/// itself.
+pub(super) fn own(own: &Own, restorer: Option<&Restorer>, findings: &mut Vec<Finding>) {
+    let everybody = restorer.is_some_and(|restorer| restorer.knows("public"));
+    let reopened: Vec<String> = own
+        .closed
+        .iter()
+        .filter(|(kind, name, role)| {
+            let closes = restorer.is_some_and(|restorer| match kind {
+                Closed::Type => true,
+                Closed::Public => restorer.may_close("SCHEMA public"),
+                Closed::Language => restorer.may_close(&name.replacen("language", "LANGUAGE", 1)),
+                Closed::Default => restorer.decides_for(role),
+            });
+            !(everybody && closes)
+        })
+        .map(|(_, name, _)| name.clone())
+        .collect();
+    if !reopened.is_empty() {
+        let message = format!(
+            "rights that everybody has by default were taken away on the source, and everybody has them on the target: {}",
+            listed(&reopened)
+        );
+        findings.push(
+            Finding::warning("PGF1110", message)
+                .help("take them away again there: `revoke usage on … from public`, `alter default privileges … revoke … from public`"),
+        );
+    }
+    definers(own, restorer, findings);
+    if !own.database_closed.is_empty() {
+        let message = format!(
+            "everybody has rights on the target's database that were taken away on the source: {}",
+            listed(&own.database_closed)
+        );
+        findings.push(
+            Finding::warning("PGF1152", message)
+                .help("take them away there: `revoke … on database … from public`"),
+        );
+    }
+    if !own.database.is_empty() {
+        let message = format!(
+            "the source's database itself and its roles have what does not come along: {}",
+            own.database.join("; ")
+        );
+        findings.push(
+            Finding::note("PGF1152", message)
+                .help("set it on the target: `alter database`, `alter role … in database`, `grant … on database`"),
+        );
+    }
+    if !own.tablespaces.is_empty() {
+        let spaces: Vec<String> = own
+            .tablespaces
+            .iter()
+            .map(|(name, relations)| format!("`{name}` ({relations} tables and indexes)"))
+            .collect();
+        let message = format!(
+            "tablespaces are folders of the source's machine; what is in them goes to the target's default one: {}",
+            spaces.join(", ")
+        );
+        findings.push(Finding::note("PGF1110", message));
+    }
+    if !own.changed.is_empty() && !restorer.is_some_and(|it| it.superuser) {
+        let message = format!(
+            "rights on objects of extensions and of the system do not come along: {}",
+            listed(&own.changed)
+        );
+        findings.push(Finding::note("PGF1110", message));
+    }
+}
+
+/// Functions that will act as somebody else. The role that everything belongs to may well have another name on the
+/// target; it is another matter if that is a superuser, or if the function was of a role of its own.
+fn definers(own: &Own, restorer: Option<&Restorer>, findings: &mut Vec<Finding>) {
+    let to_superuser = restorer.is_some_and(|it| it.superuser);
+    let moved: Vec<String> = own
+        .definers
+        .iter()
+        .filter(|it| !restorer.is_some_and(|restorer| restorer.gives_to(&it.owner)))
+        .filter(|it| it.owner != own.role || (to_superuser && !it.of_superuser))
+        .map(|it| format!("{} of {}", it.function, it.owner))
+        .collect();
+    if moved.is_empty() {
+        return;
+    }
+    let whose = match restorer {
+        Some(restorer) if restorer.superuser => format!("`{}`, a superuser", restorer.role),
+        Some(restorer) if !restorer.role.is_empty() => format!("`{}`", restorer.role),
+        _ => "the restoring role".to_owned(),
+    };
+    let message = format!(
+        "SECURITY DEFINER functions that act as their owner on the source act as {whose} on the target: {}",
+        listed(&moved)
+    );
+    findings.push(Finding::warning("PGF1151", message).help(
+        "make those roles on the target first (only a superuser can give objects to them), or drop the functions there",
+    ));
 }
 
 pub(super) fn listed(names: &[String]) -> String {

@@ -8,7 +8,10 @@ mod compression;
 mod counted;
 pub(crate) mod destination;
 pub(crate) mod grants;
+pub(crate) mod hold;
+mod locks;
 mod losses;
+mod own;
 mod parallel;
 pub(crate) mod preflight;
 pub(crate) use self::preflight::endpoint;
@@ -44,12 +47,14 @@ use self::restorer::Restorer;
 use self::sizes::Sizes;
 pub use self::snapshot::Baseline;
 use self::snapshot::Snapshot;
-use crate::connect::{Access, Format, connect};
-use crate::programs::{choose, find};
+use crate::connect::{Access, Format, Session, connect, enough};
+use crate::programs::{Version, choose_for, find};
 use crate::quoting::{Tables, display};
 
 /// Parts of `pg_dump` on their way at once. With the one being filled, 48 MiB; it is slower than two of them.
 const IN_FLIGHT: usize = 2;
+/// Fewest sessions with the source: the snapshot's, its observer's, that of `pg_dump` and one that reads rows.
+const SESSIONS: usize = 4;
 /// Parts of a parallel dump are as small as S3 allows at first, since one more is held: the first.
 const SMALL_PART: u64 = 5 << 20;
 /// Bytes of them on their way at once, at least two parts: while a store takes its time to answer for some, others fill
@@ -208,16 +213,18 @@ impl Resource for Dump {
         let Change { want, before, prior, .. } = change;
         let programs = find(cx, "pg_dump").await;
         let session = connect(&want.source, Access::ReadOnly, Format::Own).await?;
+        enough(&want.source, SESSIONS).await?;
         let parallel = want.method == Method::Parallel;
         let major = preflight::restorer(want.target.as_ref()).await?;
         let reader = preflight::reads(major, parallel);
-        let program = choose(&programs, session.major(), reader)
+        let program = choose_for(&programs, Version::of(&session), reader)
             .map_err(|misfit| preflight::misfit_fault(&misfit, session.major(), reader))?;
         let restorer = match &want.target {
             Some(target) if parallel => Some(Restorer::of(target).await?),
             _ => None,
         };
         let sizes = Sizes::read(&session).await?;
+        let encoding = server_encoding(&session).await?;
         cx.moved(sizes.database);
         drop(session);
 
@@ -259,6 +266,7 @@ impl Resource for Dump {
                 },
                 // Only its table of contents is read, then.
                 compression: if parallel { Some(0) } else { level },
+                encoding: process::encoding(&encoding),
             };
             cx.effect("pg_dump")?;
             let mut process = order.start(cx)?;
@@ -397,6 +405,15 @@ async fn delete_ours(
         bucket.delete(object).await.map_err(fault)?;
     }
     Ok(())
+}
+
+/// The name of the encoding that the session's database is in.
+async fn server_encoding(session: &Session) -> Result<String, Fault> {
+    let row = session
+        .query_one("select current_setting('server_encoding')", &[])
+        .await
+        .map_err(|cause| session.fault("reading its encoding", cause))?;
+    Ok(row.get(0))
 }
 
 fn names(list: &Option<Vec<String>>) -> impl Iterator<Item = &str> {

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::compression::is_zstd;
-use super::losses::{listed, losses};
+use super::locks::Locks;
+use super::losses::{listed, losses, own};
+use super::own::Own;
 use crate::connect::{Access, Format, connect};
 use crate::dump::restorer::{Restorer, is_heroku};
 use crate::facts::Facts;
-use crate::programs::{Misfit, Program, choose, find};
+use crate::programs::{Misfit, Program, Version, choose_for, find};
 
 const GIB: i64 = 1 << 30;
 /// The guide's advice for a migration by dump and restore.
@@ -27,11 +29,16 @@ const HEROKU_BACKUPS: i64 = 20 * GIB;
 #[derive(Debug, Serialize, Deserialize)]
 struct Seen {
     source: Facts,
+    #[serde(default)]
+    own: Own,
     target: Option<Target>,
     programs: Vec<Program>,
     /// What `pg_dump` writes is turned into the version that the most can read.
     #[serde(default)]
     parallel: bool,
+    /// Of the source.
+    #[serde(default)]
+    locks: Option<Locks>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,9 +64,11 @@ pub(crate) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault>
     let session = connect(&source, Access::ReadOnly, Format::Own).await?;
     let mut seen = Seen {
         source: Facts::read(&session).await?,
+        own: Own::read(&session).await?,
         target: None,
         programs: find(cx, "pg_dump").await,
         parallel: want.get("method").and_then(Tree::as_text) != Some("pg_dump"),
+        locks: Some(Locks::read(&session).await?),
     };
     drop(session);
     if let Some(wanted) = want.get("for") {
@@ -135,6 +144,8 @@ fn findings(seen: &Seen) -> Vec<Finding> {
     readability(&seen.source, &mut findings);
     let restorer = seen.target.as_ref().map(|target| &target.restorer).filter(|_| seen.parallel);
     losses(&seen.source, restorer, &mut findings);
+    own(&seen.own, restorer, &mut findings);
+    findings.extend(seen.locks.and_then(Locks::finding));
     if let Some(target) = &seen.target {
         sizes(&seen.source, target, &mut findings);
         locale(&seen.source, &target.facts, &mut findings);
@@ -157,8 +168,26 @@ fn findings(seen: &Seen) -> Vec<Finding> {
 fn versions(seen: &Seen, findings: &mut Vec<Finding>) {
     let restorer = seen.target.as_ref().map(|target| target.facts.major);
     let source = &seen.source;
-    match choose(&seen.programs, source.major, reads(restorer, seen.parallel)) {
+    let server = Version::parsed(source.major, &source.version);
+    match choose_for(&seen.programs, server, reads(restorer, seen.parallel)) {
         Ok(program) => {
+            if server.is_newer_than(program) {
+                findings.push(
+                    Finding::warning(
+                        "PGF1150",
+                        format!(
+                            "`pg_dump` {} ({}) is older than the source's server, {}, and may take for options of an object what the server keeps for itself",
+                            program.version,
+                            program.path.display(),
+                            source.version
+                        ),
+                    )
+                    .help(format!(
+                        "update the client programs (Debian, Ubuntu: apt-get install postgresql-client-{}), or name the folder of newer ones in PGFERRY_PG_BIN",
+                        source.major
+                    )),
+                );
+            }
             let target = seen
                 .target
                 .as_ref()

@@ -17,10 +17,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use crate::location::Location;
+use crate::location::{ChannelBinding, Location};
 use crate::programs::{Program, environment};
 use crate::quoting::Tables;
 
+/// Else texts would be in the form that the database has chosen, and no other session expects.
+const FORM: &str = "-c standard_conforming_strings=on";
 const CHUNK: usize = 1 << 20;
 const LINES_KEPT: usize = 20;
 const LINE_LENGTH: usize = 1000;
@@ -34,6 +36,14 @@ pub(crate) struct Order<'a> {
     pub(crate) exclude_data: &'a Tables,
     pub(crate) rights: Rights,
     pub(crate) compression: Option<u8>,
+    /// Of the archive's names, texts and rows: see [`encoding`].
+    pub(crate) encoding: &'a str,
+}
+
+/// The encoding of an archive of a database in `server`'s: UTF-8, which every server reads and our own sessions speak;
+/// only of SQL_ASCII nobody knows what its bytes mean.
+pub(crate) fn encoding(server: &str) -> &'static str {
+    if server == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" }
 }
 
 /// Whether grants are in an archive.
@@ -72,6 +82,7 @@ impl Order<'_> {
         if self.rights == Rights::LeftOut {
             arguments.insert(2, "--no-acl".to_owned());
         }
+        arguments.push(format!("--encoding={}", self.encoding));
         arguments.push(format!("--snapshot={}", self.snapshot));
         arguments.extend(self.compression.map(|level| format!("--compress={level}")));
         arguments
@@ -112,9 +123,15 @@ pub(crate) fn launch(
         .env("PGPORT", location.port.to_string())
         .env("PGUSER", &location.user)
         .env("PGDATABASE", &location.database)
-        .env("PGAPPNAME", "pgferry")
-        // Else texts would be in the form that the database has chosen, and no other session expects.
-        .env("PGOPTIONS", "-c standard_conforming_strings=on")
+        .env("PGAPPNAME", crate::own::program_name().unwrap_or("pgferry"))
+        .env(
+            "PGCHANNELBINDING",
+            match location.channel_binding {
+                ChannelBinding::Disable => "disable",
+                ChannelBinding::Prefer => "prefer",
+                ChannelBinding::Require => "require",
+            },
+        )
         .env("PGGSSENCMODE", "disable")
         .env("PGCONNECT_TIMEOUT", "30")
         .env(
@@ -131,6 +148,12 @@ pub(crate) fn launch(
         // Ctrl-C is for us to handle: the upload must be ended in order.
         .process_group(0)
         .kill_on_drop(true);
+    // Poolers refuse the form, and it is the default; options of the URL are the user's own.
+    let form = (!crate::pooler::is_session_pool(&location)).then_some(FORM);
+    let options: Vec<&str> = location.options.as_deref().into_iter().chain(form).collect();
+    if !options.is_empty() {
+        command.env("PGOPTIONS", options.join(" "));
+    }
     if let Some(password) = &location.password {
         command.env("PGPASSWORD", password.expose());
     }

@@ -24,6 +24,9 @@ pub(crate) struct Restorer {
     pub(crate) superuser: bool,
     /// All roles of the server; none for Heroku's.
     pub(crate) roles: BTreeSet<String>,
+    /// Roles whose rights it has: it may say what everybody may do with what they will make.
+    #[serde(default)]
+    pub(crate) acts_for: BTreeSet<String>,
     /// It owns the schema `public`.
     pub(crate) owns_public: bool,
     /// Providers of security labels that the server knows.
@@ -52,7 +55,8 @@ impl Restorer {
                            union select extname from pg_extension) as p),
                         (select setting::int8 * 1024 from pg_settings where name = 'maintenance_work_mem' and context = 'user'),
                         current_setting('block_size')::int8 * (select setting::int8 from pg_settings where name = 'shared_buffers'),
-                        exists (select from pg_settings where name = 'synchronous_commit' and context = 'user' and setting <> 'off')",
+                        exists (select from pg_settings where name = 'synchronous_commit' and context = 'user' and setting <> 'off'),
+                        case when $1 then '{}' else (select array_agg(rolname::text) from pg_roles where pg_has_role(oid, 'USAGE')) end",
                 &[&heroku],
             )
             .await
@@ -69,6 +73,7 @@ impl Restorer {
             role: row.get(0),
             superuser: row.get(1),
             roles: names(2),
+            acts_for: names(8),
             owns_public: row.get(3),
             providers: names(4),
             settings,
@@ -83,6 +88,19 @@ impl Restorer {
     /// Whether what it makes can be given to `role`: that takes more than to be its member.
     pub(crate) fn gives_to(&self, role: &str) -> bool {
         !self.heroku && (role == self.role || (self.superuser && self.roles.contains(role)))
+    }
+
+    /// Whether it may say who may do what with all that `role` will make.
+    pub(crate) fn decides_for(&self, role: &str) -> bool {
+        self.gives_to(role) || (!self.heroku && self.acts_for.contains(role))
+    }
+
+    /// Whether it may take rights on `object`, as `GRANT` and `REVOKE` name it (`SCHEMA public`), from somebody.
+    pub(crate) fn may_close(&self, object: &str) -> bool {
+        match object {
+            "SCHEMA public" => self.superuser || self.owns_public,
+            _ => self.superuser || !object.starts_with("LANGUAGE "),
+        }
     }
 
     /// Whether the server takes labels of `provider`.

@@ -25,8 +25,10 @@ impl Sizes {
     pub(super) async fn read(session: &Session) -> Result<Self, Fault> {
         let statement = format!(
             "with {USER_RELATIONS}
-             select nspname::text, relname::text, pg_table_size(oid), pg_database_size(current_database()),
-                    pg_table_size('pg_catalog.pg_largeobject'::regclass)
+             select nspname::text, relname::text, pg_table_size(oid),
+                    -- Of its own, so that the server asks once: it looks at every file of the database.
+                    (select pg_database_size(current_database())),
+                    (select pg_table_size('pg_catalog.pg_largeobject'::regclass))
              from user_relations where relkind = 'r' order by 1, 2"
         );
         let rows = session

@@ -14,13 +14,17 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::connect::{Access, Format, Session, connect};
-use crate::counters::{Counters, completed_transactions};
+use crate::counters::{Counters, completed_transactions, first_unseen};
 
 /// What the source looked like at the snapshot; remembered with the dump.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     /// The transactions that the snapshot sees, see [`completed_transactions`].
     pub completed: String,
+    /// The first transaction that may write to this database and that the snapshot does not see. Left out by states of
+    /// before, and on a standby, which does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_unseen: Option<u64>,
     pub taken_at: Timestamp,
     pub counters: Counters,
 }
@@ -53,12 +57,23 @@ impl Snapshot {
             session.query_one(EXPORT, &[]).await
         };
         let row = exported.await.map_err(|cause| session.fault("taking a snapshot", cause))?;
+        // To compile what is asked for every second takes longer than to answer it, where there are thousands of tables.
+        observer
+            .batch_execute(
+                "select set_config(name, 'off', false) from pg_settings where name = 'jit'",
+            )
+            .await
+            .map_err(|cause| observer.fault("setting the session up", cause))?;
         // After the snapshot: writes in between are then counted, and at worst reported needlessly.
         let counters = Counters::read(&observer)
             .await
             .map_err(|cause| observer.fault("reading the tables' counters", cause))?;
-        let baseline =
-            Arc::new(Mutex::new(Baseline { completed: row.get(1), taken_at: cx.now(), counters }));
+        let completed: String = row.get(1);
+        let first_unseen = first_unseen(&observer, &completed)
+            .await
+            .map_err(|cause| observer.fault("looking for transactions under way", cause))?;
+        let baseline = Baseline { completed, first_unseen, taken_at: cx.now(), counters };
+        let baseline = Arc::new(Mutex::new(baseline));
         let mut following = JoinSet::new();
         following.spawn(follow(observer, Arc::clone(&baseline), cx.clone()));
         Ok(Self { name: row.get(0), lsn: row.get(2), session, baseline, _following: following })

@@ -30,11 +30,22 @@ impl Warnings {
     }
 }
 
-/// Settings of the session that `pg_dump`'s text counts on, and that change no value.
+/// Settings of every session that makes something on a target: those that `pg_dump`'s text counts on, and those with
+/// which the target's database or role would have it mean something else. None of them changes a value.
+///
+/// As the head of `pg_dump`'s scripts and `pg_restore` (`_doSetFixedOutputState`, `_selectTablespace`,
+/// `_selectTableAccessMethod`), and besides: `transform_null_equals` rewrites conditions of views and checks;
+/// sessions side by side under `serializable` would fail one another; before 12, tables were made with numbers for
+/// their rows. `default_toast_compression` stays the target's own, as with `pg_restore`: it is no part of a table.
 pub(crate) const SETTINGS: &str =
-    "set search_path = ''; set check_function_bodies = false; set xmloption = content;
-    set client_min_messages = warning; set row_security = off; set standard_conforming_strings = on;
-    set array_nulls = on";
+    "select set_config(name, value, false) from (values
+        ('search_path', ''), ('check_function_bodies', 'off'), ('xmloption', 'content'),
+        ('client_min_messages', 'warning'), ('row_security', 'off'),
+        ('standard_conforming_strings', 'on'), ('escape_string_warning', 'off'), ('array_nulls', 'on'),
+        ('transform_null_equals', 'off'), ('default_tablespace', ''),
+        ('default_table_access_method', 'heap'), ('default_with_oids', 'off'),
+        ('default_transaction_isolation', 'read committed')) as wanted(name, value)
+     where exists (select from pg_settings s where s.name = wanted.name)";
 
 /// Carries out `entries` in their order. Goes on after an error, as `pg_restore` does, to tell all of them.
 ///
@@ -122,6 +133,7 @@ fn expected(entry: &Entry, state: &str) -> Option<&'static str> {
     const DENIED: &str = "42501";
     const NO_SUCH_OBJECT: &str = "42704";
     const SCHEMA_EXISTS: &str = "42P06";
+    const OBJECT_EXISTS: &str = "42710";
     let of = |what: &str| entry.name.starts_with(what);
     match (entry.kind.as_str(), state) {
         ("COMMENT", DENIED) if of("EXTENSION ") => {
@@ -131,6 +143,10 @@ fn expected(entry: &Entry, state: &str) -> Option<&'static str> {
             Some("the comment of a schema that the provider owns")
         }
         ("SCHEMA", SCHEMA_EXISTS) => Some("the schema is there already, and used as it is"),
+        (
+            "FOREIGN DATA WRAPPER" | "SERVER" | "USER MAPPING" | "PROCEDURAL LANGUAGE",
+            OBJECT_EXISTS,
+        ) => Some("it is there already, and used as it is"),
         ("EVENT TRIGGER", DENIED) => Some("an event trigger, which only a superuser may make"),
         ("COMMENT", NO_SUCH_OBJECT) if of("EVENT TRIGGER ") => {
             Some("an event trigger, which only a superuser may make")
@@ -139,6 +155,8 @@ fn expected(entry: &Entry, state: &str) -> Option<&'static str> {
             Some("its role does not exist on the target, so it allows nobody anything")
         }
         ("COMMENT", NO_SUCH_OBJECT) if of("POLICY ") => Some("its policy was not made"),
+        // Those of what an extension or the system has; all else belongs to the role itself.
+        ("ACL", DENIED) => Some("rights on what the role does not own, as the plan told"),
         ("ACL" | "DEFAULT ACL", NO_SUCH_OBJECT) => {
             Some("rights of a role that does not exist on the target")
         }
@@ -157,11 +175,14 @@ mod tests {
             ("COMMENT", "EXTENSION tablefunc", "", "42501", true),
             ("COMMENT", "TABLE t", "", "42501", false),
             ("SCHEMA", "app", "", "42P06", true),
+            ("SERVER", "s", "", "42710", true),
             ("TABLE", "t", "", "42P07", false),
             ("EVENT TRIGGER", "e", "", "42501", true),
             ("POLICY", "t p", "CREATE POLICY p ON t TO nobody", "42704", true),
             ("POLICY", "t p", "CREATE POLICY p ON t USING (true)", "42704", false),
             ("EXTENSION", "x", "", "42501", false),
+            ("ACL", "FUNCTION pg_sleep", "", "42501", true),
+            ("DEFAULT ACL", "x", "", "42501", false),
             ("INDEX", "i", "", "23505", false),
         ] {
             let (kind, name, sql) = (kind.into(), name.into(), sql.into());

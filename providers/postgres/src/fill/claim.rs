@@ -3,7 +3,7 @@
 //! A run that fails, is stopped or dies is begun anew by the next one, which knows from the notes that what is there is
 //! ours. Tested in `tests/copy.rs` and `tests/restore.rs`.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use pgferry_engine::cx::{Cx, World};
 use pgferry_engine::fault::{Class, Fault};
@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use super::notes::Notes;
 use super::{empty, guard};
 use crate::connect::{Access, Format, Session, connect};
-use crate::target::{judge_occupancy, occupancy};
+use crate::target::{Emptying, Known, Look, Object, Occupancy, judge_occupancy, occupancy};
 
 /// A target that may be emptied and filled.
 pub(crate) struct Claim<'a> {
@@ -27,6 +27,10 @@ pub(crate) struct Claim<'a> {
     /// Where else its sessions are.
     from: Option<&'a Endpoint>,
     pristine: bool,
+    /// What was there before our first run, and stays.
+    prepared: BTreeSet<String>,
+    /// The fingerprint before this attempt.
+    found: Json,
 }
 
 impl<'a> Claim<'a> {
@@ -42,6 +46,7 @@ impl<'a> Claim<'a> {
         source: Option<(&'a Endpoint, &Session)>,
         confirm: &str,
         change: &Change<S>,
+        brought: Vec<String>,
     ) -> Result<Self, Fault> {
         let names = guard::names(into, &target.location);
         let address = into.address.to_string();
@@ -54,16 +59,24 @@ impl<'a> Claim<'a> {
         }
         let earlier = change.prior.as_ref().map(Notes::of).unwrap_or_default();
         let place = place(target);
-        let (accepted, ours) = (earlier.accepted(change.before.as_ref()), earlier.is_ours(&place));
-        let found = occupancy(into, cx).await?;
+        let known = earlier.known(&place, change.before.as_ref());
+        let found = occupancy(into, cx, &known, Look::Judge).await?;
         let named = (address.as_str(), names.as_slice());
-        if let Some(finding) = judge_occupancy(&found, &accepted, ours, named, &change.confirmed) {
+        let (accepted, ours) = (&known.accepted, found.is_begun(&known));
+        let refused =
+            judge_occupancy(&found, accepted, ours, Emptying::Ours, named, &change.confirmed);
+        if let Some(finding) = refused {
             return Err(finding.into_fault(Class::Conflict));
         }
-        let pristine = found.is_empty() && earlier.target.is_none();
-        let found = Some(found.fingerprint);
-        cx.note(Notes { target: Some(place.clone()), found, left: None }.json()?)?;
-        Ok(Self { cx, name, place, into, from: source.map(|(from, _)| from), pristine })
+        let pristine = found.is_empty() && earlier.target.is_none() && change.before.is_none();
+        let prepared = prepared(&found, &brought);
+        let mut found = found.fingerprint;
+        found["prepared"] = json!(prepared);
+        let notes =
+            Notes { target: Some(place.clone()), found: Some(found.clone()), brought, left: None };
+        cx.note(notes.json()?)?;
+        let from = source.map(|(from, _)| from);
+        Ok(Self { cx, name, place, into, from, pristine, prepared, found })
     }
 
     /// Empties the target in the session `target`, lets `filling` fill it until it has or the user asks to stop, and
@@ -80,7 +93,7 @@ impl<'a> Claim<'a> {
         let filling = async {
             if !self.pristine {
                 cx.effect("empty target")?;
-                empty::empty(&target).await?;
+                empty::empty(&target, &self.prepared).await?;
             }
             drop(target);
             filling.await
@@ -109,12 +122,9 @@ impl<'a> Claim<'a> {
         for endpoint in self.from.into_iter().chain([self.into]) {
             let session = connect(endpoint, Access::ReadOnly, Format::Own).await?;
             empty::end_sessions(cx, &session, &self.name).await?;
-            if session.version_number < 150_000 {
-                // A process of its own gathers the counters there, twice a second.
-                cx.world.clock.sleep(Duration::from_secs(1)).await;
-            }
         }
-        Ok(occupancy(self.into, cx).await?.fingerprint)
+        let known = Known { accepted: vec![self.found.clone()], ..Known::default() };
+        Ok(occupancy(self.into, cx, &known, Look::Remember).await?.fingerprint)
     }
 }
 
@@ -124,15 +134,32 @@ pub(crate) fn cut_short(intent: &Intent) -> String {
     if begun { "it was cut short, and starts over" } else { "it had not begun" }.to_owned()
 }
 
-/// Fingerprints that are no reason to ask a person, and whether what is in the session's database is what an attempt
-/// of ours left when it was cut short.
-pub(crate) fn earlier(
-    cx: &Cx,
-    target: &Session,
-    remembered: Option<&Remembered>,
-) -> (Vec<Json>, bool) {
+/// What earlier attempts know of the session's database.
+pub(crate) fn earlier(cx: &Cx, target: &Session, remembered: Option<&Remembered>) -> Known {
     let earlier = (cx.world.intent)(&cx.address).as_ref().map(Notes::of).unwrap_or_default();
-    (earlier.accepted(remembered), earlier.is_ours(&place(target)))
+    earlier.known(&place(target), remembered)
+}
+
+/// What stays when the target is emptied, by name.
+///
+/// Where nobody noted what was there before our first run (a state of before, or a person who confirmed), data go, and of
+/// the rest what is `brought` again.
+fn prepared(found: &Occupancy, brought: &[String]) -> BTreeSet<String> {
+    if let Some(prepared) = &found.prepared {
+        return prepared.clone();
+    }
+    let all = || found.inventory.iter();
+    if found.is_empty() {
+        return all().map(Object::to_string).collect();
+    }
+    let of_data: BTreeSet<&str> =
+        all().filter(|it| it.data).filter_map(|it| it.schema.as_deref()).collect();
+    let stays = |object: &&Object| {
+        let holds_data = object.kind == "schema"
+            && object.schema.as_deref().is_some_and(|it| of_data.contains(it));
+        !object.data && !holds_data && !brought.contains(&object.key)
+    };
+    all().filter(stays).map(Object::to_string).collect()
 }
 
 fn place(target: &Session) -> String {

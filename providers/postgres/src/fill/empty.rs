@@ -3,6 +3,7 @@
 //! It asks nobody whether that may be: whoever calls has made sure. What the role does not own, extensions, and what
 //! providers put into every database stay. Tested in `tests/copy.rs`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pgferry_engine::cx::Cx;
@@ -10,6 +11,7 @@ use pgferry_engine::fault::{Class, Fault};
 use tokio_postgres::Error;
 
 use crate::connect::Session;
+use crate::target::inventory::{Object, Whose, inventory};
 
 /// How often it is asked whether the sessions are gone: half a minute. A server notices between two pages of an index.
 const PATIENCE: usize = 300;
@@ -41,55 +43,21 @@ pub(crate) async fn end_sessions(cx: &Cx, session: &Session, name: &str) -> Resu
     ))
 }
 
-// The order matters little, since everything is dropped with what depends on it. One by one rather than by schema: a
-// schema of many thousand tables needs more locks than a server has.
-const LEFT: &str = "
-with users as (
-    select 'pg_class'::regclass::oid as class, oid, relnamespace as schema, relowner as owner, 1 as turn from pg_class
-      where relkind in ('r', 'p', 'v', 'm', 'f', 'S') and relpersistence <> 't'
-    union all select 'pg_event_trigger'::regclass, oid, 0, evtowner, 1 from pg_event_trigger
-    union all select 'pg_proc'::regclass, oid, pronamespace, proowner, 2 from pg_proc
-    union all select 'pg_type'::regclass, t.oid, t.typnamespace, t.typowner, 2 from pg_type t
-      where t.typtype in ('e', 'd', 'r', 'b') and not exists (select from pg_type e where e.typarray = t.oid)
-         or t.typtype = 'c' and exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')
-    union all select 'pg_operator'::regclass, oid, oprnamespace, oprowner, 2 from pg_operator
-    union all select 'pg_opfamily'::regclass, oid, opfnamespace, opfowner, 2 from pg_opfamily
-    union all select 'pg_opclass'::regclass, oid, opcnamespace, opcowner, 2 from pg_opclass
-    union all select 'pg_collation'::regclass, oid, collnamespace, collowner, 2 from pg_collation
-    union all select 'pg_conversion'::regclass, oid, connamespace, conowner, 2 from pg_conversion
-    union all select 'pg_ts_config'::regclass, oid, cfgnamespace, cfgowner, 2 from pg_ts_config
-    union all select 'pg_ts_dict'::regclass, oid, dictnamespace, dictowner, 2 from pg_ts_dict
-    union all select 'pg_foreign_server'::regclass, oid, 0, srvowner, 3 from pg_foreign_server
-    union all select 'pg_foreign_data_wrapper'::regclass, oid, 0, fdwowner, 4 from pg_foreign_data_wrapper
-    union all select 'pg_language'::regclass, oid, 0, lanowner, 4 from pg_language
-    union all select 'pg_namespace'::regclass, n.oid, n.oid, n.nspowner, 5 from pg_namespace n
-      where n.nspname <> 'public' and not exists (select from pg_extension e where e.extnamespace = n.oid)
-)
-select i.type, i.identity
-from users u left join pg_namespace n on n.oid = u.schema, pg_identify_object(u.class, u.oid, 0) i
-where u.oid >= 16384 and pg_has_role(u.owner, 'USAGE')
-  and coalesce(n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku'), true)
-  and not exists (select from pg_depend e where e.classid = u.class and e.objid = u.oid and e.deptype = 'e')
-  -- What belongs to something else goes with it: sequences of identity columns, types of tables.
-  and not exists (select from pg_depend e where e.classid = u.class and e.objid = u.oid and e.objsubid = 0 and e.deptype = 'i')
-order by u.turn, u.oid";
-
-/// Drops all that users made and this role owns.
+/// Drops all that users made and this role owns, but for what is called in `keep`.
 ///
 /// # Errors
 /// Something cannot be dropped. Some of it may be gone; a retry goes on.
-pub(crate) async fn empty(session: &Session) -> Result<(), Fault> {
+pub(crate) async fn empty(session: &Session, keep: &BTreeSet<String>) -> Result<(), Fault> {
     let fault = |cause| session.fault("emptying the target", cause);
     for _ in 0..ROUNDS {
-        let rows = session.query(LEFT, &[]).await.map_err(fault)?;
+        let rows = left(session, keep).await.map_err(fault)?;
         if rows.is_empty() {
             return large_objects(session).await.map_err(fault);
         }
         let drops: Vec<String> = rows
             .iter()
-            .map(|row| {
-                let kind: &str = row.get(0);
-                format!("drop {kind} if exists {} cascade", row.get::<_, &str>(1))
+            .map(|it| {
+                format!("drop {} if exists {} cascade", it.kind.replace('-', " "), it.identity)
             })
             .collect();
         let mut refused = None;
@@ -97,7 +65,7 @@ pub(crate) async fn empty(session: &Session) -> Result<(), Fault> {
             refused = dropped(session, together).await.map_err(fault)?.or(refused);
         }
         if let Some(cause) = refused
-            && session.query(LEFT, &[]).await.map_err(fault)?.len() == rows.len()
+            && left(session, keep).await.map_err(fault)?.len() == rows.len()
         {
             return Err(fault(cause));
         }
@@ -108,6 +76,13 @@ pub(crate) async fn empty(session: &Session) -> Result<(), Fault> {
         session.location.server()
     ))
     .help("keep applications away from it"))
+}
+
+/// What is to be dropped, in that order.
+async fn left(session: &Session, keep: &BTreeSet<String>) -> Result<Vec<Object>, Error> {
+    let all = inventory(session, session.version_number, Whose::Droppable).await?;
+    let goes = |object: &Object| object.droppable && !keep.contains(&object.to_string());
+    Ok(all.into_iter().filter(goes).collect())
 }
 
 /// All of `drops`, or each one that can be; gives the last error of those that cannot, unless the session is lost.

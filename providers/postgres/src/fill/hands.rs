@@ -1,4 +1,4 @@
-//! The hands of a run: some carry rows, others make indexes behind them, all at once.
+//! The hands of a run: some carry rows, others make indexes behind them, all at once; who is done gathers statistics.
 //!
 //! It says what is too much for one hand. Dropped, all stop. Tested beside it, in `tests/copy.rs` and `tests/restore.rs`.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pgferry_engine::fault::Fault;
 use tokio::task::JoinSet;
 
-use super::builds::{Builds, build};
+use super::builds::{Analysed, Builds, analyses, build};
 use crate::connect::Session;
 
 /// How heavy a table has to be, of all that weigh `total`, for several of `jobs` hands to fill it at once: a quarter more
@@ -27,22 +27,58 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Lets `carriers` work, and a builder in each of `makers`. Gives back what carriers gave, and the makers.
+/// What the hands give back.
+pub(crate) struct Worked<T> {
+    /// What carriers gave.
+    pub(crate) carried: Vec<T>,
+    /// The makers.
+    pub(crate) idle: Vec<Session>,
+    /// Gather statistics on, in the sessions that took rows in; see [`Analysers::end`].
+    pub(crate) analysers: Analysers,
+}
+
+/// Those who gather statistics of the tables that are complete. Dropped, they stop.
+pub(crate) struct Analysers(JoinSet<Result<Analysed, Fault>>);
+
+impl Analysers {
+    /// Waits until all that are complete are analysed.
+    ///
+    /// # Errors
+    /// A session is lost.
+    pub(crate) async fn end(mut self) -> Result<Analysed, Fault> {
+        let mut all = Analysed::default();
+        while let Some(ended) = self.0.join_next().await {
+            let some = ended.map_err(unended)??;
+            all.done.extend(some.done);
+            all.refused.extend(some.refused);
+        }
+        Ok(all)
+    }
+}
+
+fn unended(cause: tokio::task::JoinError) -> Fault {
+    Fault::bug("a worker that does not end").because(cause)
+}
+
+/// Lets `carriers` work, and a builder in each of `makers`. A carrier gives the session that it put rows into: from then on
+/// it gathers statistics, beside the builders, and beside what comes after them.
 ///
 /// # Errors
 /// The first one of any hand.
 pub(crate) async fn work<T: Send + 'static>(
     builds: &Arc<Builds>,
-    carriers: Vec<impl Future<Output = Result<T, Fault>> + Send + 'static>,
+    carriers: Vec<impl Future<Output = Result<(T, Session), Fault>> + Send + 'static>,
     makers: Vec<Session>,
-) -> Result<(Vec<T>, Vec<Session>), Fault> {
+) -> Result<Worked<T>, Fault> {
     enum Hand<T> {
-        Carried(T),
+        Carried(T, Box<Session>),
         Built(Box<Session>),
     }
     let mut hands = JoinSet::new();
     for carrier in carriers {
-        hands.spawn(async move { carrier.await.map(Hand::Carried) });
+        hands.spawn(async move {
+            carrier.await.map(|(it, session)| Hand::Carried(it, Box::new(session)))
+        });
     }
     for target in makers {
         let builds = Arc::clone(builds);
@@ -50,14 +86,18 @@ pub(crate) async fn work<T: Send + 'static>(
             build(&builds, target).await.map(|session| Hand::Built(Box::new(session)))
         });
     }
-    let (mut carried, mut idle) = (Vec::new(), Vec::new());
+    let (mut carried, mut idle, mut analysers) = (Vec::new(), Vec::new(), JoinSet::new());
     while let Some(ended) = hands.join_next().await {
-        match ended.map_err(|cause| Fault::bug("a worker that does not end").because(cause))?? {
-            Hand::Carried(it) => carried.push(it),
+        match ended.map_err(unended)?? {
+            Hand::Carried(it, session) => {
+                carried.push(it);
+                let builds = Arc::clone(builds);
+                analysers.spawn(async move { analyses(&builds, &session).await });
+            }
             Hand::Built(session) => idle.push(*session),
         }
     }
-    Ok((carried, idle))
+    Ok(Worked { carried, idle, analysers: Analysers(analysers) })
 }
 
 #[cfg(test)]

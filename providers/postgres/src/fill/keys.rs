@@ -38,6 +38,8 @@ pub(crate) struct Work {
     pub(crate) together: Vec<Task>,
     /// One after the other, afterwards.
     pub(crate) alone: Vec<Task>,
+    /// Instead of both, for a table so small that nothing is gained side by side: as `pg_dump` wrote it.
+    pub(crate) at_once: Vec<Task>,
 }
 
 /// A statement, and the entry that it is of.
@@ -86,6 +88,9 @@ pub(crate) fn sort(
             },
         }
     }
+    for work in &mut work {
+        by_method(&mut work.together);
+    }
     (work, steps)
 }
 
@@ -110,6 +115,7 @@ fn add(work: &mut Work, entry: Entry, detail: &Detail) {
     let all: Vec<String> = statements(&entry.sql).into_iter().map(str::to_owned).collect();
     let Some((first, rest)) = all.split_first() else { return };
     let task = |sql: String| Task { entry: entry.clone(), sql };
+    work.at_once.push(task(entry.sql.clone()));
     let over = match (&detail.index, detail.kind.as_str()) {
         (Some(index), "p") if detail.plain => Some((index, "primary key")),
         (Some(index), "u") if detail.plain => Some((index, "unique")),
@@ -148,6 +154,23 @@ fn key(steps: &mut Vec<Step>, entry: Entry, detail: &Detail) {
         }
         _ => add.push(task(entry.sql.clone())),
     }
+}
+
+/// Whether something of the table of this name as SQL, which statistics are gathered of as well, is made by `steps`.
+pub(crate) fn is_late(steps: &[Step], name: &str) -> bool {
+    const KINDS: [&str; 3] = ["INDEX", "CONSTRAINT", "STATISTICS"];
+    let mut entries = steps.iter().flat_map(|step| match step {
+        Step::InOrder(entries) => entries.as_slice(),
+        Step::Keys { .. } => &[],
+    });
+    entries.any(|entry| KINDS.contains(&entry.kind.as_str()) && entry.sql.contains(name))
+}
+
+/// Indexes that take long for their size before others.
+fn by_method(tasks: &mut [Task]) {
+    let quick =
+        |task: &Task| task.sql.contains(" USING btree ") || task.sql.contains(" USING brin ");
+    tasks.sort_by_key(quick);
 }
 
 #[cfg(test)]
@@ -201,7 +224,9 @@ mod tests {
                 "ADD u DEFERRABLE"
             ]
         );
+        assert_eq!(sql(&work[0].at_once), ["ADD p;\n\nCLUSTER;", "ADD u DEFERRABLE;", "CREATE i;"]);
         assert_eq!(work[1], Work::default());
+        assert!(is_late(&steps, "of a view") && !is_late(&steps, "ADD g"));
         let [Step::InOrder(first), Step::Keys { add, check }, Step::InOrder(last)] = &steps[..]
         else {
             panic!("{steps:?}")

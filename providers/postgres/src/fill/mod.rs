@@ -4,6 +4,7 @@
 //! knows neither source nor archive. Tested in `tests/copy.rs` and `tests/restore.rs`.
 
 pub(crate) mod after;
+pub(crate) mod attver;
 pub(crate) mod builds;
 pub(crate) mod carry;
 pub(crate) mod claim;
@@ -13,6 +14,7 @@ pub(crate) mod hands;
 pub(crate) mod keys;
 pub(crate) mod meter;
 mod notes;
+pub(crate) mod outside;
 pub(crate) mod pour;
 pub(crate) mod script;
 pub(crate) mod sessions;

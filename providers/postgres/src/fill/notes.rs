@@ -6,6 +6,8 @@ use pgferry_engine::tree::Tree;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::target::Known;
+
 /// All notes under one intent. No secrets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -14,6 +16,8 @@ pub(crate) struct Notes {
     pub(crate) target: Option<String>,
     /// Its fingerprint before.
     pub(crate) found: Option<Json>,
+    /// What was about to be made there, by [`crate::target::Object::key`].
+    pub(crate) brought: Vec<String>,
     /// Its fingerprint after an attempt that failed; none if the attempt was cut short.
     pub(crate) left: Option<Json>,
 }
@@ -34,9 +38,12 @@ impl Notes {
         self.target.as_deref() == Some(place) && self.left.is_none()
     }
 
-    /// Fingerprints of the target that are no reason to ask a person.
-    pub(crate) fn accepted(&self, remembered: Option<&Remembered>) -> Vec<Json> {
+    /// What is known of the database at `place`.
+    pub(crate) fn known(&self, place: &str, remembered: Option<&Remembered>) -> Known {
         let done = remembered.and_then(|it| it.memory.get("fingerprint")).map(Tree::storable);
-        [done, self.left.clone(), self.found.clone()].into_iter().flatten().collect()
+        let accepted = [done, self.found.clone(), self.left.clone()];
+        let begun = self.is_ours(place).then(|| self.found.clone().unwrap_or_default());
+        let accepted = accepted.into_iter().flatten().collect();
+        Known { accepted, begun, brought: self.brought.clone() }
     }
 }

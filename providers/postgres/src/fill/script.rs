@@ -4,6 +4,7 @@
 //! judges nothing and connects to nothing. Tested beside it.
 
 use std::fmt;
+use std::ops::Range;
 
 /// One object's part of the script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,13 +58,21 @@ pub(crate) fn entries(script: &str) -> Vec<Entry> {
 
 /// The statements of one entry, without their semicolons.
 pub(crate) fn statements(sql: &str) -> Vec<&str> {
+    statements_within(sql)
+        .into_iter()
+        .map(|range| sql[range].trim())
+        .filter(|statement| !statement.is_empty())
+        .collect()
+}
+
+/// Where each statement of `sql` is, up to its semicolon; the last may be empty.
+pub(super) fn statements_within(sql: &str) -> Vec<Range<usize>> {
     let (mut found, mut start) = (Vec::new(), 0);
     walk(sql, &mut Within::Statement, |end| {
-        found.push(sql[start..end].trim());
+        found.push(start..end);
         start = end + 1;
     });
-    found.push(sql[start..].trim());
-    found.retain(|statement| !statement.is_empty());
+    found.push(start..sql.len());
     found
 }
 

@@ -5,8 +5,10 @@
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 
+use super::builds::workers;
 use super::carry::SETTINGS;
 use crate::connect::{Access, Format, Session, connect};
+use crate::dump::hold::LOCK_TIMEOUT;
 use crate::quoting::literal;
 
 /// How sessions are made.
@@ -23,7 +25,8 @@ impl Opening<'_> {
     /// Reads rows in `snapshot`.
     pub(crate) async fn reader(&self, from: &Endpoint, snapshot: &str) -> Result<Session, Fault> {
         let begin = format!(
-            "begin isolation level repeatable read read only; set transaction snapshot {}",
+            "set lock_timeout = '{LOCK_TIMEOUT}'; begin isolation level repeatable read read only;
+             set transaction snapshot {}",
             literal(snapshot)
         );
         self.named(connect(from, Access::ReadOnly, CANONICAL).await?, &begin).await
@@ -41,6 +44,13 @@ impl Opening<'_> {
             "set synchronous_commit = off; set datestyle = iso; set intervalstyle = postgres; {SETTINGS}"
         );
         self.named(connect(into, Access::ReadWrite, Format::Own).await?, &setup).await
+    }
+
+    /// Makes indexes beside others, each with one process: several cost the server more.
+    pub(crate) async fn builder(&self, into: &Endpoint) -> Result<Session, Fault> {
+        let session = self.maker(into).await?;
+        workers(&session, "'0'").await?;
+        Ok(session)
     }
 
     /// Makes objects and indexes, in settings of the database's own, as `pg_restore` does. Memory for indexes: an equal

@@ -2,8 +2,8 @@
 //!
 //! A session keeps the settings that it began with, so who is connected must connect anew. A role may end sessions of
 //! roles whose rights it has, with `pg_signal_backend` those of all but superusers (PostgreSQL docs, "Server Signaling
-//! Functions"). Our own are read only by themselves and are left alone; so is, where it must be, who may write to no
-//! table: a provider's watcher. Tested in `tests/freeze.rs`.
+//! Functions"). Our own are read only by themselves and are left alone, known by their server processes; so is, where it
+//! must be, who may write to no table: a provider's watcher. Tested in `tests/freeze.rs`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use pgferry_engine::fault::Fault;
 use serde::{Deserialize, Serialize};
 
 use crate::connect::Session;
+use crate::own;
 
 /// Ending one is a request; a session in the middle of something answers after it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -114,11 +115,16 @@ async fn others(session: &Session) -> Result<Vec<Other>, Fault> {
                           and has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'))
          from pg_stat_activity a join pg_roles r on r.oid = a.usesysid
          where a.datname = current_database() and a.pid <> pg_backend_pid()
-           and a.application_name is distinct from 'pgferry' {client}
+           -- When another role's session was started may be hidden from us; its process is there all the same.
+           and not exists (select from unnest($1::int4[], $2::int8[]) as own (pid, since)
+                 where own.pid = a.pid
+                   and own.since = coalesce((extract(epoch from a.backend_start) * 1000000)::int8, own.since))
+           and ($3::text is null or a.application_name is distinct from $3) {client}
          order by 2, 1"
     );
+    let (pids, since) = own::sessions(session.own.server_since());
     let rows = session
-        .query(&statement, &[])
+        .query(&statement, &[&pids, &since, &own::program_name()])
         .await
         .map_err(|cause| session.fault("looking for the sessions of others", cause))?;
     let other = |row: &tokio_postgres::Row| Other {

@@ -1,8 +1,8 @@
 //! What an archive holds, sorted by when its turn comes.
 //!
 //! The order of the table of contents is kept; what a restore does at its end (`RestorePass`, pg_backup_archiver.c) is
-//! put there. Left out: publications, subscriptions, settings of the database, and what an archive carries for
-//! programs that restore it. Tested in `tests/restore.rs`.
+//! put there. Left out: publications, subscriptions, all that is about the database itself rather than in it, and what an
+//! archive carries for programs that restore it. Tested in `tests/restore.rs`.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,12 @@ use super::stream::Fetch;
 use super::texts::Texts;
 use crate::connect::Session;
 use crate::dump::restorer::Restorer;
+use crate::fill::attver::stripped;
 use crate::fill::keys::Details;
+use crate::fill::outside::{goes_without_saying, is_outside};
 use crate::fill::script::Entry;
 use crate::quoting::{display, identifier, literal};
+use crate::target::inventory::key;
 
 /// An archive that can be restored.
 pub(super) struct Contents {
@@ -27,6 +30,8 @@ pub(super) struct Contents {
     pub(super) compression: Compression,
     pub(super) encoding: String,
     pub(super) extensions: Vec<String>,
+    /// What it makes, by [`crate::target::Object::key`].
+    pub(super) brought: Vec<String>,
     pub(super) before: Vec<Entry>,
     pub(super) tables: Vec<Table>,
     /// Where data are; in the order of the archive, all of them or none.
@@ -43,6 +48,8 @@ pub(super) struct Contents {
     pub(super) details: Details,
     /// Rights, views to be filled, event triggers.
     pub(super) last: Vec<Entry>,
+    /// Entries about something outside the database, by name.
+    pub(super) passed_over: Vec<String>,
 }
 
 /// A table with data.
@@ -72,12 +79,10 @@ pub(super) enum Kind {
 }
 
 /// Entries that are for others, or that this restore does in its own way.
-const UNWANTED: [&str; 14] = [
+const UNWANTED: [&str; 12] = [
     "ENCODING",
     "STDSTRINGS",
     "SEARCHPATH",
-    "DATABASE",
-    "DATABASE PROPERTIES",
     "BLOB",
     "BLOB METADATA",
     "PUBLICATION",
@@ -160,6 +165,7 @@ fn sorted(
         compression,
         encoding: toc.encoding().unwrap_or("UTF8").to_owned(),
         extensions: Vec::new(),
+        brought: Vec::new(),
         before: Vec::new(),
         tables: Vec::new(),
         blocks: Vec::new(),
@@ -170,6 +176,7 @@ fn sorted(
         after: Vec::new(),
         details: keys::details(toc, &by_id, texts),
         last: Vec::new(),
+        passed_over: Vec::new(),
     };
     let (mut rights, mut late) = (Vec::new(), Vec::new());
     // Comments and labels say no section: theirs is that of what stands before them.
@@ -190,6 +197,14 @@ fn sorted(
             continue;
         }
         let entry = entry(line, texts, restorer);
+        if is_outside(desc, &entry.name, &entry.sql) {
+            if !goes_without_saying(desc) {
+                contents.passed_over.push(entry.to_string());
+            }
+            continue;
+        }
+        let schema = texts.read(&line.namespace);
+        contents.brought.push(key(desc, Some(&schema), &entry.name));
         let of = |what: &str| entry.name.starts_with(what);
         if matches!(desc, "COMMENT" | "SECURITY LABEL")
             && (of("PUBLICATION ") || of("SUBSCRIPTION "))
@@ -228,7 +243,8 @@ fn sorted(
 }
 
 fn entry(line: &Line, texts: &Texts, restorer: &Restorer) -> Entry {
-    let mut sql = texts.read(&line.definition);
+    let definition = texts.read(&line.definition);
+    let mut sql = stripped(&definition).unwrap_or(definition);
     // As `pg_restore` does (`_printTocEntry`), where the role can: what has an owner can be dropped.
     let (owner, dropped) = (texts.read(&line.owner), texts.read(&line.drop));
     let named = dropped.trim_end().strip_prefix("DROP ").and_then(|rest| rest.strip_suffix(';'));

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::finding::Finding;
-use pgferry_engine::info::Kind;
+use pgferry_engine::info::{Kind, Traits};
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::{Change, Done, Intent, Remembered, Resource, Settled};
 use pgferry_engine::tree::Tree;
@@ -38,6 +38,7 @@ use crate::dump::restorer::{Restorer, is_heroku};
 use crate::fill::JOBS;
 use crate::fill::claim::{Claim, cut_short};
 use crate::fill::guard::{missing_extensions, not_offered};
+use crate::target::other_database;
 
 /// The type.
 pub struct Restore;
@@ -81,6 +82,7 @@ pub struct Attrs {
 impl Resource for Restore {
     const TYPE: &'static str = "postgres.restore";
     const KIND: Kind = Kind::Run;
+    const TRAITS: Traits = Traits { fills: Some("into"), ..Traits::DEFAULT };
     type Spec = Spec;
     type Attrs = Attrs;
 
@@ -95,6 +97,18 @@ impl Resource for Restore {
 
     fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
         preflight::judge(want, facts, confirmed)
+    }
+
+    async fn lost(
+        &self,
+        _: &Cx,
+        want: &Tree,
+        remembered: &Remembered,
+    ) -> Result<Option<String>, Fault> {
+        match crate::dump::endpoint(want.get("into")) {
+            Some(into) => other_database(&into, remembered).await,
+            None => Ok(None),
+        }
     }
 
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
@@ -115,8 +129,8 @@ impl Resource for Restore {
             return Err(finding.into_fault(Class::Rejected));
         }
         let name = format!("{} restore", cx.natural_key());
-        let claim =
-            Claim::take(cx, name, (&want.into, &target), None, &want.confirm, &change).await?;
+        let (into, brought) = ((&want.into, &target), contents.brought.clone());
+        let claim = Claim::take(cx, name, into, None, &want.confirm, &change, brought).await?;
         let jobs = want.jobs.map_or(JOBS, usize::from);
         let run = Run { cx, name: &claim.name, into: &want.into, jobs };
         let (restored, left) = claim.fill(target, run.restore(contents)).await?;

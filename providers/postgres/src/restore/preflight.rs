@@ -15,7 +15,7 @@ use crate::dump::endpoint;
 use crate::fill::JOBS;
 use crate::fill::claim::earlier;
 use crate::fill::guard::{self, Sessions, Writable, names, room, writable};
-use crate::target::{Occupancy, judge_occupancy, occupancy};
+use crate::target::{Emptying, Look, Occupancy, judge_occupancy, occupancy};
 
 /// Sessions besides the workers': the one that makes the schema and the one that looks.
 const BESIDES: i64 = 2;
@@ -47,16 +47,17 @@ pub(super) async fn inspect(
         Some(Tree::Number(jobs)) => jobs.as_i64().unwrap_or(0),
         _ => JOBS as i64,
     };
-    let (accepted, ours) = earlier(cx, &target, remembered);
+    let known = earlier(cx, &target, remembered);
+    let occupancy = occupancy(&into, cx, &known, Look::Judge).await?;
     let seen = Seen {
         address: into.address.to_string(),
         names: names(&into, &target.location),
         target: writable(&target).await.map_err(fault)?,
         jobs,
         room: room(&target).await.map_err(fault)?,
-        occupancy: occupancy(&into, cx).await?,
-        accepted,
-        ours,
+        ours: occupancy.is_begun(&known),
+        occupancy,
+        accepted: known.accepted,
     };
     serde_json::to_value(&seen)
         .map(Some)
@@ -75,6 +76,7 @@ pub(super) fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -
     let sessions = Sessions { end: "target", room, besides: BESIDES, for_each_job: 2, jobs };
     findings.extend(sessions.finding());
     let named = (seen.address.as_str(), seen.names.as_slice());
-    findings.extend(judge_occupancy(&seen.occupancy, &seen.accepted, seen.ours, named, confirmed));
+    let (found, ours) = (&seen.occupancy, seen.ours);
+    findings.extend(judge_occupancy(found, &seen.accepted, ours, Emptying::Ours, named, confirmed));
     findings
 }

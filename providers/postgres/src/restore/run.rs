@@ -20,7 +20,7 @@ use super::together::Together;
 use super::worker::{self, Shared};
 use crate::connect::Session;
 use crate::fill::after;
-use crate::fill::builds::Builds;
+use crate::fill::builds::{Builds, Table as Waited};
 use crate::fill::carry::{Warnings, carry_out};
 use crate::fill::hands::{cores, too_heavy_for_one, work};
 use crate::fill::keys::{self, Step};
@@ -57,10 +57,16 @@ impl Run<'_> {
         let warnings = Warnings::default();
         cx.effect("make schema")?;
         self.at("making the tables");
+        if !contents.passed_over.is_empty() {
+            cx.warn(format!(
+                "left out, because it is about the database itself and not what is in it: {}",
+                contents.passed_over.join(", ")
+            ));
+        }
         carry_out(&main, &contents.before, &warnings).await?;
         objects::make(&main, &contents.objects).await?;
 
-        let makers = as_many(self.jobs, || opening.maker(self.into)).await?;
+        let makers = as_many(self.jobs, || opening.builder(self.into)).await?;
         let writers = as_many(self.jobs, || opening.filler(self.into)).await?;
         let fewest = writers.len().min(makers.len());
         if fewest < self.jobs {
@@ -71,6 +77,16 @@ impl Run<'_> {
         let after = std::mem::take(&mut contents.after);
         let (builds, mut steps) = keys::sort(after, &contents.details, &numbers);
         steps.push(Step::InOrder(std::mem::take(&mut contents.last)));
+        let analysable = after::analysable(&main).await?;
+        let weights: BTreeMap<i32, u64> =
+            contents.blocks.iter().map(|block| (block.id, block.weight())).collect();
+        let waiting = builds.into_iter().zip(&contents.tables).map(|(work, table)| {
+            let name = analysable.get(&table.shown).cloned();
+            let analysed = name.filter(|name| !keys::is_late(&steps, name));
+            let weight = weights.get(&table.id).copied().unwrap_or_default();
+            Waited { work, weight, analysed }
+        });
+        let builds = waiting.collect();
         let shared =
             Arc::new(self.share(&contents, conditions(&main).await?, builds, writers.len()));
         cx.effect("copy rows")?;
@@ -87,10 +103,11 @@ impl Run<'_> {
                 futures_util::try_join!(work(&shared.builds, carriers, makers), scouting)?;
             Ok::<_, Fault>(worked)
         };
-        let (filled, idle) = tokio::select! {
+        let worked = tokio::select! {
             worked = working => worked?,
             () = shared.meter.report(cx) => return Err(Fault::bug("a report that ends")),
         };
+        let (filled, idle) = (worked.carried, worked.idle);
         let found: usize = filled.iter().sum();
         if found != contents.block_count {
             return Err(Fault::failed(format!(
@@ -104,7 +121,10 @@ impl Run<'_> {
         carry_out(&main, &contents.with_data, &warnings).await?;
         after::make(&main, &idle, steps, &warnings).await?;
         self.at("analysing");
-        after::complete(&main, &idle).await?;
+        let analysed = worked.analysers.end().await?;
+        if let Some(warning) = after::complete(&main, &idle, analysed).await? {
+            cx.warn(warning);
+        }
 
         let warnings = warnings.take();
         if !warnings.is_empty() {
@@ -119,7 +139,7 @@ impl Run<'_> {
         &self,
         contents: &Contents,
         conditions: BTreeMap<String, String>,
-        builds: Vec<keys::Work>,
+        builds: Vec<Waited>,
         workers: usize,
     ) -> Shared {
         let known = contents.blocks.len() == contents.block_count;

@@ -58,6 +58,16 @@ impl Fetch {
     }
 }
 
+impl Fetch {
+    /// Bytes that are held at once: those from `from` to before `end`.
+    ///
+    /// # Errors
+    /// As [`Object::read`].
+    pub(super) async fn whole(&self, from: u64, end: u64) -> Result<Bytes, Fault> {
+        self.object.read(from..end).await
+    }
+}
+
 /// Why reading stopped, beside the reader, which can only say an I/O error.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Broken(Arc<Mutex<Option<Fault>>>);
@@ -84,6 +94,12 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
+    /// Nothing but `bytes`, which stand at `at`.
+    pub(super) fn held(at: u64, bytes: Bytes) -> Self {
+        let (_, receiver) = mpsc::channel(1);
+        Self { receiver, at, bytes, broken: Broken::default() }
+    }
+
     /// Where it stands, from the archive's first byte.
     pub(super) fn at(&self) -> u64 {
         self.at

@@ -12,7 +12,7 @@ use super::blocks::{Block, Waiting};
 use super::contents::{Kind, Table};
 use super::objects;
 use super::rows::{Cut, Wanted};
-use super::stream::Fetch;
+use super::stream::{Fetch, Incoming};
 use super::together::{Left, Open, Together};
 use crate::connect::Session;
 use crate::fill::builds::Builds;
@@ -39,35 +39,93 @@ pub(super) struct Shared {
     pub(super) meter: Arc<Meter>,
 }
 
-/// Carries blocks until there are none; says how many.
+/// Carries blocks until there are none; says how many, and gives the session back.
 ///
 /// # Errors
 /// Either end failed; what was carried stays, and the restore is to be begun anew.
-pub(super) async fn carry(shared: Arc<Shared>, target: Session) -> Result<usize, Fault> {
+pub(super) async fn carry(shared: Arc<Shared>, target: Session) -> Result<(usize, Session), Fault> {
     let mut carried = 0;
-    while let Some(block) = shared.waiting.next().await {
-        match shared.numbered.get(&block.id) {
-            Some(at) if shared.is_heavy(*at, block) => {
-                let rows = shared.wanted(block, Some(*at)).rows(Cut::BetweenRows);
-                shared.help(&shared.together.begin(*at, rows), &target).await?;
-            }
-            Some(at) => {
-                let rows = shared.fill(*at, block, &target).await?;
-                shared.meter.rows(*at, rows);
-                shared.loaded(*at);
-            }
-            None => objects::fill(&target, shared.wanted(block, None)).await?,
+    loop {
+        let blocks = shared.waiting.next().await;
+        match blocks.as_slice() {
+            [] => break,
+            [block] => shared.one(*block, &target).await?,
+            blocks => shared.some(blocks, &target).await?,
         }
-        carried += 1;
+        carried += blocks.len();
     }
     // No table is left to begin.
     while let Some(open) = shared.together.join() {
         shared.help(&open, &target).await?;
     }
-    Ok(carried)
+    Ok((carried, target))
 }
 
 impl Shared {
+    async fn one(&self, block: Block, target: &Session) -> Result<(), Fault> {
+        match self.numbered.get(&block.id) {
+            Some(at) if self.is_heavy(*at, block) => {
+                let rows = self.wanted(block, Some(*at)).rows(Cut::BetweenRows);
+                self.help(&self.together.begin(*at, rows), target).await
+            }
+            Some(at) => {
+                let rows = self.fill(*at, block, target).await?;
+                self.meter.rows(*at, rows);
+                self.loaded(*at);
+                Ok(())
+            }
+            None => objects::fill(target, self.wanted(block, None)).await,
+        }
+    }
+
+    /// Small neighbours: one request for all, and one transaction for the tables among them. Nobody has put anything into
+    /// those: to empty them would only make new files.
+    async fn some(&self, blocks: &[Block], target: &Session) -> Result<(), Fault> {
+        let (Some(first), Some(end)) = (blocks.first(), blocks.last().and_then(|it| it.end)) else {
+            return Ok(());
+        };
+        let bytes = self.fetch.whole(first.at, end).await?;
+        self.meter.passed_otherwise(bytes.len());
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        for block in blocks {
+            let at = self.numbered.get(&block.id).copied();
+            match at.filter(|at| self.tables[*at].kind == Kind::Own) {
+                Some(at) => own.push((at, *block)),
+                None => others.push(*block),
+            }
+        }
+        for block in others {
+            self.one(block, target).await?;
+        }
+        let said = |cause| target.fault("filling small tables", cause);
+        target.batch_execute("begin").await.map_err(said)?;
+        let mut arrived = Vec::with_capacity(own.len());
+        for (at, block) in own {
+            let (from, to) = (block.at - first.at, block.end.unwrap_or(end) - first.at);
+            let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to)) else {
+                return Err(Fault::bug("a block larger than memory"));
+            };
+            let incoming = Incoming::held(block.at, bytes.slice(from..to));
+            let object = self.fetch.object.name().to_owned();
+            let wanted = Wanted { incoming, compression: self.compression, id: block.id, object };
+            let table = &self.tables[at];
+            let filling = async {
+                let sink =
+                    target.copy_in(&self.statement(table, "")).await.map_err(Broken::Target)?;
+                pour(wanted.rows(Cut::Anywhere), sink, |_| {}).await
+            };
+            arrived.push((at, filling.await.map_err(|broken| refused(target, table, broken))?));
+        }
+        target.batch_execute("commit").await.map_err(said)?;
+        for (at, rows) in &arrived {
+            self.meter.rows(*at, *rows);
+            self.meter.arrived(*at);
+        }
+        let tables: Vec<usize> = arrived.into_iter().map(|(at, _)| at).collect();
+        self.builds.loaded_at_once(&tables);
+        Ok(())
+    }
+
     fn wanted(&self, block: Block, table: Option<usize>) -> Wanted {
         let meter = Arc::clone(&self.meter);
         let end = block.end.unwrap_or(self.fetch.object.size);

@@ -74,9 +74,13 @@ impl Parameter {
     }
 
     /// Why it is not carried over by itself.
-    fn reason(&self, name: &str) -> &'static str {
+    fn reason(&self, name: &str, source: &Self) -> &'static str {
         match self.context.as_str() {
             _ if name == "default_transaction_read_only" => "never carried over",
+            _ if source.source == "user" => "a setting of the role that connects to the source",
+            _ if source.source == "database user" => {
+                "a setting of the role that connects to the source, in this database"
+            }
             "internal" | "postmaster" | "sighup" => "belongs to the server, not to a database",
             "superuser" | "superuser-backend" => "only a superuser may set it",
             _ => "set for the whole server; name it in `include` to carry it over",
@@ -133,7 +137,7 @@ pub(super) fn differences(
                 return None;
             }
             let reason = match there {
-                Some(there) => there.reason(name),
+                Some(there) => there.reason(name, parameter),
                 None => "the target does not know it",
             };
             Some(Difference {
@@ -237,6 +241,11 @@ mod tests {
         ]
         .map(|(name, parameter)| (name.to_owned(), parameter))
         .into();
+        let of_a_role = Parameter { source: "user".into(), ..source["work_mem"].clone() };
+        assert_eq!(
+            source["work_mem"].reason("work_mem", &of_a_role),
+            "a setting of the role that connects to the source"
+        );
         let target: BTreeMap<String, Parameter> = [
             ("work_mem", parameter("4096", Some("kB"), "user", "4096")),
             ("shared_buffers", parameter("8192", Some("8kB"), "postmaster", "1024")),

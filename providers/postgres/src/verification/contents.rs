@@ -21,6 +21,8 @@ use crate::quoting::{Tables, display, identifier};
 
 /// Smaller parts of a table than this, in bytes on disk, are not read on their own.
 const RANGE: u64 = 32 << 20;
+/// Tables read in one transaction, which keeps them and their indexes locked to its end.
+const LOCKED: usize = 32;
 /// Ranges of pages are found by their numbers since 14 ("TID range scan").
 const RANGES_SINCE: i32 = 140_000;
 
@@ -108,11 +110,11 @@ pub(super) async fn tables(
                   where k.n <= x.count), '{{}}'),
                 case when coalesce((select amname from pg_am where oid = c.relam), 'heap') = 'heap'
                   then pg_relation_size(u.oid) / current_setting('block_size')::int8 else 0 end,
-                exists (select from pg_depend d join pg_type y on y.oid = d.refobjid
+                c.reltype in (select unnest(array[y.oid, y.typelem]) from pg_depend d join pg_type y on y.oid = d.refobjid
                   where d.refclassid = 'pg_type'::regclass and d.classid in ('pg_class'::regclass, 'pg_type'::regclass)
-                    and d.deptype = 'n' and c.reltype in (y.oid, y.typelem)),
-                u.relkind = 'p',
-                u.relpersistence = 'u' or exists (select from under d join pg_class p on p.oid = d.oid
+                    and d.deptype = 'n'),
+                 u.relkind = 'p',
+                 u.relpersistence = 'u' or exists (select from under d join pg_class p on p.oid = d.oid
                   where d.root = u.oid and p.relpersistence = 'u')
          from user_relations u join pg_class c on c.oid = u.oid
          left join pg_stat_all_tables s on s.relid = u.oid
@@ -304,13 +306,13 @@ pub(super) async fn measure(
     // A whole table is read somewhat faster than its ranges (measured), so there are no more of them than keep everybody
     // busy to the end.
     let total: u64 = tasks.iter().map(|task| task.table.bytes).sum();
-    let share = RANGE.max(total / (side.sessions.len() as u64 * 4));
+    let share = RANGE.max(total / (side.workers().len() as u64 * 4));
     let pieces = tasks.iter().flat_map(|task| {
         let ranges = task.ranges(share, side.version_number);
         ranges.into_iter().map(move |(range, bytes)| Piece { task, range, bytes })
     });
     let queue = Mutex::new(pieces.collect::<VecDeque<_>>());
-    let workers = side.sessions.iter().map(|session| work(session, &queue, told));
+    let workers = side.workers().iter().map(|session| work(side, session, &queue, told));
     let mut sums: BTreeMap<String, Measured> = BTreeMap::new();
     for (shown, part) in try_join_all(workers).await?.into_iter().flatten() {
         match sums.entry(shown) {
@@ -334,16 +336,22 @@ impl Measured {
 }
 
 async fn work(
+    side: &Side,
     session: &Session,
     queue: &Mutex<VecDeque<Piece<'_>>>,
     told: &dyn Told,
 ) -> Result<Vec<(String, Measured)>, Fault> {
-    let mut all = Vec::new();
+    let (mut all, mut locked) = (Vec::new(), 0);
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(Piece { task, range, bytes }) = next else { return Ok(all) };
         let measured = match task.statement(&range) {
             Some(statement) => {
+                if locked == LOCKED {
+                    side.renew(session).await?;
+                    locked = 0;
+                }
+                locked += 1;
                 told.begun(&task.shown, bytes);
                 let row = session
                     .query_one(&statement, &[])

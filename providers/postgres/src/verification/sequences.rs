@@ -104,7 +104,7 @@ async fn values(
     excluded: &Tables,
     read: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<BTreeMap<String, Values>, Fault> {
-    let session = side.session();
+    let (session, outside) = (side.session(), side.outside().await?);
     let read = async {
         let statement = format!(
             "with {} select nspname::text, relname::text from user_relations where relkind = 'S' order by 1, 2",
@@ -121,10 +121,12 @@ async fn values(
             }
         }
         let from: Vec<String> = named.iter().map(|(_, from)| from.clone()).collect();
-        let values = sequences::values(session, &from).await?;
+        let values = sequences::values(outside, &from).await?;
         Ok(named.into_iter().map(|(shown, _)| shown).zip(values).collect())
     };
-    read.await.map_err(|cause| session.fault("reading the sequences", cause))
+    let read = read.await.map_err(|cause| session.fault("reading the sequences", cause));
+    side.renew(outside).await?;
+    read
 }
 
 /// What is to be said of sequences whose next value is one that their column has, or has passed.
@@ -158,6 +160,8 @@ async fn behind(
         })
         .collect();
     let mut behind = Vec::new();
+    // What fills them may have gone on meanwhile: only towards what is warned of.
+    let session = side.outside().await?;
     for chunk in filled.chunks(AT_ONCE) {
         let asks = chunk
             .iter()
@@ -178,5 +182,6 @@ async fn behind(
             }
         }
     }
+    side.renew(session).await?;
     Ok(behind)
 }

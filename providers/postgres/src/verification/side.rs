@@ -7,8 +7,8 @@ use pgferry_engine::reference::Endpoint;
 
 use crate::connect::{Access, Format, Session, connect};
 
-/// Sessions a side: enough to keep a small server busy, few enough for the smallest plan's limit.
-const SESSIONS: usize = 4;
+/// Sessions that read rows on a side: enough to keep a small server busy, few enough for the smallest plan's limit.
+const WORKERS: usize = 4;
 
 /// One database under comparison.
 pub(super) struct Side {
@@ -20,6 +20,7 @@ pub(super) struct Side {
     pub(super) in_recovery: bool,
     /// What its sessions see, by name, as long as they are open.
     pub(super) snapshot: String,
+    /// The first one holds the snapshot from beginning to end, the others read rows in it.
     pub(super) sessions: Vec<Session>,
 }
 
@@ -47,15 +48,10 @@ impl Side {
         let (snapshot, encoding): (String, String) = (row.get(0), row.get(1));
         let (in_recovery, version_number) = (row.get(2), first.version_number);
         let mut sessions = vec![first];
-        while sessions.len() < SESSIONS {
+        while sessions.len() <= WORKERS {
             // The limit of a small plan, most likely; one session suffices.
             let Ok(more) = connect(endpoint, Access::ReadOnly, format).await else { break };
-            let begin = format!(
-                "begin isolation level repeatable read read only; set transaction snapshot '{snapshot}'"
-            );
-            more.batch_execute(&begin)
-                .await
-                .map_err(|cause| more.fault("taking up a snapshot", cause))?;
+            take_up(&more, &snapshot).await?;
             sessions.push(more);
         }
         Ok(Self {
@@ -63,9 +59,36 @@ impl Side {
             encoding,
             version_number,
             in_recovery,
-            snapshot,
             sessions,
+            snapshot,
         })
+    }
+
+    /// The sessions that read rows.
+    pub(super) fn workers(&self) -> &[Session] {
+        if self.sessions.len() > 1 { &self.sessions[1..] } else { &self.sessions }
+    }
+
+    /// Gives back the locks that `worker` has gathered, one on each table and index it has read: a server has room for a
+    /// few thousand, and other users want some too. It stays in the snapshot.
+    pub(super) async fn renew(&self, worker: &Session) -> Result<(), Fault> {
+        if self.sessions.len() == 1 {
+            return Ok(());
+        }
+        let left = worker.batch_execute("commit").await;
+        left.map_err(|cause| worker.fault("leaving a snapshot", cause))?;
+        take_up(worker, &self.snapshot).await
+    }
+
+    /// A session outside the snapshot, whose locks last as long as a statement; [`Self::renew`] takes it in again. Where
+    /// the server allows no more than one, that one.
+    pub(super) async fn outside(&self) -> Result<&Session, Fault> {
+        let worker = &self.workers()[0];
+        if self.sessions.len() > 1 {
+            let left = worker.batch_execute("commit").await;
+            left.map_err(|cause| worker.fault("leaving a snapshot", cause))?;
+        }
+        Ok(worker)
     }
 
     pub(super) fn major(&self) -> i32 {
@@ -94,4 +117,14 @@ impl Side {
             session.cancel().await;
         }
     }
+}
+
+async fn take_up(session: &Session, snapshot: &str) -> Result<(), Fault> {
+    let begin = format!(
+        "begin isolation level repeatable read read only; set transaction snapshot '{snapshot}'"
+    );
+    session
+        .batch_execute(&begin)
+        .await
+        .map_err(|cause| session.fault("taking up a snapshot", cause))
 }

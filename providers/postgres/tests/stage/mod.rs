@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses its part of the stage")]
 
+pub(crate) mod bare;
 pub(crate) mod filled;
+pub(crate) mod pool;
 pub(crate) mod servers;
 
 use std::collections::BTreeMap;
@@ -22,8 +24,11 @@ use pgferry_objects::{Bucket, Credentials};
 use pgferry_postgres::connect::{Access, Format, Session, connect};
 use pgferry_sandbox::s3::{Grants, Key, S3};
 use pgferry_sandbox::{Options, Sandbox};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use serde_json::{Value as Json, json};
 use tokio::task::JoinHandle;
+use tokio_postgres::Client;
 
 pub(crate) const BUCKET: &str = "dumps";
 const ACCESS_KEY: &str = "AKTEST";
@@ -95,7 +100,7 @@ impl Stage {
         self.sandbox.stop().await.unwrap();
     }
 
-    fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         let url = self.sandbox.environment().get("SOURCE_DATABASE_URL").to_owned();
         let at = url.rfind("/acme_org_db").unwrap();
         format!("{}/{database}{}", &url[..at], &url[at + "/acme_org_db".len()..])
@@ -142,6 +147,34 @@ impl Stage {
 
     pub(crate) async fn target(&self) -> Session {
         self.session("target").await
+    }
+
+    /// A session with the source that pgferry did not open.
+    pub(crate) async fn foreign(&self, role: &str, password: &str, name: &str) -> Client {
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(self.authority().as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let trusting = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let url = url::Url::parse(&self.url("acme_org_db")).unwrap();
+        let (client, connection) = tokio_postgres::Config::new()
+            .host("127.0.0.1")
+            .port(url.port().unwrap())
+            .dbname("acme_org_db")
+            .user(role)
+            .password(password)
+            .application_name(name)
+            .ssl_mode(tokio_postgres::config::SslMode::Require)
+            .connect(tokio_postgres_rustls::MakeRustlsConnect::new(trusting))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        client
     }
 
     pub(crate) fn bucket(&self) -> Bucket {
@@ -219,7 +252,7 @@ impl Stage {
         command
     }
 
-    fn program_path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn program_path(&self, name: &str) -> std::path::PathBuf {
         let mut found: Vec<_> = std::fs::read_dir("/usr/lib/postgresql")
             .into_iter()
             .flatten()

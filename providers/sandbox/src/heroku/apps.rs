@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -22,13 +22,16 @@ use crate::{moment, random};
 pub(crate) struct Dynos {
     pub(crate) id: String,
     pub(crate) quantity: u32,
+    /// How many were scaled away; they run on while the switch `hold_dynos` says so.
+    pub(crate) stopping: u32,
     pub(crate) size: String,
     pub(crate) command: String,
 }
 
 impl Dynos {
     pub(crate) fn new(quantity: u32, command: &str) -> Self {
-        Self { id: random::uuid(), quantity, size: "Basic".into(), command: command.into() }
+        let (id, size) = (random::uuid(), "Basic".into());
+        Self { id, quantity, stopping: 0, size, command: command.into() }
     }
 }
 
@@ -94,6 +97,14 @@ impl App {
             "app": self.brief(), "command": dynos.command, "created_at": moment::platform(self.created_at),
             "dyno_size": { "id": "3f4a1c2e-0000-4000-8000-000000000001", "name": dynos.size }, "id": dynos.id, "quantity": dynos.quantity,
             "size": dynos.size, "type": kind, "updated_at": moment::platform(self.updated_at),
+        })
+    }
+
+    fn dyno_json(&self, kind: &str, dynos: &Dynos, number: u32, state: &str) -> Value {
+        json!({
+            "app": self.brief(), "attach_url": null, "command": dynos.command, "created_at": moment::platform(self.created_at),
+            "id": format!("{}-{number}", dynos.id), "name": format!("{kind}.{number}"), "size": dynos.size, "state": state,
+            "type": kind, "updated_at": moment::platform(self.updated_at),
         })
     }
 
@@ -207,6 +218,29 @@ pub(super) async fn formation(
     Ok(page(&headers, &["type", "id", "updated_at"], items))
 }
 
+/// What runs now: what the formation says, and what was scaled away and has not stopped yet.
+pub(super) async fn dynos(
+    State(world): State<Shared>,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let switches = world.faults.now();
+    // 0 is no status: all is as it should be.
+    if let Ok(status) = StatusCode::from_u16(switches.dynos_status) {
+        return Err(Refusal::new(status, "unavailable", "Processes cannot be listed right now."));
+    }
+    let account = world.heroku();
+    let app = account.app(&app)?;
+    let run = app.formation.iter().flat_map(|(kind, dynos)| {
+        let stopping = if switches.hold_dynos { dynos.stopping } else { 0 };
+        (1..=dynos.quantity + stopping).map(move |number| {
+            let state = if number > dynos.quantity { "stopping" } else { "up" };
+            app.dyno_json(kind, dynos, number, state)
+        })
+    });
+    Ok(page(&headers, &["name", "id", "updated_at"], run.collect()))
+}
+
 pub(super) async fn process(
     State(world): State<Shared>,
     Path((app, kind)): Path<(String, String)>,
@@ -226,8 +260,10 @@ fn rescale(app: &mut App, kind: &str, update: &Map<String, Value>) -> Result<(),
             Value::String(text) => text.parse().ok(),
             other => other.as_u64().and_then(|wanted| u32::try_from(wanted).ok()),
         };
-        dynos.quantity =
+        let wanted =
             wanted.ok_or_else(|| Refusal::invalid("Quantity must be a number of 0 or more"))?;
+        dynos.stopping = dynos.quantity.saturating_sub(wanted);
+        dynos.quantity = wanted;
     }
     if let Some(size) = named(update, "size").or_else(|| named(update, "dyno_size")) {
         dynos.size = size.to_owned();

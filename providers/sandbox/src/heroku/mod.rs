@@ -156,6 +156,7 @@ pub(crate) fn router(world: &Shared) -> Router {
         .route("/addon-services/{service}/plans/{plan}", get(account::plan_of_service))
         .route("/apps", get(apps::list).post(apps::create))
         .route("/apps/{app}", get(apps::show).patch(apps::update).delete(apps::delete))
+        .route("/apps/{app}/dynos", get(apps::dynos))
         .route("/apps/{app}/formation", get(apps::formation).patch(apps::scale_all))
         .route("/apps/{app}/formation/{kind}", get(apps::process).patch(apps::scale))
         .route("/apps/{app}/config-vars", get(config::show).patch(config::update))

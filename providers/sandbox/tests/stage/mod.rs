@@ -18,7 +18,13 @@ pub(crate) struct Stage {
 impl Stage {
     /// A sandbox with a small source, where nothing takes longer than it must.
     pub(crate) async fn quick() -> Self {
-        Self::with(Options { megabytes: 2, provision_seconds: 0.1, key_delay_ms: 0 }).await
+        Self::with(Options {
+            megabytes: 2,
+            provision_seconds: 0.1,
+            key_delay_ms: 0,
+            ..Options::default()
+        })
+        .await
     }
 
     pub(crate) async fn with(options: Options) -> Self {

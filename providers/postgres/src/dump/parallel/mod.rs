@@ -33,6 +33,7 @@ use self::writer::Writer;
 use super::compression::{Choice, Method};
 use super::counted::{Contents, Counted};
 use super::destination::final_fault;
+use super::hold::LOCK_TIMEOUT;
 use super::process::Process;
 use super::progress::Meter;
 use super::restorer::Restorer;
@@ -115,6 +116,7 @@ impl Order<'_> {
             Some(Method::Zstd) => (Version::V1_15, Compression::Zstd),
         };
         toc.convert(version).map_err(unwritable)?;
+        rewrite::strip(&mut toc);
         let left_out = match self.restorer {
             Some(restorer) => rewrite::rewrite(&mut toc, restorer).map_err(unwritable)?,
             None => Vec::new(),
@@ -203,14 +205,15 @@ impl Order<'_> {
 /// Waits for locks are bounded: whoever waits for a lock behind `pg_dump` would wait for us, and we for them.
 async fn prepare(session: &Session) -> Result<(), Fault> {
     session
-        .batch_execute(
+        .batch_execute(&format!(
             "select set_config(name, value, false) from (values
                ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('extra_float_digits', '3'),
                ('timezone', 'UTC'), ('bytea_output', 'hex'), ('search_path', ''), ('row_security', 'off'),
-               ('quote_all_identifiers', 'off'), ('synchronize_seqscans', 'off'), ('lock_timeout', '60s'))
+               ('quote_all_identifiers', 'off'), ('synchronize_seqscans', 'off'), ('jit', 'off'),
+               ('lock_timeout', '{LOCK_TIMEOUT}'))
                as wanted(name, value)
-             where exists (select from pg_settings s where lower(s.name) = wanted.name)",
-        )
+             where exists (select from pg_settings s where lower(s.name) = wanted.name)"
+        ))
         .await
         .map_err(|cause| session.fault("setting the session up", cause))
 }

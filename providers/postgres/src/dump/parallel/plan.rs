@@ -13,6 +13,7 @@ use pgferry_engine::fault::Fault;
 
 use crate::checksum::{MOST_COLUMNS, unlike};
 use crate::connect::Session;
+use crate::dump::hold::hold;
 use crate::quoting::{display, literal};
 
 /// Bytes on disk of a table, or of a part of one, that one session reads at a time.
@@ -100,7 +101,8 @@ impl Plan {
         let oids: Vec<u32> =
             with_data.iter().filter(|entry| is_table(entry)).map(|entry| entry.catalog.1).collect();
         let tables = tables(session, &oids).await?;
-        hold(session, &oids, &tables).await?;
+        // Also when `pg_dump` has ended and let go of them.
+        hold(session, &oids, "dump").await?;
 
         let dense = |entry: &Entry| tables.get(&entry.catalog.1).map_or(0, |table| table.dense);
         toc.rearrange(
@@ -108,8 +110,11 @@ impl Plan {
             |entry| std::cmp::Reverse(dense(entry)),
         );
         let encoding = toc.encoding().unwrap_or("UTF8").to_owned();
-        // Before 12, numbers have other digits in text; and the server hashes text in its own encoding.
-        let hashes = encoding == "UTF8" && session.version_number >= 120_000;
+        // Before 12, numbers have other digits in text; and the server hashes text in its own encoding, whatever the
+        // archive's.
+        let hashes = encoding == "UTF8"
+            && super::super::server_encoding(session).await? == "UTF8"
+            && session.version_number >= 120_000;
         let mut plan = Self { blocks: Vec::new(), pieces: VecDeque::new() };
         for entry in toc.entries.iter().filter(|entry| entry.has_data()) {
             if is_table(entry) {
@@ -266,40 +271,6 @@ async fn tables(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, Table>,
         (oid, table)
     };
     Ok(rows.iter().map(table).collect())
-}
-
-/// Keeps the tables as they are, also when `pg_dump` has ended and let go of them; and makes sure that they still are
-/// what the snapshot sees: whatever empties or rewrites a table is not undone by a snapshot.
-async fn hold(session: &Session, oids: &[u32], tables: &BTreeMap<u32, Table>) -> Result<(), Fault> {
-    let names: Vec<String> = tables.values().map(|table| format!("ONLY {}", table.name)).collect();
-    for some in names.chunks(200) {
-        session
-            .batch_execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", some.join(", ")))
-            .await
-            .map_err(|cause| {
-                session.fault("locking the tables against changes", cause).help(
-                    "another session changes a table, or waits to do so (see pg_locks): end it, and apply again",
-                )
-            })?;
-    }
-    let changed = session
-        .query(
-            "select format('%I.%I', n.nspname, c.relname) from pg_class c
-             join pg_namespace n on n.oid = c.relnamespace
-             where c.oid = any($1) and c.relfilenode <> 0
-               and c.relfilenode is distinct from pg_relation_filenode(c.oid) order by 1",
-            &[&oids],
-        )
-        .await
-        .map_err(|cause| session.fault("looking for changed tables", cause))?;
-    match changed.first() {
-        None => Ok(()),
-        Some(row) => {
-            let name: String = row.get(0);
-            Err(Fault::failed(format!("`{name}` was emptied or rewritten while the dump began"))
-                .help("keep writers away from the source (`postgres.freeze`), and apply again"))
-        }
-    }
 }
 
 #[cfg(test)]

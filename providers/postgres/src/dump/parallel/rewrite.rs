@@ -10,10 +10,15 @@ use pgferry_archive::{ArchiveError, Entry, Section, Text, Toc};
 
 use crate::dump::grants::fitting;
 use crate::dump::restorer::Restorer;
+use crate::fill::attver::stripped;
+use crate::fill::outside::{goes_without_saying, is_outside};
 
 /// What a restore does after all others: with rights, with views filled and with event triggers (`RestorePass`,
 /// pg_backup_archiver.c). Nothing that comes before may wait for it.
 const LATER: [&str; 4] = ["ACL", "DEFAULT ACL", "EVENT TRIGGER", "MATERIALIZED VIEW DATA"];
+
+/// See [`stripped`].
+const OWN_OPTION: &[u8] = b"pg_attver=";
 
 /// Changes `toc`, whose version is the final one. Gives what is left out, for people.
 ///
@@ -24,13 +29,24 @@ pub(super) fn rewrite(toc: &mut Toc, restorer: &Restorer) -> Result<Vec<String>,
     let mut unowned: BTreeMap<String, usize> = BTreeMap::new();
     let mut ungranted: BTreeMap<String, usize> = BTreeMap::new();
     toc.drop_entries(|entry| {
-        let unwanted = is_unwanted(entry, restorer);
-        if unwanted {
+        let outside = is_outside(
+            entry.desc.as_str().unwrap_or_default(),
+            &entry.tag.shown(),
+            &entry.definition.shown(),
+        );
+        let unwanted = outside || is_unwanted(entry, restorer);
+        if unwanted && !goes_without_saying(&entry.desc.shown()) {
             left_out.push(entry.shown());
         }
         unwanted
     });
+    let mut tablespaces: BTreeMap<String, usize> = BTreeMap::new();
     for entry in &mut toc.entries {
+        let tablespace = entry.tablespace.shown();
+        if !tablespace.is_empty() {
+            *tablespaces.entry(tablespace).or_default() += 1;
+            entry.tablespace = "".into();
+        }
         let is_acl = entry.desc == *"ACL" || entry.desc == *"DEFAULT ACL";
         if is_acl {
             let (kept, lost) = fitting(&entry.definition.shown(), restorer);
@@ -57,8 +73,25 @@ pub(super) fn rewrite(toc: &mut Toc, restorer: &Restorer) -> Result<Vec<String>,
     };
     left_out.extend(counted(unowned, "times the owner"));
     left_out.extend(counted(ungranted, "statements on rights of"));
+    left_out.extend(counted(tablespaces, "times the tablespace"));
     inject(toc, restorer)?;
     Ok(left_out)
+}
+
+/// Takes out of `toc` what means nothing but to the server it was read from, whoever restores it.
+pub(super) fn strip(toc: &mut Toc) {
+    for entry in &mut toc.entries {
+        // Byte by byte: of a source in SQL_ASCII, nobody knows what its bytes mean.
+        let bytes = entry.definition.bytes().unwrap_or_default();
+        if !bytes.windows(OWN_OPTION.len()).any(|window| window == OWN_OPTION) {
+            continue;
+        }
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        if let Some(text) = stripped(&text) {
+            let bytes: Vec<u8> = text.chars().filter_map(|sign| u8::try_from(sign).ok()).collect();
+            entry.definition = bytes.into();
+        }
+    }
 }
 
 fn is_unwanted(entry: &Entry, restorer: &Restorer) -> bool {
@@ -181,6 +214,14 @@ mod tests {
             entry(10, "PUBLICATION", "p", "CREATE PUBLICATION p;\n"),
             entry(11, "EVENT TRIGGER", "et", "CREATE EVENT TRIGGER et …;\n"),
             entry(12, "MATERIALIZED VIEW DATA", "v", "REFRESH MATERIALIZED VIEW public.\"v;\";\n"),
+            entry(13, "DATABASE", "d", "CREATE DATABASE d;\n"),
+            entry(14, "DATABASE PROPERTIES", "d", "ALTER DATABASE d CONNECTION LIMIT = 5;\n"),
+            entry(15, "ACL", "DATABASE d", "REVOKE CONNECT ON DATABASE d FROM PUBLIC;\n"),
+            entry(16, "COMMENT", "DATABASE d", "COMMENT ON DATABASE d IS 'x';\n"),
+            Entry {
+                tablespace: "fast".into(),
+                ..entry(17, "TABLE", "u", "CREATE TABLE public.u ();\n")
+            },
         ];
         Toc { header, entries }
     }
@@ -217,6 +258,7 @@ mod tests {
                 "COMMENT COMMENT ON TABLE public.t IS 'x';",
                 "INDEX CREATE INDEX i ON public.t (a);",
                 "MATERIALIZED VIEW DATA REFRESH MATERIALIZED VIEW public.\"v;\"; ANALYZE public.\"v;\";",
+                "TABLE CREATE TABLE public.u ();",
                 "PGFERRY SET client_min_messages = error; RESET synchronous_commit;",
                 "PGFERRY ANALYZE;",
             ]
@@ -229,9 +271,13 @@ mod tests {
                 "ACL LARGE OBJECT 7",
                 "PUBLICATION p",
                 "EVENT TRIGGER et",
-                "6 times the owner `app`",
+                "DATABASE PROPERTIES d",
+                "ACL DATABASE d",
+                "COMMENT DATABASE d",
+                "7 times the owner `app`",
                 "1 statements on rights of `gone`",
                 "1 statements on rights of `reader`",
+                "1 times the tablespace `fast`",
             ]
         );
     }
@@ -246,11 +292,19 @@ mod tests {
             ..Restorer::default()
         };
         let (entries, left_out) = rewritten(&superuser);
-        assert_eq!(entries.len(), 12, "{entries:?}");
+        assert_eq!(entries.len(), 13, "{entries:?}");
         assert!(entries.contains(&"app ACL GRANT SELECT ON TABLE public.t TO reader;".to_owned()));
         assert_eq!(
             left_out,
-            ["ACL LARGE OBJECT 7", "PUBLICATION p", "1 statements on rights of `gone`"]
+            [
+                "ACL LARGE OBJECT 7",
+                "PUBLICATION p",
+                "DATABASE PROPERTIES d",
+                "ACL DATABASE d",
+                "COMMENT DATABASE d",
+                "1 statements on rights of `gone`",
+                "1 times the tablespace `fast`"
+            ]
         );
     }
 }

@@ -36,7 +36,9 @@ fn facts(major: u32) -> Facts {
 
 fn seen(source: Facts, target: u32, programs: &[u32]) -> Seen {
     Seen {
+        own: Own::default(),
         parallel: false,
+        locks: None,
         source,
         target: Some(Target {
             address: "target".into(),
@@ -49,7 +51,7 @@ fn seen(source: Facts, target: u32, programs: &[u32]) -> Seen {
             .iter()
             .map(|major| Program {
                 path: format!("/pg/{major}/pg_dump").into(),
-                version: format!("{major}.1"),
+                version: format!("{major}.2"),
                 major: *major,
             })
             .collect(),
@@ -184,4 +186,18 @@ fn losses_are_told_by_name() {
             "what `gone` own on the source belongs to the restoring role afterwards",
         ]
     );
+}
+
+#[test]
+fn an_older_minor_version_is_told() {
+    let check = |program: &str, expect: bool| {
+        let mut seen = seen(facts(16), 16, &[16]);
+        seen.source.version = "16.10".into();
+        seen.programs[0].version = program.into();
+        let found = judge(&Tree::Null, &json(&seen).expect("serialises"));
+        assert_eq!(found.iter().any(|it| it.code == "PGF1150"), expect, "{program}: {found:?}");
+    };
+    check("16.9", true);
+    check("16.10", false);
+    check("16.11", false);
 }

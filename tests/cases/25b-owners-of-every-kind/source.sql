@@ -1,0 +1,12 @@
+create schema sc authorization app; create type sc.e as enum ('a'); alter type sc.e owner to other; create domain sc.d as int; alter domain sc.d owner to other;
+create function sc.f() returns int language sql as 'select 1'; alter function sc.f() owner to other; create aggregate sc.a(int) (sfunc = int4pl, stype = int, initcond = '0'); alter aggregate sc.a(int) owner to other;
+create operator sc.### (leftarg = int, rightarg = int, function = int4pl); alter operator sc.###(int, int) owner to other;
+create table sc.t (id int primary key, v text); alter table sc.t owner to app; create view sc.v as select * from sc.t; alter view sc.v owner to other; create materialized view sc.m as select 1 as one; alter materialized view sc.m owner to other;
+create sequence sc.s; alter sequence sc.s owner to app; create collation sc.c (locale = 'C'); alter collation sc.c owner to other; create conversion sc.cv for 'LATIN1' to 'UTF8' from iso8859_1_to_utf8; alter conversion sc.cv owner to other;
+create text search configuration sc.ts (copy = simple); alter text search configuration sc.ts owner to other; create text search dictionary sc.td (template = simple); alter text search dictionary sc.td owner to other;
+create statistics sc.st on id, v from sc.t; alter statistics sc.st owner to app;
+create foreign data wrapper fw; create server srv foreign data wrapper fw; alter server srv owner to other; create user mapping for app server srv options (user 'x');
+create operator family sc.fam using btree; alter operator family sc.fam using btree owner to app;
+create function sc.ev() returns event_trigger language plpgsql as 'begin end'; create event trigger ev on sql_drop execute function sc.ev();
+select lo_create(50002); alter large object 50002 owner to app; alter default privileges for role app in schema sc grant select on tables to reader with grant option; alter default privileges for role other revoke usage on types from public;
+insert into sc.t values (1, 'a');

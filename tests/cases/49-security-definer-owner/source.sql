@@ -1,0 +1,2 @@
+create table t (id int primary key); insert into t values (1); create function run_it(q text) returns void language plpgsql security definer as 'begin execute q; end'; alter function run_it(text) owner to other; create view w as select * from t; alter view w owner to other; alter table t owner to other;
+revoke connect, temporary on database :"database" from public; grant connect on database :"database" to reader;

@@ -1,0 +1,2 @@
+create table t (id int primary key); insert into t values (1); comment on database :"database" is 'it''s ours'; alter database :"database" connection limit 50; alter database :"database" owner to app; grant create, temporary on database :"database" to reader with grant option; alter database :"database" set work_mem = '7MB'; alter database :"database" is_template true;
+comment on extension plpgsql is 'another''s';

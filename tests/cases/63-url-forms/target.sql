@@ -1,0 +1,1 @@
+do $$ begin create role "we@ird us/er" login; exception when duplicate_object then null; end $$;
