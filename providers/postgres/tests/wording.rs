@@ -298,3 +298,59 @@ async fn rare_kinds_of_difference_are_found() {
     drop(server);
     stage.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_and_rights_that_a_copy_carries_are_compared() {
+    let stage = Stage::new().await;
+    let server = Server::start(&newest());
+    server.run("postgres", "create role somebody; create role another").await;
+    for database in ["stored", "other"] {
+        server.run("postgres", &format!("create database {database}")).await;
+    }
+    let owned = "
+        create table t (id int primary key, a text); alter table t owner to somebody;
+        grant select on t to another; grant update (a) on t to another;
+        create function f() returns int language sql security definer as 'select 1';
+        alter function f() owner to somebody; revoke execute on function f() from public;
+        revoke usage on schema public from public;
+        alter default privileges for role somebody grant select on tables to another";
+    server.run("stored", owned).await;
+    let programs = newest().folder.display().to_string();
+    let env = [("PGFERRY_PG_BIN", programs.as_str())];
+    let ends = || (endpoint(&server, "source", "stored"), endpoint(&server, "target", "other"));
+    let cx = stage.cx_with("copy", &env, Vec::new());
+    let (from, into) = ends();
+    let want = vec![("from", from), ("into", into), ("confirm", Tree::text("other"))];
+    let copied = AnyResource::act(&Copy, &cx, change(spec(want))).await;
+    let copied = copied.map_err(|fault| fault.chain()).unwrap();
+    let inputs = json!({ "from": { "$address": "source" }, "into": { "$address": "target" } });
+    let copied = stage::filled::remembered(&copied, inputs);
+    let check = async || {
+        let remembered = vec![("postgres.copy", copied.clone())];
+        let cx = stage.cx_with("verified", &env, remembered);
+        let (expected, actual) = ends();
+        let fields = vec![("expected", expected), ("actual", actual)];
+        AnyResource::act(&Verification, &cx, change(spec(fields))).await
+    };
+    check().await.map_err(|fault| fault.message).unwrap();
+    let table = stage.heard.output.lock().unwrap().pop().unwrap();
+    assert!(!table.contains("rights (") && !table.contains("owners ("), "{table}");
+
+    let changes = [
+        (
+            "alter function f() owner to postgres",
+            "function `public.f()`: owner `somebody` expected",
+        ),
+        ("grant execute on function f() to public", "rights `function public.f()` "),
+        ("revoke select on t from another", "rights `table public.t` is missing"),
+    ];
+    for (change, _) in changes {
+        server.run("other", change).await;
+    }
+    let fault = check().await.unwrap_err();
+    for (_, told) in changes {
+        assert!(fault.message.contains(told), "`{told}` in:\n{}", fault.message);
+    }
+    drop(server);
+    stage.end().await;
+}
