@@ -222,6 +222,13 @@ pub const CODES: &[(&str, &str, &str)] = &[
          loaded there. It is listed as unportable. List it in `exclude` to silence this.",
     ),
     (
+        "PGF1140",
+        "No pg_dump reads both servers",
+        "A verification compares what `pg_dump` writes of both databases, and `pg_dump` reads servers up to its own \
+         version. Install the client programs of the newer server's version, name their folder in `PGFERRY_PG_BIN`, or \
+         set `objects: false` to compare rows and contents alone.",
+    ),
+    (
         "PGF1321",
         "What the verification leaves out",
         "Tells which tables are not compared because `exclude_tables` names them, and which comparisons are switched off.",

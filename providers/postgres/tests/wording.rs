@@ -9,10 +9,11 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use pgferry_engine::fault::Fault;
-use pgferry_engine::resource::{AnyResource, Done};
+use pgferry_engine::resource::{AnyResource, Done, Remembered};
 use pgferry_engine::tree::Tree;
 use pgferry_postgres::copy::Copy;
 use pgferry_postgres::verification::Verification;
+use serde_json::{Value as Json, json};
 use stage::servers::{Bin, Server, done, endpoint, folders};
 use stage::{Heard, Stage, change, spec};
 
@@ -188,5 +189,168 @@ async fn what_a_standby_cannot_read_is_told() {
     assert!(warned(&stage.heard, "not compared: `public.fleeting`"));
     assert!(warned(&stage.heard, "not compared: public.useq") || server.bin.major() < 15);
     drop((standby, server));
+    stage.end().await;
+}
+
+/// What takes a superuser, or what no query over the catalogue was once made for.
+const RARE: &str = "
+    create type point2;
+    create function point2_in(cstring) returns point2 language internal immutable strict as 'textin';
+    create function point2_out(point2) returns cstring language internal immutable strict as 'textout';
+    create type point2 (input = point2_in, output = point2_out, storage = extended);
+    create type years as enum ('one');
+    create function of_years(internal) returns internal language internal immutable as 'boolin';
+    create transform for years language plpgsql (from sql with function of_years(internal));
+    create table t (id int primary key, a text);
+    grant select on t to somebody;
+    alter default privileges in schema public grant select on tables to somebody;
+    comment on schema public is 'ours';
+    create materialized view kept as select 1 as a, 'x'::text as b;
+    alter materialized view kept alter a set statistics 50;
+    create foreign data wrapper plain;
+    create server far foreign data wrapper plain;
+    create user mapping for somebody server far options (password 'first');
+    create extension tablefunc;
+    create collation german (provider = icu, locale = 'de-u-co-phonebk');
+    create event trigger watched on ddl_command_start execute function watch();";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rare_kinds_of_difference_are_found() {
+    let stage = Stage::new().await;
+    let server = Server::start(&newest());
+    server.run("postgres", "create role somebody; create role another").await;
+    for database in ["stored", "other"] {
+        server.run("postgres", &format!("create database {database}")).await;
+    }
+    let watch = "create function watch() returns event_trigger language plpgsql as 'begin end'";
+    server.run("stored", &format!("{watch};{RARE}")).await;
+    moved(&server.bin, &server, &server, "stored");
+    // The rights were carried: a dump for the target, and a restore there.
+    let read =
+        |inputs: Json| Remembered { inputs: Tree::from_json(&inputs), ..Remembered::default() };
+    let remembered = vec![
+        (
+            "postgres.dump",
+            read(json!({ "source": { "$address": "source" }, "for": { "$address": "target" } })),
+        ),
+        ("postgres.restore", read(json!({ "into": { "$address": "target" } }))),
+    ];
+    let check = async || {
+        let programs = newest().folder.display().to_string();
+        let env = [("PGFERRY_PG_BIN", programs.as_str())];
+        let cx = stage.cx_with("verified", &env, remembered.clone());
+        let fields = vec![
+            ("expected", endpoint(&server, "source", "stored")),
+            ("actual", endpoint(&server, "target", "other")),
+        ];
+        AnyResource::act(&Verification, &cx, change(spec(fields))).await
+    };
+    check().await.map_err(|fault| fault.chain()).unwrap();
+
+    let changes = [
+        (
+            "update pg_type set typstorage = 'p' where typname = 'point2'",
+            "type `public.point2` differs: ",
+        ),
+        (
+            "drop transform for years language plpgsql",
+            "transform `TRANSFORM FOR public.years LANGUAGE plpgsql` is missing",
+        ),
+        ("grant insert on t to somebody", "rights `table public.t` differs: "),
+        (
+            "alter default privileges in schema public grant insert on tables to somebody",
+            "rights on new objects `public.\"DEFAULT PRIVILEGES FOR TABLES\"` differs: ",
+        ),
+        (
+            "alter function of_years(internal) owner to another",
+            "function `public.of_years(internal)`: owner `postgres` expected, `another` found",
+        ),
+        ("comment on schema public is 'theirs'", "comment `schema public` differs: "),
+        (
+            "alter materialized view kept alter a set statistics 60",
+            "materialized view `public.kept` differs: ",
+        ),
+        (
+            "alter user mapping for somebody server far options (set password 'second')",
+            "user mapping `USER MAPPING somebody SERVER far` differs: a value in `password '…'` is another",
+        ),
+        (
+            "create schema ext; alter extension tablefunc set schema ext",
+            "extension `tablefunc`: schema `public` expected, `ext` found",
+        ),
+        (
+            "drop collation german; create collation german (provider = icu, locale = 'de')",
+            "collation `public.german` differs: ",
+        ),
+        ("alter event trigger watched disable", "event trigger `watched` differs: "),
+    ];
+    for (change, _) in changes {
+        server.run("other", change).await;
+    }
+    let fault = check().await.unwrap_err();
+    let said: Vec<&str> = fault.message.lines().skip(1).map(str::trim).collect();
+    for (_, told) in changes {
+        let found = said.iter().filter(|line| line.starts_with(told)).count();
+        assert_eq!(found, 1, "`{told}` in:\n{}", fault.message);
+    }
+    assert_eq!(said.len(), changes.len(), "{}", fault.message);
+    assert!(!fault.message.contains("second"), "{}", fault.message);
+    drop(server);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_and_rights_that_a_copy_carries_are_compared() {
+    let stage = Stage::new().await;
+    let server = Server::start(&newest());
+    server.run("postgres", "create role somebody; create role another").await;
+    for database in ["stored", "other"] {
+        server.run("postgres", &format!("create database {database}")).await;
+    }
+    let owned = "
+        create table t (id int primary key, a text); alter table t owner to somebody;
+        grant select on t to another; grant update (a) on t to another;
+        create function f() returns int language sql security definer as 'select 1';
+        alter function f() owner to somebody; revoke execute on function f() from public;
+        revoke usage on schema public from public;
+        alter default privileges for role somebody grant select on tables to another";
+    server.run("stored", owned).await;
+    let programs = newest().folder.display().to_string();
+    let env = [("PGFERRY_PG_BIN", programs.as_str())];
+    let ends = || (endpoint(&server, "source", "stored"), endpoint(&server, "target", "other"));
+    let cx = stage.cx_with("copy", &env, Vec::new());
+    let (from, into) = ends();
+    let want = vec![("from", from), ("into", into), ("confirm", Tree::text("other"))];
+    let copied = AnyResource::act(&Copy, &cx, change(spec(want))).await;
+    let copied = copied.map_err(|fault| fault.chain()).unwrap();
+    let inputs = json!({ "from": { "$address": "source" }, "into": { "$address": "target" } });
+    let copied = stage::filled::remembered(&copied, inputs);
+    let check = async || {
+        let remembered = vec![("postgres.copy", copied.clone())];
+        let cx = stage.cx_with("verified", &env, remembered);
+        let (expected, actual) = ends();
+        let fields = vec![("expected", expected), ("actual", actual)];
+        AnyResource::act(&Verification, &cx, change(spec(fields))).await
+    };
+    check().await.map_err(|fault| fault.message).unwrap();
+    let table = stage.heard.output.lock().unwrap().pop().unwrap();
+    assert!(!table.contains("rights (") && !table.contains("owners ("), "{table}");
+
+    let changes = [
+        (
+            "alter function f() owner to postgres",
+            "function `public.f()`: owner `somebody` expected",
+        ),
+        ("grant execute on function f() to public", "rights `function public.f()` "),
+        ("revoke select on t from another", "rights `table public.t` is missing"),
+    ];
+    for (change, _) in changes {
+        server.run("other", change).await;
+    }
+    let fault = check().await.unwrap_err();
+    for (_, told) in changes {
+        assert!(fault.message.contains(told), "`{told}` in:\n{}", fault.message);
+    }
+    drop(server);
     stage.end().await;
 }

@@ -174,7 +174,9 @@ fn done(cx: &Cx, copied: Copied, version: &str, place: &str, left: &Json) -> Don
     Done {
         id: format!("{place} as of {}", copied.baseline.taken_at),
         memory: json!({
-            "baseline": copied.baseline, COUNTED: copied.counted, "fingerprint": left, "target": place
+            "baseline": copied.baseline, COUNTED: copied.counted, "fingerprint": left, "target": place,
+            // As far as the role there could take them over: a verification compares them.
+            "rights": "carried"
         }),
         attrs: Attrs {
             rows: copied.tables.iter().map(|table| table.rows).sum(),

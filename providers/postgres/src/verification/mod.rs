@@ -26,7 +26,7 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::finding::Finding;
 use pgferry_engine::info::{Kind, Traits};
 use pgferry_engine::reference::Endpoint;
-use pgferry_engine::resource::{Change, Done, Resource};
+use pgferry_engine::resource::{Change, Done, Remembered, Resource};
 use pgferry_engine::tree::Tree;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,17 @@ impl Resource for Verification {
     type Spec = Spec;
     type Attrs = Attrs;
 
-    fn judge(want: &Tree, _: &Json, _: &[(String, String)]) -> Vec<Finding> {
+    /// Which `pg_dump` the comparison of objects will have, while its absence costs nothing yet.
+    async fn inspect(
+        &self,
+        cx: &Cx,
+        want: &Tree,
+        _: Option<&Remembered>,
+    ) -> Result<Option<Json>, Fault> {
+        objects::inspect(cx, want).await
+    }
+
+    fn judge(want: &Tree, facts: &Json, _: &[(String, String)]) -> Vec<Finding> {
         let mut left_out: Vec<String> = Vec::new();
         if let Some(Tree::List(names)) = want.get("exclude_tables") {
             left_out.extend(names.iter().filter_map(Tree::as_text).map(|name| format!("`{name}`")));
@@ -115,10 +125,12 @@ impl Resource for Verification {
             let off = want.get(field) == Some(&Tree::Bool(false));
             left_out.extend(off.then(|| what.to_owned()));
         }
-        if left_out.is_empty() {
-            return Vec::new();
+        let mut findings: Vec<Finding> = objects::judge(facts).into_iter().collect();
+        if !left_out.is_empty() {
+            let left_out = format!("not compared: {}", left_out.join(", "));
+            findings.push(Finding::note("PGF1321", left_out));
         }
-        vec![Finding::note("PGF1321", format!("not compared: {}", left_out.join(", ")))]
+        findings
     }
 
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {

@@ -15,8 +15,11 @@ use std::collections::BTreeMap;
 use pgferry_archive::Toc;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
+use pgferry_engine::finding::Finding;
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::Remembered;
+use pgferry_engine::tree::Tree;
+use serde_json::{Value as Json, json};
 
 use self::listing::{Key, Listing, Object, listing};
 use self::reword::{Doubt, reworded};
@@ -107,17 +110,10 @@ impl Comparison<'_> {
         let newest = expected.major().max(actual.major()).unsigned_abs();
         let found = programs::find(cx, "pg_dump").await;
         programs::choose(&found, newest, None).cloned().map_err(|misfit| {
-            let why = match misfit {
-                Misfit::None => "there is no `pg_dump` on this machine".to_owned(),
-                Misfit::TooOld { newest: found } | Misfit::Unreadable { oldest: found } => {
-                    format!("the newest `pg_dump` on this machine is of version {found}")
-                }
-            };
+            let (why, help) = without_program(&misfit, newest);
             Fault::new(Class::Rejected, "comparing the objects of both databases")
-                .because(format!("{why}, and a server is of version {newest}"))
-                .help(format!(
-                    "install the client programs of PostgreSQL {newest}, or name their folder in PGFERRY_PG_BIN"
-                ))
+                .because(why)
+                .help(help)
         })
     }
 
@@ -243,6 +239,47 @@ impl Comparison<'_> {
     }
 }
 
+/// Whether a `pg_dump` here reads both servers; `None` while one of them is not known.
+pub(super) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault> {
+    if want.get("objects") == Some(&Tree::Bool(false)) {
+        return Ok(Some(Json::Null));
+    }
+    let end = |field: &str| crate::dump::endpoint(want.get(field));
+    let (Some(expected), Some(actual)) = (end("expected"), end("actual")) else { return Ok(None) };
+    let both = futures_util::try_join!(
+        connect(&expected, Access::ReadOnly, Format::Own),
+        connect(&actual, Access::ReadOnly, Format::Own)
+    );
+    // Who reads or fills them says so better, if one of them cannot be reached.
+    let Ok((one, other)) = both else { return Ok(Some(Json::Null)) };
+    let newest = one.major().max(other.major());
+    let found = programs::find(cx, "pg_dump").await;
+    let missing = programs::choose(&found, newest, None).err();
+    let missing = missing.map(|misfit| without_program(&misfit, newest));
+    Ok(Some(missing.map_or(Json::Null, |(why, help)| json!({ "why": why, "help": help }))))
+}
+
+/// What [`inspect`] has found, as a finding.
+pub(super) fn judge(facts: &Json) -> Option<Finding> {
+    let (why, help) = (facts.get("why")?.as_str()?, facts.get("help")?.as_str()?);
+    let message = format!("the objects of both databases cannot be compared: {why}");
+    Some(Finding::error("PGF1140", message).help(help))
+}
+
+/// Why none fits servers of which the newer is of version `newest`, and what to do.
+fn without_program(misfit: &Misfit, newest: u32) -> (String, String) {
+    let why = match misfit {
+        Misfit::None => "there is no `pg_dump` on this machine".to_owned(),
+        Misfit::TooOld { newest: found } | Misfit::Unreadable { oldest: found } => format!(
+            "the newest `pg_dump` on this machine is of version {found}, and a server is of version {newest}"
+        ),
+    };
+    let help = format!(
+        "install the client programs of PostgreSQL {newest}, name their folder in PGFERRY_PG_BIN, or leave objects out: `objects: false`"
+    );
+    (why, help)
+}
+
 /// Tables that `pg_dump` must lock to read their definition, and that this role may not.
 async fn unreadable(side: &Side, excluded: &Tables) -> Result<Vec<(String, String)>, Fault> {
     let session = side.session();
@@ -262,4 +299,22 @@ async fn unreadable(side: &Side, excluded: &Tables) -> Result<Vec<(String, Strin
         .map(|row| (row.get(0), row.get(1)))
         .filter(|(schema, name): &(String, String)| !excluded.contains(schema, name))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_is_told_by_the_plan() {
+        let (why, help) = without_program(&Misfit::TooOld { newest: 15 }, 17);
+        let found = judge(&json!({ "why": why, "help": help })).expect("a finding");
+        assert_eq!(found.code, "PGF1140");
+        assert_eq!(
+            found.message,
+            "the objects of both databases cannot be compared: the newest `pg_dump` on this machine is of version 15, and \
+             a server is of version 17"
+        );
+        assert_eq!(judge(&Json::Null), None);
+    }
 }
