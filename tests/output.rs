@@ -312,3 +312,30 @@ fn text_by_the_patterns_of_terraforms_tools() {
     let (_, _, err) = room.run_with(&["apply", "p"], ENV);
     assert_eq!(found(&["^([│|] )?(Error: )"], &err).len(), 1, "{err}");
 }
+
+#[test]
+fn what_is_secret_or_not_known_is_an_error_and_not_a_text() {
+    let room = Room::new(SPEC);
+    let (code, out, err) = room.run_with(&["output", "word"], ENV);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("output `word` is not known"), "{err}");
+    let (code, out, _) = room.run_with(&["output"], ENV);
+    assert_eq!((code, out.as_str()), (1, "password = (not known)\nword = (not known)\n"));
+    let (code, out, _) = room.run_with(&["output", "--json"], ENV);
+    let said: Json = serde_json::from_str(&out).unwrap();
+    let unknown = json!({ "sensitive": false, "value": null, "unknown": true });
+    assert_eq!((code, &said["word"]), (1, &unknown));
+
+    assert_eq!(room.run_with(&["apply", "--auto-approve"], ENV).0, 0);
+    assert_eq!(room.run_with(&["output", "word"], ENV).1, "hello\n");
+    for arguments in [&["output", "password"][..], &["output", "password", "--json"]] {
+        let (code, out, err) = room.run_with(arguments, ENV);
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(err.contains("output `password` is sensitive"), "{err}");
+        assert!(err.contains("pgferry output --reveal password"), "{err}");
+    }
+    let (code, out, _) = room.run_with(&["output"], ENV);
+    assert_eq!((code, out.as_str()), (0, "password = \"(sensitive)\"\nword = \"hello\"\n"));
+    let revealed = room.run_with(&["output", "password", "--reveal"], ENV);
+    assert_eq!((revealed.0, revealed.1), (0, format!("{PASSWORD}\n")));
+}

@@ -15,6 +15,7 @@ use pgferry_engine::refresh::refresh;
 use pgferry_engine::source::Source;
 use pgferry_engine::spec::{Inputs, load};
 use pgferry_engine::template::{Reference, Step, Template};
+use pgferry_engine::tree::Tree;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
@@ -195,4 +196,50 @@ async fn outputs_change_with_what_they_come_from() {
     let (plan, ..) = planned(&project, "t").await;
     assert_eq!(plan.outputs["id"].before, Some(json!("id-t")));
     assert!(plan.outputs["id"].unknown && !plan.outputs.contains_key("who"));
+}
+
+#[tokio::test]
+async fn lookups_of_values_and_outputs_alone_are_read_until_they_are_remembered() {
+    const MORE: &str = "  other: { type: mem.lookup, name: prod }
+  third: { type: mem.lookup, name: prod }
+  fourth: { type: mem.lookup, name: prod }
+  w: { type: mem.value, input: \"${fourth.size}\" }
+  v: { type: mem.value, input: { size: \"${other.size}\", url: \"${other.url}\" } }
+outputs:
+  size: \"${third.size}\"
+  both: \"${v.output.size}\"
+";
+    let mut project = with(&format!("{SPEC}{MORE}"));
+    let outcome = project.applied().await;
+    assert!(outcome.is_success(), "{:?}", outcome.failed);
+    let size = |tree: Option<&Tree>| tree.and_then(Tree::as_u64).is_some();
+    assert!(size(outcome.handles[&Address::new("third")].attrs.get("size")));
+    let state = project.state();
+    let alone = &state.resources[&Address::new("w")].remembered.attrs;
+    assert!(size(alone.get("output")), "of no output: {:?}", alone.storable());
+    let output = state.resources[&Address::new("v")].remembered.attrs.get("output").unwrap();
+    assert!(size(output.get("size")), "unknown is never stored as null: {:?}", output.storable());
+    assert_eq!(output.get("url").and_then(Tree::as_text), Some("(sensitive)"));
+
+    // Remembered, they are asked no more, but for what is stored nowhere and shall be revealed.
+    project.log();
+    let (plan, ..) = planned(&project, "t").await;
+    let asked =
+        |log: Vec<String>| log.into_iter().filter(|line| line.starts_with("look up")).count();
+    assert!(!plan.has_changes());
+    assert_eq!(asked(project.log()), 0);
+    says(&mut project, &format!("{SPEC}{}", MORE.replace("third.size", "third.url")));
+    let reveal = Options { reveal: true, ..Options::default() };
+    let (draft, _) = project.planned(&reveal, &project.state()).await;
+    assert!(matches!(draft.handles[&Address::new("third")].attrs["url"], Tree::Secret(_)));
+
+    // What is not there is an error of the plan.
+    let gone = MORE.replace(
+        "third: { type: mem.lookup, name: prod }",
+        "third: { type: mem.lookup, name: gone }",
+    );
+    let fresh = with(&format!("{SPEC}{gone}"));
+    let (plan, ..) = planned(&fresh, "t").await;
+    let found = plan.findings.iter().find(|located| located.address.as_str() == "third");
+    assert_eq!(found.map(|located| located.finding.code.as_str()), Some("PGF0202"));
 }

@@ -22,6 +22,7 @@ use crate::state::State;
 use crate::tree::{Fields, Handle, Handles, Tree};
 
 mod drift;
+mod lookups;
 mod managed;
 mod rest;
 mod runs;
@@ -51,6 +52,8 @@ pub struct Options {
     pub excludes: BTreeSet<Address>,
     /// Ask the preflight's questions of everything, not only of what has work.
     pub preflight: bool,
+    /// Read all that the outputs need, secrets included.
+    pub reveal: bool,
     pub refresh: Refresh,
 }
 
@@ -112,6 +115,7 @@ fn drafted(input: &Input<'_>, reality: &Reality, moves: Moves) -> Draft {
         drafting.find_removals();
         drafting.scopes();
         drafting.lost_data();
+        drafting.lookups_of_outputs();
     }
     let keeping = drafting.keeping();
     let Drafting {
@@ -380,7 +384,7 @@ impl<'a> Drafting<'a> {
 
     /// Asks for the facts of the preflight and takes its findings over; what is not known yet goes to the gate.
     fn preflight(&mut self, address: &Address, info: &TypeInfo, want: &Tree) {
-        if info.traits.internal || (info.kind != Kind::Lookup && !self.lookups_read(address)) {
+        if (info.kind != Kind::Lookup && !self.lookups_read(address)) || info.traits.internal {
             return;
         }
         match self.ask(address, info.name, Ask::Inspect, want) {

@@ -35,6 +35,7 @@ mod lookup;
 mod mover;
 mod scopes;
 mod staging;
+mod value;
 
 use light::Light;
 use lookup::Lookup;
@@ -58,15 +59,9 @@ pub(crate) struct Cloud {
 pub(crate) type Shared = Arc<Mutex<Cloud>>;
 
 pub(crate) fn cloud() -> Shared {
-    let shared = Shared::default();
-    shared
-        .lock()
-        .unwrap()
-        .things
-        .entry("db".into())
-        .or_default()
-        .insert("prod".into(), json!({"size": 1}));
-    shared
+    let databases = BTreeMap::from([("prod".to_owned(), json!({"size": 1}))]);
+    let things = BTreeMap::from([("db".to_owned(), databases)]);
+    Arc::new(Mutex::new(Cloud { things, ..Cloud::default() }))
 }
 
 pub(crate) struct Thing(Shared);
@@ -322,6 +317,7 @@ pub(crate) fn project(blocks: Vec<Block>) -> Project {
                     info::<Lookup>(),
                     info::<Thing>(),
                     info::<Light>(),
+                    info::<value::Value>(),
                     info::<Job>(),
                     info::<Mover>(),
                     info::<Window>(),
@@ -395,6 +391,7 @@ impl Project {
         resources.insert(Lookup::TYPE.into(), Arc::new(Lookup(cloud())));
         resources.insert(Thing::TYPE.into(), Arc::new(Thing(cloud())));
         resources.insert(Light::TYPE.into(), Arc::new(Light(cloud())));
+        resources.insert(value::Value::TYPE.into(), Arc::new(value::Value));
         resources.insert(Job::TYPE.into(), Arc::new(Job(cloud())));
         resources.insert(Mover::TYPE.into(), Arc::new(Mover(cloud())));
         resources.insert(Window::TYPE.into(), Arc::new(Window(cloud())));

@@ -51,6 +51,7 @@ fn options(world: &World, turn: &Turn) -> Options {
         replace: known(&turn.replace),
         confirmed,
         preflight: false,
+        reveal: false,
         refresh: if turn.operation == Operation::Destroy { Refresh::First } else { turn.refresh },
     }
 }

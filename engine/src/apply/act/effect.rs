@@ -30,6 +30,12 @@ impl Acting {
         if change.action == Action::Create {
             self.must_not_exist(&cx, &want).await.map_err(|fault| self.reported(&cx, fault))?;
         }
+        if let Some(name) = unknown_field(&want) {
+            let message = format!("`{name}` of `{}` is not known", self.address);
+            let fault = Fault::failed(message)
+                .help("what it refers to was not read; look at the findings of `pgferry plan`");
+            return Err(self.reported(&cx, fault).into());
+        }
         let operation =
             self.applying.journal.with_state(|state| state.operations.get(&self.address).cloned());
         let operation = operation.filter(|operation| operation.type_name == change.type_name);
@@ -237,4 +243,19 @@ fn is_plain(tree: &Tree) -> bool {
         Tree::Map(map) => map.values().all(is_plain),
         Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => true,
     }
+}
+
+/// A field with a value in it that nobody knows. It would be stored as nothing. What is not known of a whole resource
+/// that is handed on is for whoever takes it to judge.
+fn unknown_field(want: &Tree) -> Option<&str> {
+    fn unknown(tree: &Tree) -> bool {
+        match tree {
+            Tree::Unknown => true,
+            Tree::List(items) => items.iter().any(unknown),
+            Tree::Map(map) => map.values().any(unknown),
+            _ => false,
+        }
+    }
+    let Tree::Map(fields) = want else { return None };
+    fields.iter().find(|(_, value)| unknown(value)).map(|(name, _)| name.as_str())
 }
