@@ -34,6 +34,26 @@ pub(super) struct Object {
     pub(super) catalog: (u32, u32),
 }
 
+impl Key {
+    /// What rights, a comment or a label are of: class, schema and name. A column's is its table.
+    pub(super) fn subject(&self) -> Option<(&str, &str, &str)> {
+        if !ABOUT.contains(&self.class.as_str()) {
+            return None;
+        }
+        let words = self.name.find(|c: char| !(c.is_uppercase() || c == ' '));
+        let split = self.name[..words.unwrap_or(self.name.len())].rfind(' ')?;
+        let (class, name) = (&self.name[..split], &self.name[split + 1..]);
+        Some(match class {
+            "COLUMN" => {
+                ("TABLE", &self.schema, name.split_once('.').map_or(name, |(table, _)| table))
+            }
+            "FOREIGN SERVER" => ("SERVER", &self.schema, name),
+            "LANGUAGE" => ("PROCEDURAL LANGUAGE", &self.schema, name),
+            _ => (class, &self.schema, name),
+        })
+    }
+}
+
 pub(super) type Listing = BTreeMap<Key, Object>;
 
 /// Classes of no object in the database, or that are compared by other means, or not at all.
@@ -294,6 +314,20 @@ mod tests {
                 ("table `k.t`", true),
             ]
         );
+    }
+
+    #[test]
+    fn rights_and_comments_are_of_something() {
+        for (name, expect) in [
+            ("TABLE t", Some(("TABLE", "k", "t"))),
+            ("COLUMN t.a", Some(("TABLE", "k", "t"))),
+            ("FOREIGN SERVER far", Some(("SERVER", "k", "far"))),
+            ("FUNCTION f(integer, text)", Some(("FUNCTION", "k", "f(integer, text)"))),
+        ] {
+            let (class, schema) = ("ACL".to_owned(), "k".to_owned());
+            let key = Key { class, schema, name: name.to_owned(), more: String::new() };
+            assert_eq!(key.subject(), expect);
+        }
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Comparison<'_> {
             }
         }
         for (key, object) in theirs {
-            if !ours.contains_key(key) && !rights.of_target(key) {
+            if !ours.contains_key(key) && !rights.of_target(key, object, theirs) {
                 tell(object, format!("{} is not expected", object.shown));
             }
         }

@@ -11,16 +11,20 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::Remembered;
 use pgferry_engine::tree::Tree;
+use serde_json::Value as Json;
 
 use super::Side;
-use super::listing::{Key, Object};
+use super::listing::{Key, Listing, Object};
 use crate::dump::grants::fitting;
 use crate::dump::restorer::{Restorer, is_heroku};
+use crate::target::inventory::{self, Whose};
 
 /// What the target's role could take over.
 pub(super) struct Rights {
     restorer: Restorer,
     carried: bool,
+    /// What users had prepared on the target before it was filled, by [`inventory::key`].
+    prepared: BTreeSet<String>,
 }
 
 /// What was not compared, each with how many objects or which.
@@ -57,6 +61,18 @@ impl Rights {
             let address = remembered.inputs.get("into").and_then(|into| into.get("$address"));
             address.and_then(Tree::as_text) == Some(endpoint.address.as_str())
         };
+        let mut prepared = BTreeSet::new();
+        for type_name in ["postgres.copy", "postgres.restore"] {
+            let runs = (cx.world.remembered)(&cx.address, type_name);
+            for (_, run) in runs.iter().filter(|(_, run)| into(run)) {
+                let fingerprint = run.memory.get("fingerprint").map(Tree::storable);
+                let names = fingerprint.as_ref().and_then(|found| found["prepared"].as_array());
+                prepared.extend(
+                    names.into_iter().flatten().filter_map(Json::as_str).map(str::to_owned),
+                );
+            }
+        }
+        let prepared = keys_of(&prepared, actual).await?;
         let by_restore = (cx.world.remembered)(&cx.address, "postgres.restore")
             .iter()
             .any(|(_, restore)| into(restore))
@@ -66,7 +82,7 @@ impl Rights {
         let by_copy = dump.is_some_and(|copy| {
             copy.memory.get("rights").and_then(Tree::as_text) == Some("carried")
         });
-        Ok(Self { restorer, carried: by_restore || by_copy })
+        Ok(Self { restorer, carried: by_restore || by_copy, prepared })
     }
 
     /// Whether an object of `owner` belongs to that role on the target as well.
@@ -122,8 +138,26 @@ impl Rights {
         }
     }
 
-    /// Whether an object that only the target has is its provider's, or of a kind that did not come along.
-    pub(super) fn of_target(&self, key: &Key) -> bool {
+    /// Whether an object that only the target has is its provider's, was prepared there before it was filled, or is of a
+    /// kind that did not come along. `target` is all that is there.
+    pub(super) fn of_target(&self, key: &Key, object: &Object, target: &Listing) -> bool {
+        let (class, schema, name) = key.subject().unwrap_or((&key.class, &key.schema, &key.name));
+        let subject = inventory::key(class, Some(schema), name);
+        if self.prepared.contains(&subject) {
+            return true;
+        }
+        // Our role made nothing that belongs to somebody else; tables, types and routines are expected of nobody.
+        let is_data =
+            ["relation ", "routine ", "type "].iter().any(|data| subject.starts_with(data));
+        if !is_data && !self.may_be_ours(&object.owner) {
+            return true;
+        }
+        // `pg_dump` writes rights of what it does not write: of members of extensions.
+        let is_subject =
+            |of: &Key| inventory::key(&of.class, Some(&of.schema), &of.name) == subject;
+        if key.class == "ACL" && class != "SCHEMA" && !target.keys().any(is_subject) {
+            return true;
+        }
         match key.class.as_str() {
             "SCHEMA" | "EVENT TRIGGER" => true,
             "ACL" => !self.carried || key.name.starts_with("SCHEMA "),
@@ -133,11 +167,29 @@ impl Rights {
         }
     }
 
+    /// Whether an object of `owner` on the target may have been made by the role that filled it.
+    fn may_be_ours(&self, owner: &str) -> bool {
+        let Restorer { superuser, ref role, .. } = self.restorer;
+        superuser || owner.is_empty() || owner == role || self.restorer.gives_to(owner)
+    }
+
     pub(super) fn owner_left(&self, owner: &str, object: &Object, uncompared: &mut Uncompared) {
         if owner != self.restorer.role {
             uncompared.add("owners", &object.shown);
         }
     }
+}
+
+/// The keys of those of `prepared`, which names them in full, that `actual` still has.
+async fn keys_of(prepared: &BTreeSet<String>, actual: &Side) -> Result<BTreeSet<String>, Fault> {
+    if prepared.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let session = actual.session();
+    let all = inventory::inventory(session, actual.version_number, Whose::Everybodys).await;
+    let all = all.map_err(|cause| session.fault("listing what was prepared", cause))?;
+    let ours = all.into_iter().filter(|object| prepared.contains(&object.to_string()));
+    Ok(ours.map(|object| object.key).collect())
 }
 
 fn same_words(one: &str, other: &str) -> bool {
