@@ -29,9 +29,6 @@ const BEYOND: &str = "drop materialized view if exists sro_mv";
 /// What is wrong for now, in the words of the test, each with what mends it. One that is mended fails the test until it is
 /// taken out.
 const KNOWN: &[&str] = &[
-    // A right that its grantor's owner, `pg_database_owner`, had and that was left out with the owner is expected all the same.
-    "ordinary_bucket: verified: `target` is not what `source` is: 1 difference\n  rights `table public.datdba_only` differs",
-    "ordinary_bucket: verified: DIFFERENT: rights `table public.datdba_only` differs",
     // Owners and rights of large objects are not compared.
     "not found: `alter large object 70003 owner to pg_read_all_stats`",
 ];

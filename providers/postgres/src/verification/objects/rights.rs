@@ -101,8 +101,14 @@ impl Rights {
         let of = |what: &str| key.name.starts_with(what);
         let left_out = match key.class.as_str() {
             "ACL" | "DEFAULT ACL" => {
-                let kept =
+                let mut kept =
                     if self.carried { fitting(&object.text, &self.restorer).0 } else { None };
+                // The owner's own rights go with an owner who stays behind: there is nothing left to revoke.
+                if let Some(text) = &mut kept
+                    && !self.owner_carried(&object.owner)
+                {
+                    *text = without_revoked_from(text, &object.owner);
+                }
                 let whole = kept.as_deref().is_some_and(|kept| same_words(kept, &object.text));
                 if !whole {
                     uncompared.add("rights", &object.shown);
@@ -196,10 +202,33 @@ fn same_words(one: &str, other: &str) -> bool {
     one.split_whitespace().eq(other.split_whitespace())
 }
 
+/// The statements of `text` but those that revoke from `owner`.
+fn without_revoked_from(text: &str, owner: &str) -> String {
+    let is_revoked = |statement: &str| {
+        let role = statement.trim_end().trim_end_matches(';').rsplit_once(" FROM ");
+        statement.starts_with("REVOKE ")
+            && role.is_some_and(|(_, role)| role.trim_matches('"').replace("\"\"", "\"") == owner)
+    };
+    text.split_inclusive(";\n").filter(|statement| !is_revoked(statement)).collect()
+}
+
 /// Statements in an order of their own, without what separates them.
 pub(super) fn statements(text: &str) -> BTreeSet<String> {
     text.split(";\n")
         .map(|statement| statement.trim().trim_end_matches(';').to_owned())
         .filter(|statement| !statement.is_empty())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_owner_had_goes_with_the_owner() {
+        let text = "REVOKE ALL ON TABLE public.t FROM \"The Owner\";\nGRANT SELECT ON TABLE public.t TO reader;\n";
+        let left = "GRANT SELECT ON TABLE public.t TO reader;\n";
+        assert_eq!(without_revoked_from(text, "The Owner"), left);
+        assert_eq!(without_revoked_from(text, "reader"), text);
+    }
 }
