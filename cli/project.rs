@@ -14,6 +14,7 @@ use pgferry_engine::graph::Graph;
 use pgferry_engine::info::Catalog;
 use pgferry_engine::plan::{self, Draft, Options, Reality, Refresh};
 use pgferry_engine::refresh::{Resources, refresh};
+use pgferry_engine::secret::written_in_clear;
 use pgferry_engine::source::Source;
 use pgferry_engine::spec::{self, Inputs, Spec};
 use pgferry_engine::state::State;
@@ -81,6 +82,7 @@ impl Project {
             folder(path).with_context(|| format!("finding the folder of `{}`", source.name))?;
         let inputs = Inputs { variables: variables.clone(), env: env.clone(), base: base.clone() };
         let catalog = catalog();
+        written_in_clear(&source.text);
         let loaded = spec::load(&source, &inputs, &catalog).map_err(|mistakes| Stop::Spec {
             source: Box::new(source.clone()),
             mistakes,

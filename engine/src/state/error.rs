@@ -4,6 +4,10 @@ use std::io;
 
 use super::FORMAT;
 
+/// What to do about a value that would give a secret away.
+pub const SECRET_IN_CLEAR: &str = "hand secrets on where they are secret by type, such as `env` of a command or a `sensitive` variable; \
+     if it is a name that a password happens to be the same as, change the password, or write the name out in the spec";
+
 /// The state cannot be read, written or locked.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -39,6 +43,9 @@ pub enum StateError {
     /// The store cannot keep what a state needs.
     #[error("a state cannot be kept at `{path}`: {why}")]
     Unfit { path: String, why: String, help: String },
+    /// A value to be stored holds a secret, though its type says that it is none.
+    #[error("`{field}` of `{address}` holds a secret, and would be stored in clear")]
+    GivesAway { address: String, field: String },
     #[error("the journal beside `{path}` cannot be continued: {why}")]
     Journal { path: String, why: String },
 }
@@ -93,6 +100,7 @@ impl StateError {
                 "nothing of it was overwritten; run the command again".to_owned()
             }
             Self::Unfit { help, .. } => help.clone(),
+            Self::GivesAway { .. } => SECRET_IN_CLEAR.to_owned(),
             Self::Journal { .. } => {
                 "nothing was changed; `pgferry state repair` shows how far it can be read".to_owned()
             }

@@ -265,6 +265,14 @@ impl Journal {
 
     /// Folds a record into the state and adds its line to those that are pending.
     fn take_in(&self, record: &Record) -> Result<Taken, StateError> {
+        if let Some((field, secret)) = record.betrays() {
+            // What is stored already is given away already, and must not keep anybody from destroying it.
+            let stored = self.with_state(|state| serde_json::to_string(state).unwrap_or_default());
+            if !stored.contains(secret.as_str()) {
+                let address = record.address().map(ToString::to_string).unwrap_or_default();
+                return Err(StateError::GivesAway { address, field });
+            }
+        }
         // Without secrets from here on, so that what is replayed is what was lived through.
         let record = record.clone().redacted();
         let wrong = |why: String| StateError::Journal { path: self.store.name(), why };
