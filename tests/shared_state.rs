@@ -190,6 +190,42 @@ fn a_run_that_was_frozen_finds_itself_replaced_and_stops() {
     second.assert_nothing_to_do("on the machine that went on");
 }
 
+/// A lock is taken away by its id from a run that works under a freeze: that run stops by itself, though its lease has
+/// not run out, and ends nothing that is the other's now.
+#[test]
+fn a_run_whose_lock_is_freed_by_force_stops_and_leaves_the_freeze_alone() {
+    let stage = stage();
+    let hold = Hold::new(stage.home.path(), "told");
+    let freeze = "  source:\n    type: postgres.database\n    url: ${env.SOURCE_DATABASE_URL}\n  freeze:\n    type: postgres.freeze\n    database: ${source}\n    on_success: release\n  first:\n";
+    let spec = SMALL
+        .replace("echo told", &format!("{}; echo told", hold.words()))
+        .replace("  first:\n", freeze)
+        .replace("depends_on: [first]", "depends_on: [first, freeze]");
+    let frozen = || stage.source("show default_transaction_read_only") == "on";
+    let (first, second) = (small(&stage, &spec), small(&stage, &spec));
+    let running = first.spawn(&["apply", "--auto-approve"]);
+    until("the command", || hold.is_reached());
+    let lock = id(&second.run(&["apply", "--auto-approve"]));
+    second.run(&["force-unlock", &lock]).assert_code(0);
+    let mut other = second.spawn(&["apply", "--auto-approve"]);
+    until("the other goes on", || {
+        assert!(other.is_alive(), "{}", other.said());
+        other.said().contains("told: Running...")
+    });
+    let ended = running.end();
+    ended.assert_code(1);
+    ended.assert_says(&[
+        "Warning: `freeze` stays open: it is left to the run that has the lock now\n",
+        &format!("Error: the lock on the state `{PLACE}` is lost: it was "),
+    ]);
+    assert!(frozen(), "the other works under it");
+    hold.let_go();
+    let ended = other.end();
+    ended.assert_code(0);
+    assert!(!frozen(), "it is released by who opened it last");
+    second.assert_nothing_to_do("on the machine that went on");
+}
+
 #[test]
 fn a_lock_that_nobody_holds_any_more_can_be_freed() {
     let stage = stage();

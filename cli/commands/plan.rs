@@ -71,6 +71,7 @@ async fn made(
     let project = Project::open(common)?;
     let _lock = project.lock("plan", common.lock_timeout)?;
     let state = project.state()?;
+    project.warn_if_not_shared();
     view::summary::leftovers(&state);
     let options = Options { preflight, ..project.options(planning, mode, &state)? };
     let resources = project.connect(&state)?;

@@ -209,6 +209,15 @@ pub enum ScopeAction {
     TakeOver,
     /// Found open with nothing left to do under it.
     Close,
+    /// Found open with everything under it done, and `on_success` is `hold`: it stays open on purpose.
+    Hold,
+}
+
+impl ScopeAction {
+    /// Whether it is opened, or taken over as open, for something that is done under it.
+    pub fn opens(self) -> bool {
+        matches!(self, Self::OpenAndClose | Self::TakeOver)
+    }
 }
 
 /// A finding and whose it is.

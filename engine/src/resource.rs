@@ -257,6 +257,11 @@ pub trait Resource: Send + Sync + 'static {
     fn close(&self, _cx: &Cx, _intent: &Intent) -> impl Future<Output = Result<(), Fault>> + Send {
         async { Ok(()) }
     }
+
+    /// How a person closes it without pgferry: commands, as noted values stand in them. `None`: nothing was changed yet.
+    fn by_hand(_intent: &Intent) -> Option<String> {
+        None
+    }
 }
 
 /// The type as data, for the catalogue.
@@ -341,6 +346,7 @@ pub trait AnyResource: Send + Sync {
         prior: Option<&'a Intent>,
     ) -> BoxFuture<'a, Result<Done<Tree>, Fault>>;
     fn close<'a>(&'a self, cx: &'a Cx, intent: &'a Intent) -> BoxFuture<'a, Result<(), Fault>>;
+    fn by_hand(&self, intent: &Intent) -> Option<String>;
 }
 
 fn decode<T: DeserializeOwned>(type_name: &str, want: &Tree) -> Result<T, Fault> {
@@ -474,6 +480,9 @@ impl<R: Resource> AnyResource for R {
     }
     fn close<'a>(&'a self, cx: &'a Cx, intent: &'a Intent) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(Resource::close(self, cx, intent))
+    }
+    fn by_hand(&self, intent: &Intent) -> Option<String> {
+        R::by_hand(intent)
     }
 }
 

@@ -70,6 +70,19 @@ impl StateError {
         }
     }
 
+    /// What happened and its cause, on one line.
+    pub fn chain(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+
+    /// Whether somebody else has the state by now, and may be working in what is open.
+    pub fn is_of_another(&self) -> bool {
+        matches!(self, Self::Fenced { .. } | Self::Overtaken { .. } | Self::Locked { .. })
+    }
+
     /// What to do next.
     pub fn help(&self) -> Option<String> {
         Some(match self {

@@ -3,9 +3,10 @@
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::info::{Kind, Traits};
+use pgferry_engine::reference::reference_schema;
 use pgferry_engine::resource::{Done, Intent, Resource};
 use pgferry_engine::secret::Secret;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -16,11 +17,33 @@ use super::types::secret;
 pub(super) struct ScopeSpec {
     name: String,
     #[serde(default)]
+    #[allow(dead_code, reason = "it must be there, with all its members")]
+    of: Option<Connected>,
+    #[serde(default)]
     #[allow(dead_code, reason = "for the engine")]
     on_success: Option<String>,
     #[serde(default)]
     #[allow(dead_code, reason = "for the engine")]
     on_failure: Option<String>,
+}
+
+/// What a window is put on, with what is needed to get there.
+#[derive(Deserialize)]
+struct Connected {
+    #[serde(rename = "url")]
+    _url: Secret,
+}
+
+impl JsonSchema for Connected {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Connected".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        reference_schema(&["url"])
+    }
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -289,6 +289,20 @@ impl Resource for Maintenance {
             other => other.map(drop).map_err(|error| error.during(during())),
         }
     }
+
+    fn by_hand(intent: &Intent) -> Option<String> {
+        let Former { app, maintenance, quantities, .. } = Former::noted(intent)?;
+        let mut commands = Vec::new();
+        let back = quantities.iter().filter(|(_, quantity)| **quantity > 0);
+        let back: Vec<String> = back.map(|(kind, quantity)| format!("{kind}={quantity}")).collect();
+        if !back.is_empty() {
+            commands.push(format!("`heroku ps:scale {} --app {app}`", back.join(" ")));
+        }
+        if !maintenance {
+            commands.push(format!("`heroku maintenance:off --app {app}`"));
+        }
+        (!commands.is_empty()).then(|| commands.join(", then "))
+    }
 }
 
 #[cfg(test)]

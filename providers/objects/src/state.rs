@@ -357,6 +357,12 @@ impl Store for ObjectState {
         Ok(Box::new(Held { lease, worker, known: Arc::clone(&self.known) }))
     }
 
+    fn confirm(&self) -> Result<(), StateError> {
+        let lease = self.lease()?;
+        let confirmed = self.wait(|_| async move { lease.confirm().await })?;
+        confirmed.map_err(|why| self.fenced(why))
+    }
+
     fn give_back(&self) {
         self.farewell.is_near.store(true, Ordering::SeqCst);
         self.farewell.bell.notify_waiters();

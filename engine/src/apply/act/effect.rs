@@ -11,7 +11,7 @@ use crate::info::Kind;
 use crate::plan::{Action, Answer, Ask, Change};
 use crate::resource::{self, Done, Intent, Remembered, Verb};
 use crate::spec::OnExists;
-use crate::state::{Entry, Operation, Outcome, Record};
+use crate::state::{Entry, Operation, Outcome, Record, StateError};
 use crate::tree::Tree;
 
 impl Acting {

@@ -173,6 +173,11 @@ impl Resource for Freeze {
         }
         Ok(())
     }
+
+    fn by_hand(intent: &Intent) -> Option<String> {
+        let former = Former::noted(intent)?;
+        Some(as_owner(&former))
+    }
 }
 
 /// The first thing that stands in the way, as a fault.
@@ -213,9 +218,14 @@ fn elsewhere(address: &Address, former: &Former, what: &str) -> Fault {
 
 fn by_hand(address: &Address, former: &Former) -> String {
     format!(
-        "bring `{address}` back as it was in the spec, and run `pgferry release`; or by hand, as the owner: `begin read write; {}; commit`",
-        statement(&former.database, former.value.as_deref())
+        "bring `{address}` back as it was in the spec, and run `pgferry release`; or by hand, {}",
+        as_owner(former)
     )
+}
+
+fn as_owner(former: &Former) -> String {
+    let statement = statement(&former.database, former.value.as_deref());
+    format!("as the owner: `begin read write; {statement}; commit`")
 }
 
 fn statement(database: &str, value: Option<&str>) -> String {
