@@ -100,7 +100,8 @@ fn without_room(project: &Project, stage: &Stage, arguments: &[&str]) -> Output 
 fn a_freeze_that_cannot_be_recorded_is_named_and_can_be_released() {
     let stage = Stage::start(&QUICK);
     // From here on, this process's files may grow no more.
-    let project = night(&stage, "prlimit --pid $PPID --fsize=1");
+    let last = "[ -e full ] || { touch full; prlimit --pid $PPID --fsize=1; }";
+    let project = night(&stage, last);
     let run = "trap '' XFSZ; exec \"$@\"";
     let ended = Command::new("sh")
         .args(["-c", run, "sh", env!("CARGO_BIN_EXE_pgferry"), "apply", "--auto-approve"])
@@ -135,9 +136,49 @@ fn a_freeze_that_cannot_be_recorded_is_named_and_can_be_released() {
     }
     assert!(!frozen(&stage));
 
-    // With room again, it is put down.
+    // The state still says that it is open. What was done under it is not built on: users may have written since.
+    let ended = project.run(&["apply", "--auto-approve"]);
+    ended.assert_code(1);
+    ended.assert_says(&[
+        "Error: freeze: somebody has let database `acme_org_db` be written to again, in the middle of the move\n  help: what was moved until then may be out of date; the next apply moves it again\n",
+    ]);
+    assert!(!frozen(&stage));
+    assert_eq!(project.read("done"), "first\n");
+    project.apply().assert_says(&["`freeze` stays open: `on_success` is `hold`"]);
+    assert_eq!(project.read("done"), "first\nfirst\n", "it is done again");
     project.run(&["release"]).assert_says(&["Released: 1. Left open: 0."]);
     project.run(&["release"]).assert_says(&["Nothing is open."]);
+}
+
+/// A colleague lets the source be written to while the run that froze it is dead: what was done under the freeze is done
+/// again, and a colleague's maintenance mode is noticed likewise.
+#[test]
+fn a_colleague_who_ends_the_window_of_a_dead_run_is_noticed() {
+    let stage = Stage::start(&QUICK);
+    let project = Project::new(&stage);
+    let hold = Hold::new(stage.home.path(), "hold");
+    let held = format!(
+        "\n  hold:\n    type: core.command\n    command: [sh, -c, \"{}\"]\n    depends_on: [verified]\n\n  cutover:\n",
+        hold.words()
+    );
+    project.edit("    depends_on: [verified]\n", "    depends_on: [verified, hold]\n");
+    project.edit("\n  cutover:\n", &held);
+    let running = project.spawn(&["apply", "--auto-approve"]);
+    until("all is verified, and nothing cut over", || hold.is_reached());
+    running.signal(rustix::process::Signal::KILL);
+    running.end().assert_killed("before the cutover");
+    hold.let_go();
+    let off = serde_json::json!({ "maintenance": false });
+    stage.heroku(reqwest::Method::PATCH, "/apps/acme-web", &off);
+    stage.source("insert into billing.rates values ('IT', '2026-01-01', 0.22)");
+    let ended = project.run(&["apply", "--auto-approve"]);
+    ended.assert_code(1);
+    ended.assert_says(&[
+        "Error: window: app `acme-web` was taken out of maintenance by somebody, in the middle of the move\n",
+    ]);
+    assert_eq!(stage.acme_web(), (false, 2), "its workers are back");
+    project.apply();
+    assert_eq!(stage.target("select rate from billing.rates where country = 'IT'"), "0.2200");
 }
 
 /// Somebody removes the file of the lock while a run works under a freeze, and applies: the first run stops by itself,

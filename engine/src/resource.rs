@@ -242,7 +242,8 @@ pub trait Resource: Send + Sync + 'static {
     }
 
     /// Opens a scope. `prior` is the intent of an opening found half-done or still open after a crash: adopt it.
-    /// What `close` needs goes to the journal by [`Cx::note`] before the first change.
+    /// What `close` needs goes to the journal by [`Cx::note`] before the first change. One that was open, as a note at the
+    /// end of the opening says, and is not any more is [`Class::Gone`]: what was done under it may be out of date.
     fn open(
         &self,
         _cx: &Cx,

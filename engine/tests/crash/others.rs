@@ -1,6 +1,7 @@
 //! Crashes within the other operations: a release, a destroy, and an apply under a new `run:`.
 
 use super::*;
+use pgferry_engine::apply::{Failure, Outcome};
 
 /// The rehearsal of the first night leaves out the cutover; the second night moves the data again.
 #[test]
@@ -65,13 +66,22 @@ fn at_every_effect_of_a_release() {
             json!({ "remembered": open, "open": summary["open"], "keys": summary["keys"] })
         };
         let crashes = everywhere(&world, &points, Operation::Release, &options, released).await;
-        let mut finished = 0;
+        let (mut finished, mut found) = (0, 0);
+        let found_closed = |outcome: &Outcome| {
+            let closed = |failure: &Failure| failure.message.ends_with("was closed by somebody");
+            outcome.failed.iter().any(closed)
+        };
         for point in &points {
             for loss in Loss::ALL {
                 // Whether it is released again or not, the next apply comes to the end. The data are moved anew.
                 let again = world.again(point, loss, gap(loss));
                 let when = format!("released up to ({}), lost {loss:?}", point.next);
-                let ran = again.apply(&options).await;
+                let mut ran = again.apply(&options).await;
+                // Where only the record of a closing is missing, the first apply finds the window closed.
+                if matches!(&ran, Ok(Ran::Ended(outcome)) if found_closed(outcome)) {
+                    found += 1;
+                    ran = again.apply(&options).await;
+                }
                 assert!(matches!(&ran, Ok(ran) if ran.is_success()), "{when}: {ran:?}");
                 let mut is = end(&again);
                 is["restores"] = json!(1);
@@ -84,7 +94,7 @@ fn at_every_effect_of_a_release() {
             }
         }
         println!(
-            "{crashes} crashes at {} points of a release, {finished} times applied instead",
+            "{crashes} crashes at {} points of a release, {finished} times applied instead, {found} of them twice",
             points.len()
         );
     });

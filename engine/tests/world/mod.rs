@@ -249,7 +249,7 @@ impl World {
     pub(crate) fn again(&self, point: &Point, loss: Loss, gap: Duration) -> Self {
         let now = point.now.saturating_add(gap).unwrap();
         let mut cloud = point.cloud.clone();
-        cloud.elapses(now);
+        cloud.passes(now);
         let outside = Outside {
             files: point.files.after(loss),
             cloud,
