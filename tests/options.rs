@@ -349,3 +349,34 @@ fn a_local_state_in_ci_is_warned_of() {
         assert!(!said(env, &["plan"]).contains("`CI`"), "{env:?}");
     }
 }
+
+#[test]
+fn status_tells_what_was_cut_short() {
+    let room = Room::new(
+        "pgferry: 1\nname: s\nresources:\n  told: { type: core.command, command: [echo, told] }\n",
+    );
+    let (code, out, _) = room.run(&["status"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with("No state at `") && out.ends_with("` yet; nothing was begun.\n"),
+        "{out}"
+    );
+    room.run_with(&["apply", "--auto-approve"], &[("PGFERRY_KILL", "after:1")]);
+    let (code, out, _) = room.run(&["status"]);
+    assert_eq!(code, 0);
+    for said in [
+        "\nNo command is running.\n\nNot finished:\n  told (core.command): begun at ",
+        ", and its end was not recorded\n\nThe next apply first has to:\n  - find out what became of `told`\n",
+    ] {
+        assert!(out.contains(said), "{out}");
+    }
+    let (_, out, _) = room.run(&["status", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&told["unfinished"][0]["address"], &told["open"]),
+        (&"told".into(), &serde_json::json!([]))
+    );
+    assert_eq!(told["next"], serde_json::json!(["find out what became of `told`"]));
+    assert_eq!(room.run(&["apply", "--auto-approve"]).0, 0);
+    assert!(room.run(&["status"]).1.ends_with("plans as usual.\n"));
+}

@@ -59,6 +59,16 @@ fn a_freeze_is_taken_over_and_held_wherever_the_run_died() {
             ended.assert_killed(&point);
             kills += 1;
             let was_frozen = frozen(&stage);
+            let status = project.run(&["status"]);
+            status.assert_code(0);
+            // Once it is recorded as held, there is nothing left to do.
+            if was_frozen && !status.text().contains("held open on purpose") {
+                status.assert_says(&[
+                    "No command is running.\n\nOpen:\n  freeze (postgres.freeze): open since ",
+                    "The next apply first has to:\n",
+                    "  - take over `freeze`, or end it if nothing is left to do under it\n",
+                ]);
+            }
             let began = project.path("done").exists();
             let ended = project.run(&["apply", "--auto-approve"]);
             let said = ended.text();
@@ -74,6 +84,10 @@ fn a_freeze_is_taken_over_and_held_wherever_the_run_died() {
             let plan = project.run(&["plan", "--detailed-exitcode"]);
             assert_eq!(plan.status.code(), Some(0), "{point}: {}", plan.text());
             plan.assert_says(&["`freeze` is held open since ", "No changes."]);
+            project.run(&["status"]).assert_says(&[
+                "  freeze (postgres.freeze): held open on purpose, opened at ",
+                "Nothing is left over: the next apply plans as usual.\n",
+            ]);
             project.run(&["release"]).assert_code(0);
             assert!(!frozen(&stage), "{point}: released");
             project.assert_nothing_to_do(&point);
@@ -190,6 +204,16 @@ fn a_run_whose_lock_was_taken_away_stops_and_leaves_the_freeze_alone() {
     let project = night(&stage, &format!("{}; echo last >> done", hold.words()));
     let first = project.spawn(&["apply", "--auto-approve"]);
     until("the last command", || hold.is_reached());
+    // `status` takes no lock, so it works meanwhile.
+    let status = project.run(&["status"]);
+    status.assert_code(0);
+    status.assert_says(&[
+        &format!(
+            "Running now: process {} (apply).\n\nOpen:\n  freeze (postgres.freeze): open since ",
+            first.id()
+        ),
+        "; `pgferry release` closes it\n\nUnder way:\n  last (core.command): begun at ",
+    ]);
     std::fs::remove_file(project.path("pgferry.state.json.lock")).unwrap();
     let mut second = project.spawn(&["apply", "--auto-approve"]);
     until("the other goes on", || {

@@ -75,7 +75,7 @@ impl StateFile {
     }
 
     /// Who took the lock last, as it wrote.
-    fn holder(&self, lock: &mut File) -> Result<String, StateError> {
+    fn written_holder(&self, lock: &mut File) -> Result<String, StateError> {
         let mut holder = String::new();
         lock.rewind().map_err(self.io("reading the lock of"))?;
         lock.read_to_string(&mut holder).map_err(self.io("reading the lock of"))?;
@@ -205,7 +205,7 @@ impl Store for StateFile {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(fs::TryLockError::WouldBlock) => {
-                    let holder = self.holder(&mut file)?;
+                    let holder = self.written_holder(&mut file)?;
                     let patience = if is_gone(&holder) { patience.max(GRACE) } else { patience };
                     if waited >= patience {
                         return Err(StateError::Locked { holder, id: None });
@@ -224,6 +224,16 @@ impl Store for StateFile {
         let _best_effort = named.and_then(|()| file.write_all(holder.as_bytes()));
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = identity(file.metadata());
         Ok(Box::new(FileLock { _file: file, held: Arc::clone(&self.held) }))
+    }
+
+    /// Whoever wrote its number last, if it lives: to try the lock could turn away somebody who wants it.
+    fn holder(&self) -> Result<Option<String>, StateError> {
+        let written = match fs::read_to_string(self.beside(".lock")) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(self.io("reading the lock of"))?,
+        };
+        let holder = written.trim();
+        Ok((!holder.is_empty() && !is_gone(holder)).then(|| holder.to_owned()))
     }
 
     /// A lock on a file that was removed keeps nobody out: the next run makes a new one.
@@ -249,11 +259,11 @@ impl Store for StateFile {
         };
         match file.try_lock() {
             Ok(()) => {
-                let last = self.holder(&mut file)?;
+                let last = self.written_holder(&mut file)?;
                 Ok(format!("it is not locked: the lock of {last} went with that process"))
             }
             Err(fs::TryLockError::WouldBlock) => {
-                let holder = self.holder(&mut file)?;
+                let holder = self.written_holder(&mut file)?;
                 let lives = if is_gone(&holder) { "gone, but left it to another" } else { "alive" };
                 let holder = format!("{holder}, which is {lives}");
                 Err(StateError::Locked { holder, id: None })

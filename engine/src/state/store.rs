@@ -75,6 +75,14 @@ pub trait Store: Send + Sync {
     /// [`StateError::Locked`] names the holder and its purpose.
     fn lock(&self, purpose: &str, patience: Duration) -> Result<Box<dyn Lock>, StateError>;
 
+    /// Who holds the lock at this moment, as far as can be told without taking it. Changes nothing.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn holder(&self) -> Result<Option<String>, StateError> {
+        Ok(None)
+    }
+
     /// Returns if the lock that was taken here is still held, as far as the store can tell at this moment. Asked before
     /// each effect outside, so it may look at what it knew a moment ago.
     ///

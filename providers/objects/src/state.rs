@@ -357,6 +357,12 @@ impl Store for ObjectState {
         Ok(Box::new(Held { lease, worker, known: Arc::clone(&self.known) }))
     }
 
+    fn holder(&self) -> Result<Option<String>, StateError> {
+        let desk = self.desk()?;
+        let found = self.wait(|_| async move { desk.holder().await })?;
+        found.map_err(self.failed("reading the lock of"))
+    }
+
     fn confirm(&self) -> Result<(), StateError> {
         let lease = self.lease()?;
         let confirmed = self.wait(|_| async move { lease.confirm().await })?;

@@ -200,6 +200,13 @@ impl Desk {
         }))
     }
 
+    /// Who holds it, or held it and died not long ago, in words.
+    pub(super) async fn holder(&self) -> Result<Option<String>, ObjectError> {
+        let note = self.remote.get(&self.key).await?.as_ref().and_then(Note::read);
+        let held = note.filter(|note| note.is == Is::Held && note.expires_at > self.clock.now());
+        Ok(held.map(|note| note.words()))
+    }
+
     /// Frees it by force; gives what was found, in words.
     pub(super) async fn force(&self, id: Option<&str>) -> Result<String, Refusal> {
         let Some(found) = self.remote.get(&self.key).await? else {
