@@ -237,3 +237,27 @@ fn a_run_whose_lock_was_taken_away_stops_and_leaves_the_freeze_alone() {
     assert_eq!(project.read("done"), "first\nlast\n", "nothing was done twice");
     project.run(&["release"]).assert_code(0);
 }
+
+/// The state is lost, as by a job of CI that began without it: nothing is copied a second time, and the live app keeps
+/// reading what it was moved to.
+#[test]
+fn a_lost_state_is_no_reason_to_move_the_app_back() {
+    let stage = Stage::start(&QUICK);
+    Project::new(&stage).apply();
+    stage.target("insert into billing.rates values ('IT', '2026-01-01', 0.22)");
+    let read = stage.config("acme-web")["DATABASE_URL"].clone();
+    let without = Project::new(&stage);
+    for arguments in [&["plan"][..], &["apply", "--auto-approve"]] {
+        let ended = without.run(arguments);
+        ended.assert_code(1);
+        ended.assert_says(&[
+            "error[PGF1523] cutover: app `acme-web` reads add-on `pgferry-",
+            "`, to which another migration of pgferry has moved it; what users have written there since would be left behind",
+            "if this cutover is meant, say so today: `--confirm cutover=acme-web`",
+            "Error: the plan cannot be applied: ",
+        ]);
+    }
+    assert_eq!(stage.config("acme-web")["DATABASE_URL"], read);
+    assert_eq!(stage.left()["addons"].as_array().map(Vec::len), Some(1), "nothing was made");
+    without.run(&["plan", "--confirm", "cutover=acme-web"]).assert_code(0);
+}
