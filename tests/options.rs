@@ -319,7 +319,7 @@ resources:
     for arguments in [&["plan"][..], &["plan", "--out", "p"], &["apply", "--auto-approve"]] {
         let (code, out, err) = room.run_with(arguments, &env);
         assert_eq!(code, 1, "{arguments:?}: {out}{err}");
-        let want = "Error: `command` of `touch` holds a secret, and would be stored in clear\n  help: hand secrets on where";
+        let want = "Error: `command` of `touch` holds a secret, and would be stored in clear\n  help: hand it on as what it is, ";
         assert!(err.contains(want), "{arguments:?}: {err}");
         assert!(!out.contains("some-pin") && !err.contains("some-pin"), "{out}{err}");
     }

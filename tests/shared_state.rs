@@ -215,7 +215,7 @@ fn a_run_whose_lock_is_freed_by_force_stops_and_leaves_the_freeze_alone() {
     let ended = running.end();
     ended.assert_code(1);
     ended.assert_says(&[
-        "Warning: `freeze` stays open: it is left to the run that has the lock now\n",
+        "Warning: `freeze` stays open: this run has lost the lock, and another may be working under it\n  help: if no other run is, `pgferry release` closes it; by hand: ",
         &format!("Error: the lock on the state `{PLACE}` is lost: it was "),
     ]);
     assert!(frozen(), "the other works under it");
@@ -224,6 +224,35 @@ fn a_run_whose_lock_is_freed_by_force_stops_and_leaves_the_freeze_alone() {
     ended.assert_code(0);
     assert!(!frozen(), "it is released by who opened it last");
     second.assert_nothing_to_do("on the machine that went on");
+}
+
+/// The bucket of the state cannot be reached any more while a run works under a freeze: it says what stays open and how
+/// that is closed without the bucket.
+#[test]
+fn a_state_out_of_reach_leaves_nothing_open_without_a_word() {
+    let stage = stage();
+    let hold = Hold::new(stage.home.path(), "told");
+    let freeze = "  source:\n    type: postgres.database\n    url: ${env.SOURCE_DATABASE_URL}\n  freeze:\n    type: postgres.freeze\n    database: ${source}\n  first:\n";
+    let spec = SMALL
+        .replace("echo told", &hold.words())
+        .replace("  first:\n", freeze)
+        .replace("depends_on: [first]", "depends_on: [first, freeze]");
+    let machine = small(&stage, &spec);
+    let running = machine.spawn(&["apply", "--auto-approve"]);
+    until("the command", || hold.is_reached());
+    stage.faults(json!({ "s3_503_next": 1_000_000 }));
+    hold.let_go();
+    let ended = running.end();
+    ended.assert_code(1);
+    ended.assert_says(&[
+        "Warning: `freeze` stays open: ",
+        "`pgferry release` closes it; by hand: as the owner: `begin read write; alter database \"acme_org_db\" reset default_transaction_read_only; commit`; or the next apply takes it over\n",
+    ]);
+    assert_eq!(stage.source("show default_transaction_read_only"), "on");
+    stage.faults(json!({ "s3_503_next": 0 }));
+    a_minute_passes(&stage, 1);
+    machine.run(&["release"]).assert_says(&["Released: 1. Left open: 0."]);
+    assert_eq!(stage.source("show default_transaction_read_only"), "off");
 }
 
 #[test]

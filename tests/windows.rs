@@ -223,7 +223,7 @@ fn a_run_whose_lock_was_taken_away_stops_and_leaves_the_freeze_alone() {
     let ended = first.end();
     ended.assert_code(1);
     ended.assert_says(&[
-        "Warning: `freeze` stays open: it is left to the run that has the lock now\n",
+        "Warning: `freeze` stays open: this run has lost the lock, and another may be working under it\n  help: if no other run is, `pgferry release` closes it; by hand: ",
         "Error: the lock on the state `",
         ".lock` was removed or replaced; nothing more is done\n",
     ]);
@@ -260,4 +260,25 @@ fn a_lost_state_is_no_reason_to_move_the_app_back() {
     assert_eq!(stage.config("acme-web")["DATABASE_URL"], read);
     assert_eq!(stage.left()["addons"].as_array().map(Vec::len), Some(1), "nothing was made");
     without.run(&["plan", "--confirm", "cutover=acme-web"]).assert_code(0);
+}
+
+/// Whoever stops a run at once is told what it leaves open.
+#[test]
+fn a_second_ctrl_c_names_what_stays_open() {
+    let stage = Stage::start(&QUICK);
+    let hold = Hold::new(stage.home.path(), "last");
+    let project = night(&stage, &format!("trap '' TERM; {}", hold.words()));
+    let running = project.spawn(&["apply", "--auto-approve"]);
+    until("the last command", || hold.is_reached());
+    running.signal(rustix::process::Signal::INT);
+    until("it stops", || running.said().contains("Once more stops at once."));
+    running.signal(rustix::process::Signal::INT);
+    let ended = running.end();
+    ended.assert_code(130);
+    ended.assert_says(&[
+        "`freeze` stays open: `pgferry release` closes it; by hand: as the owner: `begin read write; alter database \"acme_org_db\" reset default_transaction_read_only; commit`; or the next apply takes it over\n",
+    ]);
+    assert!(frozen(&stage));
+    project.run(&["release"]).assert_code(0);
+    assert!(!frozen(&stage));
 }

@@ -116,15 +116,17 @@ pub(crate) fn leftovers(state: &State) {
 
 /// What stays open because an apply ends at once: nothing can be recorded any more, for that `cause`.
 pub(crate) fn left_open(open: &[(Address, String)], cause: &StateError) {
+    let (why, unless) = match cause {
+        _ if cause.is_of_another() => (
+            "this run has lost the lock, and another may be working under it",
+            "if no other run is, ",
+        ),
+        StateError::GivesAway { .. } => ("nothing under it was tried", ""),
+        _ => ("what is done can no longer be recorded", ""),
+    };
     for (address, how) in open {
-        let why = match cause {
-            _ if cause.is_of_another() => "it is left to the run that has the lock now",
-            StateError::GivesAway { .. } => "nothing under it was tried",
-            _ => "what is done can no longer be recorded",
-        };
-        let help = format!("{how}; or the next apply takes it over");
-        let help = (!cause.is_of_another()).then_some(help.as_str());
-        warning(&format!("`{address}` stays open: {why}"), help);
+        let help = format!("{unless}{how}; or the next apply takes it over");
+        warning(&format!("`{address}` stays open: {why}"), Some(&help));
     }
 }
 

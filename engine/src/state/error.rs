@@ -5,8 +5,9 @@ use std::io;
 use super::FORMAT;
 
 /// What to do about a value that would give a secret away.
-pub const SECRET_IN_CLEAR: &str = "hand secrets on where they are secret by type, such as `env` of a command or a `sensitive` variable; \
-     if it is a name that a password happens to be the same as, change the password, or write the name out in the spec";
+pub const SECRET_IN_CLEAR: &str = "hand it on as what it is, into a field that takes secrets: by a `sensitive` variable, or one of the environment \
+     with TOKEN, SECRET, PASSWORD or KEY in its name; if it is a name that happens to be the same as a password, change \
+     the password, or write the name out in the spec";
 
 /// The state cannot be read, written or locked.
 #[derive(Debug, thiserror::Error)]

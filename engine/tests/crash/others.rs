@@ -100,6 +100,40 @@ fn at_every_effect_of_a_release() {
     });
 }
 
+/// No room, or no disk, at every effect of a release that has begun: what is open is closed all the same.
+#[test]
+fn a_release_closes_whatever_the_disk_takes_down() {
+    run(async {
+        let options = Options::default();
+        let plain = world(JOURNEY);
+        let applied = points(&plain, Operation::Apply, &options).await;
+        let asked = applied.iter().position(|point| point.next.starts_with("ask for")).unwrap();
+        let held = async || {
+            let world = world(JOURNEY);
+            world.mishaps([(asked as u64 + 1, Mishap::Stop)]);
+            world.apply(&options).await.unwrap();
+            world
+        };
+        let points = points(&held().await, Operation::Release, &options).await;
+        let mut closed = 0;
+        for (number, point) in (1..).zip(&points) {
+            let world = held().await;
+            world.mishaps([(number, Mishap::Fails)]);
+            let ran = world.release().await;
+            let touched = world.shared.look(|outside| outside.touched.len());
+            if matches!(ran, Ok(Ran::Ended(outcome)) if !outcome.failed.is_empty()) || touched == 0
+            {
+                // A service that did not close it, or no journal to begin with.
+                continue;
+            }
+            let open = world.cloud(|cloud| cloud.summary()["open"].clone());
+            assert_eq!(open, json!([]), "no room for ({})", point.next);
+            closed += 1;
+        }
+        assert!(closed > 6, "{closed} releases");
+    });
+}
+
 /// Without which restore, and which epoch of a window, was the good one.
 fn restored(end: &mut Json) {
     end["state"]["restore"]["id"] = Json::Null;

@@ -71,6 +71,8 @@ impl Acting {
                 if verb == Verb::Run && !change.takes_up {
                     entry.pace = cx.pace().or(entry.pace);
                 }
+                // It counts as done under its windows only while they are this run's own.
+                self.applying.journal.confirm()?;
                 let entry = Box::new(entry);
                 let record = Record::Succeeded { address: self.address.clone(), entry };
                 match self.append(&record).await {
