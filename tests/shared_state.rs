@@ -11,7 +11,7 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::json;
 use stage::programs::Hold;
-use stage::project::{Ended, Project};
+use stage::project::{Ended, Project, Running};
 use stage::{APP, QUICK, Stage, until};
 
 const STATES: &str = "acme-states";
@@ -190,10 +190,26 @@ fn a_run_that_was_frozen_finds_itself_replaced_and_stops() {
     second.assert_nothing_to_do("on the machine that went on");
 }
 
-/// A lock is taken away by its id from a run that works under a freeze: that run stops by itself, though its lease has
-/// not run out, and ends nothing that is the other's now.
+/// A run works under a freeze and loses the lock: freed by its id, though its lease has not run out.
 #[test]
 fn a_run_whose_lock_is_freed_by_force_stops_and_leaves_the_freeze_alone() {
+    replaced_under_a_freeze(|_, _, second| {
+        let lock = id(&second.run(&["apply", "--auto-approve"]));
+        second.run(&["force-unlock", &lock]).assert_code(0);
+    });
+}
+
+/// The same, where its process was stopped until the lease had run out.
+#[test]
+fn a_run_whose_lease_has_run_out_stops_and_leaves_the_freeze_alone() {
+    replaced_under_a_freeze(|stage, first, _| {
+        first.signal(Signal::STOP);
+        a_minute_passes(stage, 1);
+    });
+}
+
+/// Whoever was replaced stops by itself, and ends nothing that is the other's now.
+fn replaced_under_a_freeze(replace: impl Fn(&Stage, &Running, &Project)) {
     let stage = stage();
     let hold = Hold::new(stage.home.path(), "told");
     let freeze = "  source:\n    type: postgres.database\n    url: ${env.SOURCE_DATABASE_URL}\n  freeze:\n    type: postgres.freeze\n    database: ${source}\n    on_success: release\n  first:\n";
@@ -205,13 +221,13 @@ fn a_run_whose_lock_is_freed_by_force_stops_and_leaves_the_freeze_alone() {
     let (first, second) = (small(&stage, &spec), small(&stage, &spec));
     let running = first.spawn(&["apply", "--auto-approve"]);
     until("the command", || hold.is_reached());
-    let lock = id(&second.run(&["apply", "--auto-approve"]));
-    second.run(&["force-unlock", &lock]).assert_code(0);
+    replace(&stage, &running, &second);
     let mut other = second.spawn(&["apply", "--auto-approve"]);
     until("the other goes on", || {
         assert!(other.is_alive(), "{}", other.said());
         other.said().contains("told: Running...")
     });
+    running.signal(Signal::CONT);
     let ended = running.end();
     ended.assert_code(1);
     ended.assert_says(&[
