@@ -82,8 +82,11 @@ select current_database()::text, current_setting('server_version'), pg_database_
        (select coalesce(array_agg(evtname::text order by 1), '{}') from pg_event_trigger where evtname !~ '^(pg_|heroku)'),
        (select coalesce(array_agg(distinct format('%s on %s %s', provider, objtype, objname)), '{}') from pg_seclabels
           where objnamespace is null or objnamespace::regnamespace::text !~ '^pg_'),
-       (select coalesce(array_agg(distinct pg_get_userbyid(relowner)::text), '{}') from user_relations
-          where relowner <> (select oid from pg_roles where rolname = current_user)),
+       (select coalesce(array_agg(distinct pg_get_userbyid(owner)::text), '{}') from (
+          select relowner as owner from user_relations
+          union select lomowner from pg_largeobject_metadata
+          union select owner from user_objects) as all_of_them
+          where owner <> (select oid from pg_roles where rolname = current_user)),
        (select count(*) from pg_prepared_xacts where database = current_database()),
        (select coalesce(array_agg(shown), '{}') from (select format('%I.%I', nspname, relname) as shown
           from user_relations where case relkind
@@ -127,6 +130,18 @@ select distinct case a.grantee when 0 then 'public' else pg_get_userbyid(a.grant
 ) as acls cross join lateral aclexplode(acls.acl) as a
 where a.grantee <> acls.owner and (a.grantee <> 0 or acls.public) order by 1, 2";
 
+/// Routines, types and schemas of users.
+const USER_OBJECTS: &str = "
+user_objects as (
+    select u.owner from (
+        select 'pg_proc'::regclass as class, oid, pronamespace as schema, proowner as owner from pg_proc
+        union all select 'pg_type'::regclass, oid, typnamespace, typowner from pg_type
+        union all select 'pg_namespace'::regclass, oid, oid, nspowner from pg_namespace) as u
+    join pg_namespace n on n.oid = u.schema
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
+      and not (u.oid = n.oid and n.nspname = 'public')
+      and not exists (select from pg_depend e where e.classid = u.class and e.objid = u.oid and e.deptype in ('e', 'i')))";
+
 /// Relations of users: not the system's, not an extension's, not what providers put into every database.
 pub(crate) const USER_RELATIONS: &str = "
 user_relations as (
@@ -165,7 +180,7 @@ impl Facts {
     pub async fn read(session: &Session) -> Result<Self, Fault> {
         let fault = |cause| session.fault("reading the facts", cause);
         let row = session
-            .query_one(&format!("with {USER_RELATIONS} {FACTS}"), &[])
+            .query_one(&format!("with {USER_RELATIONS}, {USER_OBJECTS} {FACTS}"), &[])
             .await
             .map_err(fault)?;
         // Some providers close the catalogue of subscriptions to all but themselves.

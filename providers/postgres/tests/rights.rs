@@ -42,6 +42,13 @@ create policy p on hidden.t to reader using (true);
 create statistics st on a, b from hidden.t; alter statistics st owner to app;
 create procedure pr() language sql begin atomic select 1; select 2; end; alter procedure pr() owner to other;
 grant all on all tables in schema hidden to reader;
+select lo_from_bytea(70001, 'one'), lo_create(70002), lo_create(70003), lo_create(70004);
+alter large object 70001 owner to app; comment on large object 70001 is E'it''s \\ mine';
+alter large object 70002 owner to "Odd ""one"; grant select on large object 70002 to reader with grant option;
+set role reader; grant select on large object 70002 to other; reset role;
+revoke update on large object 70002 from "Odd ""one";
+grant select, update on large object 70003 to public, app; revoke all on large object 70004 from postgres;
+alter schema public owner to other; comment on schema public is 'of another';
 "#;
 
 fn make(server: &Server, database: &str) {

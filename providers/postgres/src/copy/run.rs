@@ -86,7 +86,8 @@ impl Run<'_> {
         if fewest < self.jobs {
             cx.warn(format!("there are sessions for {fewest} of {} jobs", self.jobs));
         }
-        let (shared, mut steps) = self.plan(&readers[0], &main, after, writers.len()).await?;
+        let ends = (&readers[0], &main);
+        let (shared, mut steps) = self.plan(ends, restorer, after, writers.len()).await?;
         steps.push(Step::InOrder(last));
         cx.effect("copy rows")?;
         let carry = |(from, into)| worker::carry(Arc::clone(&shared), from, into);
@@ -126,8 +127,8 @@ impl Run<'_> {
     /// What there is to carry and to build.
     async fn plan(
         &self,
-        reader: &Session,
-        main: &Session,
+        (reader, main): (&Session, &Session),
+        restorer: Restorer,
         after: Vec<Entry>,
         workers: usize,
     ) -> Result<(Arc<Shared>, Vec<Step>), Fault> {
@@ -151,7 +152,7 @@ impl Run<'_> {
         let own = |table: &super::plan::Table| table.through.is_none().then_some(table.oid);
         let numbers: Vec<Option<u32>> = tables.iter().map(own).collect();
         let (work, steps) = keys::sort(after, &details, &numbers);
-        let objects = objects::numbers(reader).await?;
+        let objects = (objects::numbers(reader).await?, restorer);
         let pieces = pieces(&tables, workers, cores(), reader.version_number);
         let total = tables.iter().map(|table| table.bytes).sum();
         let sized = tables.iter().map(|table| (table.shown(), table.bytes));

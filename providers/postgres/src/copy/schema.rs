@@ -41,8 +41,13 @@ pub(super) fn fit(before: Vec<Entry>, after: Vec<Entry>, restorer: &Restorer) ->
                 }
                 continue;
             }
+            let is_public = kind == "SCHEMA" && entry.name == "public";
+            let gives = |owner: &str| match is_public {
+                true => restorer.gives_public_to(owner),
+                false => owner != restorer.role && restorer.gives_to(owner),
+            };
             if let Some((at, owner)) = owner(&entry.sql)
-                && (owner == restorer.role || !restorer.gives_to(&owner))
+                && !gives(&owner)
             {
                 let end = entry.sql[at..].find(";\n").map_or(entry.sql.len(), |end| at + end + 2);
                 entry.sql.replace_range(at..end, "");

@@ -17,11 +17,13 @@ pub(super) fn losses(source: &Facts, restorer: Option<&Restorer>, findings: &mut
     let mut tell = |message: String| findings.push(Finding::note("PGF1110", message));
     let mut by_role: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for Grant { role, what, of } in &source.granted {
-        let of_object = what.starts_with("large object ");
         let comes = restorer.is_some_and(|restorer| {
-            restorer.knows(role) && of.as_ref().is_none_or(|of| restorer.decides_for(of))
+            let object = if what == "schema public" { "SCHEMA public" } else { "" };
+            restorer.knows(role)
+                && of.as_ref().is_none_or(|of| restorer.decides_for(of))
+                && restorer.may_close(object)
         });
-        if !comes || of_object {
+        if !comes {
             by_role.entry(role).or_default().push(what.clone());
         }
     }
@@ -195,6 +197,14 @@ pub(super) fn own(own: &Own, restorer: Option<&Restorer>, findings: &mut Vec<Fin
         let message = format!(
             "tablespaces are folders of the source's machine; what is in them goes to the target's default one: {}",
             spaces.join(", ")
+        );
+        findings.push(Finding::note("PGF1110", message));
+    }
+    if let Some(owner) = &own.public_owner
+        && !restorer.is_some_and(|restorer| restorer.gives_public_to(owner))
+    {
+        let message = format!(
+            "the schema `public` belongs to `{owner}` on the source, and to whom it belongs now on the target"
         );
         findings.push(Finding::note("PGF1110", message));
     }

@@ -42,6 +42,9 @@ pub(super) struct Own {
     pub(super) database_closed: Vec<String>,
     /// Tablespaces, and how many relations are in each.
     pub(super) tablespaces: Vec<(String, i64)>,
+    /// Who owns the schema `public`, if that is not whom it belongs to in every database.
+    #[serde(default)]
+    pub(super) public_owner: Option<String>,
     /// Rights on objects of extensions and of the system that are not what they were made with.
     pub(super) changed: Vec<String>,
 }
@@ -115,6 +118,10 @@ const TABLESPACES: &str = "
 select t.spcname::text, count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
   join pg_tablespace t on t.oid = c.reltablespace where {OURS} group by 1 order by 1";
 
+// Of the superuser that the cluster was made with, or of the database's owner.
+const PUBLIC_OWNER: &str = "
+select pg_get_userbyid(nspowner)::text from pg_namespace where nspname = 'public' and nspowner not in (10, 6171)";
+
 // Of the system's, those that `pg_dump` looks at (`selectDumpableNamespace`).
 const CHANGED: &str = "
 with all_of_it as (
@@ -170,6 +177,7 @@ impl Own {
                     .iter()
                     .map(|row| (row.get(0), row.get(1)))
                     .collect(),
+                public_owner: session.query_opt(PUBLIC_OWNER, &[]).await?.map(|row| row.get(0)),
                 changed: match session.version_number {
                     // The first that remembers what rights an object was made with.
                     90_600.. => texts(&session.query(CHANGED, &[]).await?),

@@ -90,6 +90,11 @@ impl Restorer {
         !self.heroku && (role == self.role || (self.superuser && self.roles.contains(role)))
     }
 
+    /// Whether the schema `public`, which it finds on the target, can be given to `role`.
+    pub(crate) fn gives_public_to(&self, role: &str) -> bool {
+        self.gives_to(role) && (self.superuser || self.owns_public)
+    }
+
     /// Whether it may say who may do what with all that `role` will make.
     pub(crate) fn decides_for(&self, role: &str) -> bool {
         self.gives_to(role) || (!self.heroku && self.acts_for.contains(role))

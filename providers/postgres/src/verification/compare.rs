@@ -53,6 +53,7 @@ pub(super) async fn compare(
         sides: (expected, actual),
         excluded: &excluded,
         dump,
+        contents: want.contents != Some(Contents::None),
     };
     let compared = async {
         if !want.objects.unwrap_or(true) {

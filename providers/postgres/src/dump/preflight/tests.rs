@@ -180,7 +180,6 @@ fn losses_are_told_by_name() {
     assert_eq!(
         told(&source, superuser, true),
         [
-            "rights of `reader` do not come along, grant them anew on the target: `large object 7`",
             everything[3],
             everything[4],
             "what `gone` own on the source belongs to the restoring role afterwards",
