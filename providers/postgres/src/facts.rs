@@ -153,6 +153,15 @@ user_relations as (
       and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid
                         and e.deptype = 'e'))";
 
+/// Tables and sequences of extensions whose contents are the users' (`pg_extension_config_dump`), with the condition that
+/// tells their rows from those that the extension brings; empty for all of them.
+pub(crate) const CONFIGURATION: &str = "
+configuration as (
+    select c.oid, c.relname, c.relkind, c.relpersistence, n.nspname, e.extname, f.condition
+    from pg_extension e cross join lateral unnest(e.extconfig, e.extcondition) as f (oid, condition)
+    join pg_class c on c.oid = f.oid join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'S') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema')";
+
 /// Partitioned tables whose rows may belong to other partitions on another server, `unsafe`: by a hash of enums or of
 /// what may hold them, which are hashed by numbers of the server's own. And what is `under` each of them. Wants `recursive`.
 pub(crate) fn unsafe_partitions(version_number: i32) -> &'static str {
