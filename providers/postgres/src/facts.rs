@@ -62,6 +62,9 @@ pub struct Facts {
     pub labels: Vec<String>,
     /// Roles that own something here, other than the one that asks.
     pub other_owners: Vec<String>,
+    /// Who of them owns something in which schema, and whether that role may still make something there.
+    #[serde(default)]
+    pub owners_in: Vec<(String, String, bool)>,
     pub prepared_transactions: i64,
     /// Tables and sequences that this user may not read; a few names.
     pub unreadable: Vec<String>,
@@ -130,10 +133,16 @@ select distinct case a.grantee when 0 then 'public' else pg_get_userbyid(a.grant
 ) as acls cross join lateral aclexplode(acls.acl) as a
 where a.grantee <> acls.owner and (a.grantee <> 0 or acls.public) order by 1, 2";
 
+const OWNERS_IN: &str = "
+select pg_get_userbyid(owner)::text, nspname::text, has_schema_privilege(owner, nspname, 'CREATE') from (
+  select relowner as owner, nspname from user_relations
+  union select owner, nspname from user_objects where not is_schema) as all_of_them
+where owner <> (select oid from pg_roles where rolname = current_user) order by 1, 2";
+
 /// Routines, types and schemas of users.
 const USER_OBJECTS: &str = "
 user_objects as (
-    select u.owner from (
+    select u.owner, n.nspname, u.oid = n.oid as is_schema from (
         select 'pg_proc'::regclass as class, oid, pronamespace as schema, proowner as owner from pg_proc
         union all select 'pg_type'::regclass, oid, typnamespace, typowner from pg_type
         union all select 'pg_namespace'::regclass, oid, oid, nspowner from pg_namespace) as u
@@ -203,6 +212,8 @@ impl Facts {
             .map_or_else(|_| Vec::new(), |rows| rows.iter().map(|row| row.get(0)).collect());
         let granted =
             session.query(&format!("with {USER_RELATIONS} {GRANTS}"), &[]).await.map_err(fault)?;
+        let owners_in = format!("with {USER_RELATIONS}, {USER_OBJECTS} {OWNERS_IN}");
+        let owners_in = session.query(&owners_in, &[]).await.map_err(fault)?;
         let granted = granted
             .iter()
             .map(|row| Grant { role: row.get(0), what: row.get(1), of: row.get(2) })
@@ -229,6 +240,7 @@ impl Facts {
             labels: row.get(13),
             granted,
             other_owners: row.get(14),
+            owners_in: owners_in.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect(),
             prepared_transactions: row.get(15),
             unreadable: row.get(16),
             hidden_rows: row.get(17),

@@ -2,13 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
+mod own;
 mod stage;
 
+use own::{OWNER, Own, SUPERUSER};
 use pgferry_engine::finding::{Finding, Severity};
+use pgferry_engine::resource::{AnyResource, Change, Remembered};
+use pgferry_engine::tree::Tree;
 use pgferry_postgres::copy::Copy;
 use pgferry_postgres::dump::Dump;
+use pgferry_postgres::verification::Verification;
 use serde_json::json;
 use stage::bare::{Server, Yard};
+use stage::{change, spec};
 
 const ROLES: [&str; 4] = ["app", "other", "reader", "\"Odd \"\"one\""];
 
@@ -176,6 +182,88 @@ async fn what_is_lost_is_told_by_name() {
         "new functions of postgres",
     ] {
         assert!(reopened.contains(name), "{name}: {found:#?}");
+    }
+}
+
+/// What `proof` finds of the target of `copied`.
+async fn differences(server: &Own, copied: &Remembered) -> Vec<String> {
+    let cx = server.cx_with("verified", vec![("postgres.copy", copied.clone())]);
+    let want = spec(vec![
+        ("expected", server.handle("source", SUPERUSER)),
+        ("actual", server.handle("target", OWNER)),
+    ]);
+    let proof = AnyResource::act(&Verification, &cx, change(want)).await;
+    let found = proof.err().map(|fault| fault.message).unwrap_or_default();
+    found.lines().skip(1).map(|line| line.trim().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_a_role_gives_it_what_it_may_keep() {
+    let server = Own::start(&[]);
+    server.run("postgres", SUPERUSER, "create role team; create role reader").await;
+    server
+        .run("postgres", SUPERUSER, &format!("create role {OWNER} login; grant team to {OWNER}"))
+        .await;
+    server.run("postgres", SUPERUSER, "create database source").await;
+    server.run("postgres", SUPERUSER, &format!("create database target owner {OWNER}")).await;
+    server
+        .run(
+            "source",
+            SUPERUSER,
+            "create schema ours authorization team; create table ours.t (id serial primary key, v text);
+             alter table ours.t owner to team; revoke delete on ours.t from team; grant select on ours.t to reader;
+             insert into ours.t (v) values ('a'); create view ours.v as select * from ours.t;
+             alter view ours.v owner to team; create table shut (id int); alter table shut owner to team;
+             grant create on schema public to reader",
+        )
+        .await;
+    let want = spec(vec![
+        ("from", server.handle("source", SUPERUSER)),
+        ("into", server.handle("target", OWNER)),
+        ("confirm", Tree::text("target")),
+    ]);
+    let owners = "select string_agg(relname || ' ' || relowner::regrole, ', ' order by relname) from pg_class
+        where relname in ('t', 'v', 't_id_seq', 'shut')";
+    let mut before = None;
+    // Twice: the second time over what is not all its own any more.
+    for _ in 0..2 {
+        let change = Change { before: before.take(), ..change(want.clone()) };
+        let done = AnyResource::act(&Copy, &server.cx("copy"), change).await;
+        let done = done.map_err(|fault| fault.chain()).unwrap();
+        let inputs = json!({ "from": { "$address": "source" }, "into": { "$address": "target" } });
+        let copied = stage::filled::remembered(&done, inputs);
+        assert_eq!(
+            server.text("target", owners).await,
+            "shut owner, t team, t_id_seq team, v team"
+        );
+        assert_eq!(differences(&server, &copied).await, Vec::<String>::new());
+        before = Some(copied);
+    }
+    let copied = before.unwrap();
+    // What was to come along and is not there is a difference; what could not is none.
+    for (change, back, difference) in [
+        (
+            "alter view ours.v owner to owner",
+            "alter view ours.v owner to team",
+            Some("view `ours.v`: owner `team` expected, `owner` found"),
+        ),
+        (
+            "grant delete on ours.t to team",
+            "revoke delete on ours.t from team",
+            Some("rights `table ours.t` differs: "),
+        ),
+        ("alter table shut owner to reader", "alter table shut owner to owner", None),
+    ] {
+        server.run("target", SUPERUSER, change).await;
+        let found = differences(&server, &copied).await;
+        let met = match difference {
+            Some(difference) => {
+                !found.is_empty() && found.iter().all(|line| line.starts_with(difference))
+            }
+            None => found.is_empty(),
+        };
+        assert!(met, "{change}: {found:#?}");
+        server.run("target", SUPERUSER, back).await;
     }
 }
 

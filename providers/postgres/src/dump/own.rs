@@ -26,6 +26,8 @@ pub(super) struct Definer {
     pub(super) function: String,
     pub(super) owner: String,
     pub(super) of_superuser: bool,
+    #[serde(default)]
+    pub(super) schema: String,
 }
 
 /// All of it.
@@ -75,7 +77,7 @@ order by 2";
 
 const DEFINERS: &str = "
 select p.oid::regprocedure::text, pg_get_userbyid(p.proowner)::text,
-    coalesce((select r.rolsuper from pg_roles r where r.oid = p.proowner), false)
+    coalesce((select r.rolsuper from pg_roles r where r.oid = p.proowner), false), n.nspname::text
   from pg_proc p join pg_namespace n on n.oid = p.pronamespace
   where p.prosecdef and {OURS}
     and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')
@@ -162,6 +164,7 @@ impl Own {
             function: row.get(0),
             owner: row.get(1),
             of_superuser: row.get(2),
+            schema: row.get(3),
         };
         let all = async {
             let role = session.query_one("select current_user::text", &[]).await?;

@@ -21,6 +21,7 @@ use super::texts::Texts;
 use crate::connect::Session;
 use crate::dump::restorer::Restorer;
 use crate::fill::attver::stripped;
+use crate::fill::ending::{Ending, owner_of};
 use crate::fill::keys::Details;
 use crate::fill::outside::{goes_without_saying, is_outside};
 use crate::fill::script::Entry;
@@ -179,7 +180,7 @@ fn sorted(
         last: Vec::new(),
         passed_over: Vec::new(),
     };
-    let (mut rights, mut late) = (Vec::new(), Vec::new());
+    let mut ending = Ending::default();
     // Comments and labels say no section: theirs is that of what stands before them.
     let mut section = Section::PreData;
     for line in &toc.entries {
@@ -208,13 +209,14 @@ fn sorted(
         if UNWANTED.contains(&desc) || desc == "TABLE DATA" || desc == "BLOBS" {
             continue;
         }
-        let entry = entry(line, texts, restorer);
+        let (entry, owner) = entry(line, texts, restorer);
         if is_outside(desc, &entry.name, &entry.sql) {
             if !goes_without_saying(desc) {
                 contents.passed_over.push(entry.to_string());
             }
             continue;
         }
+        ending.owners.extend(owner);
         let schema = texts.read(&line.namespace);
         contents.brought.push(key(desc, Some(&schema), &entry.name));
         let of = |what: &str| entry.name.starts_with(what);
@@ -232,16 +234,16 @@ fn sorted(
                 {
                     let sql = texts.read(&rights_on(&line.definition, number));
                     let name = format!("LARGE OBJECT {number}");
-                    rights.push(Entry { sql, name, ..entry.clone() });
+                    ending.rights.push(Entry { sql, name, ..entry.clone() });
                 }
                 continue;
             }
             "ACL" | "DEFAULT ACL" => {
-                rights.push(entry);
+                ending.rights.push(entry);
                 continue;
             }
             "MATERIALIZED VIEW DATA" | "EVENT TRIGGER" => {
-                late.push(entry);
+                ending.late.push(entry);
                 continue;
             }
             "COMMENT" | "SECURITY LABEL" if of("LARGE OBJECT") => {
@@ -249,7 +251,7 @@ fn sorted(
                 continue;
             }
             "COMMENT" | "SECURITY LABEL" if of("EVENT TRIGGER ") => {
-                late.push(entry);
+                ending.late.push(entry);
                 continue;
             }
             _ => {}
@@ -260,12 +262,13 @@ fn sorted(
             Section::PostData => contents.after.push(entry),
         }
     }
-    contents.last = rights.into_iter().chain(late).collect();
+    contents.last = ending.entries();
     contents.measure(toc, &object.tables);
     Ok(contents)
 }
 
-fn entry(line: &Line, texts: &Texts, restorer: &Restorer) -> Entry {
+/// With what gives it to its owner, if that comes last.
+fn entry(line: &Line, texts: &Texts, restorer: &Restorer) -> (Entry, Option<Entry>) {
     let definition = texts.read(&line.definition);
     let mut sql = stripped(&definition).unwrap_or(definition);
     // As `pg_restore` does (`_printTocEntry`), where the role can: what has an owner can be dropped.
@@ -278,11 +281,12 @@ fn entry(line: &Line, texts: &Texts, restorer: &Restorer) -> Entry {
             .gives_public_to(&owner)
             .then(|| format!("SCHEMA {}", identifier(&texts.read(&line.tag))))
     } else {
-        let gives = owner != restorer.role && restorer.gives_to(&owner);
+        let gives = owner != restorer.role && restorer.gives(desc, &owner);
         named.filter(|_| gives && OWNED.contains(&desc)).map(str::to_owned)
     };
-    if let Some(named) = given {
-        sql.push_str(&format!("\nALTER {named} OWNER TO {};", identifier(&owner)));
+    let mut given = given.map(|named| owner_of(&named, &owner));
+    if let Some(given) = given.take_if(|_| restorer.superuser || desc == "SCHEMA") {
+        sql.push_str(&format!("\n{}", given.sql));
     }
     let method = line.access_method.as_str().unwrap_or_default();
     if !matches!(method, "" | "heap") {
@@ -292,7 +296,7 @@ fn entry(line: &Line, texts: &Texts, restorer: &Restorer) -> Entry {
         );
     }
     let (class, oid) = line.catalog;
-    Entry { kind: line.desc.shown(), name: texts.read(&line.tag), class, oid, sql }
+    (Entry { kind: line.desc.shown(), name: texts.read(&line.tag), class, oid, sql }, given)
 }
 
 fn cannot(object: &Object, why: &str) -> Fault {

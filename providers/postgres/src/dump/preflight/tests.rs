@@ -27,6 +27,7 @@ fn facts(major: u32) -> Facts {
         closed_functions: vec![],
         labels: vec![],
         other_owners: vec![],
+        owners_in: vec![],
         prepared_transactions: 0,
         unreadable: vec![],
         hidden_rows: vec![],

@@ -67,7 +67,7 @@ fn differences(
 ) -> Vec<String> {
     let mut found = Vec::new();
     let shown = || format!("large objects of `{}`", ours.owner);
-    let stays = rights.owner_carried(&ours.owner);
+    let stays = ours.owner == theirs.owner || rights.has_large_object(&ours.owner);
     if ours.owner != theirs.owner {
         if stays {
             found.push(format!("has owner `{}`, not `{}`", theirs.owner, ours.owner));

@@ -193,7 +193,7 @@ impl Comparison<'_> {
                 continue;
             };
             if object.owner != found.owner && !object.owner.is_empty() {
-                if rights.owner_arrives(key, &object.owner) {
+                if rights.owner_carried(key, &object.owner) {
                     tell(
                         object,
                         format!(

@@ -85,17 +85,19 @@ impl Rights {
         Ok(Self { restorer, carried: by_restore || by_copy, prepared })
     }
 
-    /// Whether an object of `owner` belongs to that role on the target as well.
-    pub(super) fn owner_carried(&self, owner: &str) -> bool {
-        self.carried && self.restorer.gives_to(owner)
+    /// Whether the source's object of `owner` belongs to that role on the target as well.
+    pub(super) fn owner_carried(&self, key: &Key, owner: &str) -> bool {
+        let (class, schema, _) = key.subject().unwrap_or((&key.class, &key.schema, &key.name));
+        self.carried
+            && match key.is_of_public() {
+                true => self.restorer.gives_public_to(owner),
+                false => self.restorer.is_kept(class, schema, owner),
+            }
     }
 
-    /// The same of what the database brings or not.
-    pub(super) fn owner_arrives(&self, key: &Key, owner: &str) -> bool {
-        match key.is_of_public() {
-            true => self.carried && self.restorer.gives_public_to(owner),
-            false => self.owner_carried(owner),
-        }
+    /// The same of a large object.
+    pub(super) fn has_large_object(&self, owner: &str) -> bool {
+        self.carried && self.restorer.gives_to(owner)
     }
 
     /// Whether rights were to come along at all.
@@ -144,7 +146,10 @@ impl Rights {
         let of = |what: &str| key.name.starts_with(what);
         let left_out = match key.class.as_str() {
             "ACL" | "DEFAULT ACL" => {
-                let stays = self.owner_arrives(key, &object.owner);
+                // What a role will make is that role's wherever it makes it.
+                let stays = key.class == "DEFAULT ACL"
+                    || now == Some(&object.owner)
+                    || self.owner_carried(key, &object.owner);
                 let (kept, whole) = self.left_of(&object.text, &object.owner, stays, now);
                 if !whole {
                     uncompared.add("rights", &object.shown);
@@ -155,7 +160,7 @@ impl Rights {
             "SCHEMA"
                 if key.is_of_public()
                     && now != Some(&object.owner)
-                    && !self.owner_arrives(key, &object.owner) =>
+                    && !self.owner_carried(key, &object.owner) =>
             {
                 Some("owners")
             }
