@@ -13,6 +13,8 @@ use crate::large_objects::given_to;
 
 /// Made by one statement.
 const MADE_AT_ONCE: usize = 1000;
+/// Given to their owner by one request, which locks each.
+const GIVEN_AT_ONCE: usize = 100;
 /// Parts and bytes written by one statement.
 const PARTS: usize = 64;
 const BYTES: usize = 1 << 20;
@@ -30,8 +32,9 @@ pub(super) async fn make(
         for some in numbers.chunks(MADE_AT_ONCE) {
             let make = "select lo_create(o) from unnest($1::oid[]) o";
             target.query(make, &[&some]).await.map_err(fault)?;
-            if let Some(owner) = owner {
-                let give: String = some.iter().map(|number| given_to(*number, owner)).collect();
+            for few in some.chunks(GIVEN_AT_ONCE) {
+                let Some(owner) = owner else { break };
+                let give: String = few.iter().map(|number| given_to(*number, owner)).collect();
                 target.batch_execute(&give).await.map_err(fault)?;
             }
         }
