@@ -6,6 +6,7 @@ mod own;
 mod stage;
 
 use own::{OWNER, Own, SUPERUSER};
+use pgferry_archive::{Toc, Version};
 use pgferry_engine::finding::{Finding, Severity};
 use pgferry_engine::resource::{AnyResource, Change, Remembered};
 use pgferry_engine::tree::Tree;
@@ -183,6 +184,65 @@ async fn what_is_lost_is_told_by_name() {
     ] {
         assert!(reopened.contains(name), "{name}: {found:#?}");
     }
+}
+
+/// As `pg_dump` writes it from 17 on: large objects of one owner and the same rights are one entry.
+fn with_groups(archive: &[u8]) -> Vec<u8> {
+    let mut rest = archive;
+    let mut toc = Toc::read(&mut rest).unwrap();
+    toc.convert(Version::V1_15).unwrap();
+    toc.header.version = Version::V1_16;
+    let mut group = None;
+    let grouped = |number: &str| ["70002", "70003"].contains(&number);
+    toc.entries.retain_mut(|entry| {
+        let tag = entry.tag.shown();
+        if entry.desc == *"BLOB" && !grouped(&tag) {
+            let first = tag == "70001";
+            entry.desc = "BLOB METADATA".into();
+            entry.definition =
+                if first { "70001\n70002\n70003\n".into() } else { format!("{tag}\n").into() };
+            group = group.or(first.then_some(entry.id));
+        }
+        if entry.desc == *"ACL" && tag == "LARGE OBJECT 70001" {
+            entry.tag = "LARGE OBJECTS 70001..70003".into();
+            entry.dependencies = group.into_iter().collect();
+        }
+        !grouped(tag.trim_start_matches("LARGE OBJECT "))
+    });
+    [toc.to_bytes().unwrap(), rest.to_vec()].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_of_large_objects_have_owners_and_rights() {
+    let (yard, server) = (Yard::new().await, Server::start());
+    for sql in [
+        "create role app",
+        "create role reader",
+        "create database source",
+        "create database target",
+    ] {
+        server.run("postgres", sql);
+    }
+    server.run(
+        "source",
+        "select lo_from_bytea(n, 'x') from generate_series(70001, 70004) n;
+         alter large object 70001 owner to app; alter large object 70002 owner to app; alter large object 70003 owner to app;
+         grant select on large object 70001, 70002, 70003 to reader; revoke all on large object 70004 from postgres",
+    );
+    let target = || server.handle("target", "postgres", "target");
+    let source = server.handle("source", "postgres", "source");
+    let (_, dump) = yard.dump(yard.dump_of(source, Some(target()), "single")).await;
+    let archive = with_groups(&std::fs::read(yard.file("single").await).unwrap());
+    let Tree::Resource(handle) = &dump else { panic!("a resource") };
+    let mut handle = pgferry_engine::tree::Handle::clone(handle);
+    for (field, value) in
+        [("object", json!("groups")), ("size", json!(archive.len())), ("etag", json!(null))]
+    {
+        handle.attrs.insert(field.to_owned(), Tree::from_json(&value));
+    }
+    yard.opened().put_if_absent("groups", archive.into()).await.unwrap();
+    yard.restore(Tree::Resource(handle.into()), target(), "target").await;
+    assert_eq!(server.dumped("target", &[]), server.dumped("source", &[]));
 }
 
 /// What `proof` finds of the target of `copied`.
