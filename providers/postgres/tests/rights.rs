@@ -272,7 +272,7 @@ async fn a_member_of_a_role_gives_it_what_it_may_keep() {
             SUPERUSER,
             "create schema ours authorization team; create table ours.t (id serial primary key, v text);
              alter table ours.t owner to team; revoke delete on ours.t from team; grant select on ours.t to reader;
-             insert into ours.t (v) values ('a'); create view ours.v as select * from ours.t;
+             revoke update on sequence ours.t_id_seq from team; insert into ours.t (v) values ('a'); create view ours.v as select * from ours.t;
              alter view ours.v owner to team; create table shut (id int); alter table shut owner to team;
              grant create on schema public to reader",
         )

@@ -97,11 +97,12 @@ impl Run<'_> {
             () = shared.meter.report(cx) => return Err(Fault::bug("a report that ends")),
         };
         let (readers, idle) = (worked.carried, worked.idle);
+        // Before rights, which may take away what it takes.
+        let reader = readers.first().ok_or_else(|| Fault::bug("a copy without workers"))?;
+        objects::sequences(reader, &main).await?;
         cx.effect("make keys")?;
         self.at("making keys, triggers and views");
         after::make(&main, &idle, steps, &warnings).await?;
-        let reader = readers.first().ok_or_else(|| Fault::bug("a copy without workers"))?;
-        objects::sequences(reader, &main).await?;
         self.at("analysing");
         let analysed = worked.analysers.end().await?;
         if let Some(warning) = after::complete(&main, &idle, analysed).await? {
