@@ -30,12 +30,14 @@ use crate::fill::keys::{self, Step};
 use crate::fill::meter::Meter;
 use crate::fill::script::Entry;
 use crate::fill::sessions::{Opening, as_many};
+use crate::fill::written::Written;
 use crate::programs::Program;
 
 /// What is to be done.
 pub(super) struct Run<'a> {
     pub(super) cx: &'a Cx,
     pub(super) name: &'a str,
+    pub(super) written: &'a Arc<Written>,
     pub(super) from: &'a Endpoint,
     pub(super) into: &'a Endpoint,
     pub(super) program: &'a Program,
@@ -165,7 +167,10 @@ impl Run<'_> {
             Waiting { work, weight: table.bytes + table.indexes, analysed }
         });
         let builds = Arc::new(Builds::new(waiting.collect()));
-        Ok((Shared::new(tables, encoding, meter, pieces, objects, builds), steps))
+        Ok((
+            Shared::new(tables, encoding, meter, pieces, objects, builds, Arc::clone(self.written)),
+            steps,
+        ))
     }
 
     fn at(&self, what: &str) {

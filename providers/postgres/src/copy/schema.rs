@@ -11,7 +11,7 @@ use pgferry_engine::reference::Endpoint;
 
 use crate::dump::grants::fitting;
 use crate::dump::hold::LOCK_TIMEOUT;
-use crate::dump::process::launch;
+use crate::dump::process::{KEEPALIVES, launch};
 use crate::dump::restorer::Restorer;
 use crate::fill::attver::stripped;
 use crate::fill::ending::{Ending, owner_of};
@@ -135,7 +135,7 @@ pub(super) async fn read(
         "-B",
         "--no-password",
         "--encoding=UTF8",
-        "--dbname=keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=5",
+        &format!("--dbname={KEEPALIVES}"),
     ]
     .map(str::to_owned)
     .into_iter()

@@ -21,6 +21,7 @@ use crate::dump::{Contents, Counted};
 use crate::fill::builds::Builds;
 use crate::fill::meter::Meter;
 use crate::fill::pour::{Broken, pour};
+use crate::fill::written::{Written, begin};
 
 /// Small tables filled by one transaction, which holds a lock on each; and of those that are left, the share of one hand.
 const TOGETHER: usize = 32;
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     /// Checksum of each table as far as it has arrived, where it has one.
     sums: Mutex<Vec<Option<i128>>>,
     pub(super) builds: Arc<Builds>,
+    written: Arc<Written>,
 }
 
 impl Shared {
@@ -52,6 +54,7 @@ impl Shared {
         pieces: Vec<Piece>,
         (objects, restorer): (Vec<Vec<u32>>, Restorer),
         builds: Arc<Builds>,
+        written: Arc<Written>,
     ) -> Arc<Self> {
         let missing: Vec<AtomicUsize> = tables.iter().map(|_| AtomicUsize::new(0)).collect();
         for piece in &pieces {
@@ -68,6 +71,7 @@ impl Shared {
             missing,
             sums,
             builds,
+            written,
         })
     }
 
@@ -156,7 +160,7 @@ async fn copy_together(
     target: &Session,
 ) -> Result<(), Fault> {
     let said = |cause| target.fault("filling small tables", cause);
-    target.batch_execute("begin").await.map_err(said)?;
+    let transaction = begin(target, "").await.map_err(said)?;
     let mut rows = Vec::with_capacity(pieces.len());
     for piece in pieces {
         match pass(shared, piece, source, target, false).await {
@@ -167,6 +171,7 @@ async fn copy_together(
     target.batch_execute("commit").await.map_err(said)?;
     for (piece, rows) in pieces.iter().zip(rows) {
         shared.meter.rows(piece.table, rows);
+        shared.written.add(&shared.tables[piece.table].shown(), rows, transaction);
     }
     shared.arrived_at_once(pieces);
     Ok(())
@@ -181,18 +186,17 @@ async fn copy(
     let table = &shared.tables[piece.table];
     let copied = async {
         let freeze = table.is_filled_at_once(piece);
-        let begin = match &table.configuration {
+        let first = match &table.configuration {
             // What the extension's script put there gives way to the source's rows.
-            Some(condition) => Some(format!("begin; delete from {} {condition}", table.into())),
-            None if freeze => Some(format!("begin; truncate only {}", table.into())),
-            None => None,
+            Some(condition) => format!("delete from {} {condition}", table.into()),
+            None if freeze => format!("truncate only {}", table.into()),
+            None => String::new(),
         };
-        if let Some(begin) = &begin {
-            target.batch_execute(begin).await.map_err(Broken::Target)?;
-        }
+        let transaction = begin(target, &first).await.map_err(Broken::Target)?;
         let rows = pass(shared, piece, source, target, freeze).await?;
-        if begin.is_some() {
-            target.batch_execute("commit").await.map_err(Broken::Target)?;
+        target.batch_execute("commit").await.map_err(Broken::Target)?;
+        if table.is_own() {
+            shared.written.add(&table.shown(), rows, transaction);
         }
         Ok(rows)
     };

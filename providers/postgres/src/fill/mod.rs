@@ -19,6 +19,7 @@ pub(crate) mod outside;
 pub(crate) mod pour;
 pub(crate) mod script;
 pub(crate) mod sessions;
+pub(crate) mod written;
 
 /// Connections that carry rows, where nobody says otherwise: enough for a small server, few enough for its limit.
 pub(crate) const JOBS: usize = 4;

@@ -27,14 +27,13 @@ use self::reword::{Doubt, reworded};
 use self::rights::{Rights, Uncompared, statements};
 use super::side::Side;
 use crate::connect::{Access, Format, connect};
-use crate::dump::process::launch;
+use crate::dump::process::{KEEPALIVES, launch};
 use crate::programs::{self, Misfit, Program};
 use crate::quoting::{Tables, display};
 
-/// Silences are no reason to forget the connection; and values in definitions are written alike on both sides, whatever
-/// their databases have set. `pg_dump` itself sets the style of dates, intervals and floats.
-const CONNECTION: &str = "keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=5 \
-    options='-c standard_conforming_strings=on -c timezone=UTC -c bytea_output=hex -c xmlbinary=base64 \
+/// Values in definitions are written alike on both sides, whatever their databases have set. `pg_dump` itself sets the style
+/// of dates, intervals and floats.
+const SETTINGS: &str = "options='-c standard_conforming_strings=on -c timezone=UTC -c bytea_output=hex -c xmlbinary=base64 \
     -c lc_monetary=C -c quote_all_identifiers=off'";
 
 /// What there is to say of the objects.
@@ -148,7 +147,7 @@ impl Comparison<'_> {
         ]
         .map(str::to_owned)
         .to_vec();
-        arguments.push(format!("--dbname={CONNECTION}"));
+        arguments.push(format!("--dbname={KEEPALIVES} {SETTINGS}"));
         arguments.push(format!("--snapshot={}", side.snapshot));
         // Of a database without an encoding, nobody knows how to convert what is in it.
         if side.encoding != "SQL_ASCII" {
