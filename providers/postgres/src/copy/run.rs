@@ -88,7 +88,8 @@ impl Run<'_> {
         if fewest < self.jobs {
             cx.warn(format!("there are sessions for {fewest} of {} jobs", self.jobs));
         }
-        let (shared, mut steps) = self.plan(&readers[0], &main, after, writers.len()).await?;
+        let ends = (&readers[0], &main);
+        let (shared, mut steps) = self.plan(ends, restorer, after, writers.len()).await?;
         steps.push(Step::InOrder(last));
         cx.effect("copy rows")?;
         let carry = |(from, into)| worker::carry(Arc::clone(&shared), from, into);
@@ -98,11 +99,12 @@ impl Run<'_> {
             () = shared.meter.report(cx) => return Err(Fault::bug("a report that ends")),
         };
         let (readers, idle) = (worked.carried, worked.idle);
+        // Before rights, which may take away what it takes.
+        let reader = readers.first().ok_or_else(|| Fault::bug("a copy without workers"))?;
+        objects::sequences(reader, &main).await?;
         cx.effect("make keys")?;
         self.at("making keys, triggers and views");
         after::make(&main, &idle, steps, &warnings).await?;
-        let reader = readers.first().ok_or_else(|| Fault::bug("a copy without workers"))?;
-        objects::sequences(reader, &main).await?;
         self.at("analysing");
         let analysed = worked.analysers.end().await?;
         if let Some(warning) = after::complete(&main, &idle, analysed).await? {
@@ -128,8 +130,8 @@ impl Run<'_> {
     /// What there is to carry and to build.
     async fn plan(
         &self,
-        reader: &Session,
-        main: &Session,
+        (reader, main): (&Session, &Session),
+        restorer: Restorer,
         after: Vec<Entry>,
         workers: usize,
     ) -> Result<(Arc<Shared>, Vec<Step>), Fault> {
@@ -153,7 +155,7 @@ impl Run<'_> {
         let own = |table: &super::plan::Table| table.through.is_none().then_some(table.oid);
         let numbers: Vec<Option<u32>> = tables.iter().map(own).collect();
         let (work, steps) = keys::sort(after, &details, &numbers);
-        let objects = objects::numbers(reader).await?;
+        let objects = (objects::numbers(reader).await?, restorer);
         let pieces = pieces(&tables, workers, cores(), reader.version_number);
         let total = tables.iter().map(|table| table.bytes).sum();
         let sized = tables.iter().map(|table| (table.shown(), table.bytes));

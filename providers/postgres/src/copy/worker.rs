@@ -16,6 +16,7 @@ use super::plan::{Piece, Table};
 use crate::checksum::Checksum;
 use crate::connect::Session;
 use crate::dump::hold::refused;
+use crate::dump::restorer::Restorer;
 use crate::dump::{Contents, Counted};
 use crate::fill::builds::Builds;
 use crate::fill::meter::Meter;
@@ -35,6 +36,8 @@ pub(super) struct Shared {
     pieces: Mutex<VecDeque<Piece>>,
     /// Numbers of large objects, a batch each.
     objects: Mutex<Vec<Vec<u32>>>,
+    /// Whom they can be given to.
+    restorer: Restorer,
     /// Pieces of each table that are still to come.
     missing: Vec<AtomicUsize>,
     /// Checksum of each table as far as it has arrived, where it has one.
@@ -49,7 +52,7 @@ impl Shared {
         encoding: String,
         meter: Meter,
         pieces: Vec<Piece>,
-        objects: Vec<Vec<u32>>,
+        (objects, restorer): (Vec<Vec<u32>>, Restorer),
         builds: Arc<Builds>,
         written: Arc<Written>,
     ) -> Arc<Self> {
@@ -64,6 +67,7 @@ impl Shared {
             encoding,
             pieces: Mutex::new(pieces.into()),
             objects: Mutex::new(objects),
+            restorer,
             missing,
             sums,
             builds,
@@ -142,7 +146,8 @@ pub(super) async fn carry(
         }
     }
     while let Some(numbers) = shared.next_objects() {
-        objects::copy(&source, &target, &numbers, &shared.meter).await?;
+        let Shared { restorer, meter, .. } = shared.as_ref();
+        objects::copy(&source, &target, &numbers, restorer, meter).await?;
     }
     Ok((source, target))
 }

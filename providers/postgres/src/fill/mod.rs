@@ -9,6 +9,7 @@ pub(crate) mod builds;
 pub(crate) mod carry;
 pub(crate) mod claim;
 mod empty;
+pub(crate) mod ending;
 pub(crate) mod guard;
 pub(crate) mod hands;
 pub(crate) mod keys;

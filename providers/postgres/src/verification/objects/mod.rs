@@ -6,6 +6,7 @@
 
 mod differ;
 mod extensions;
+mod large_objects;
 mod listing;
 mod reword;
 mod rights;
@@ -55,12 +56,21 @@ pub(super) struct Deviation {
     pub(super) table: Option<String>,
 }
 
+impl Outcome {
+    /// A difference of what belongs to no table.
+    fn differ(&mut self, text: String) {
+        self.differences.push(Deviation { text, table: None });
+    }
+}
+
 /// What is compared.
 pub(super) struct Comparison<'a> {
     pub(super) ends: (&'a Endpoint, &'a Endpoint),
     pub(super) sides: (&'a Side, &'a Side),
     pub(super) excluded: &'a Tables,
     pub(super) dump: Option<&'a Remembered>,
+    /// Whether the contents of large objects are compared, which finds those that one side alone has.
+    pub(super) contents: bool,
 }
 
 impl Comparison<'_> {
@@ -84,7 +94,11 @@ impl Comparison<'_> {
         let rights = Rights::of(cx, self.ends.1, self.dump, actual).await?;
         let ours = listing(&ours, &extensions.moved);
         let theirs = listing(&theirs, &Default::default());
-        let mut outcome = self.compared(&ours, &theirs, &rights).await?;
+        let mut uncompared = Uncompared::default();
+        let mut outcome = self.compared(&ours, &theirs, &rights, &mut uncompared).await?;
+        let apart = !self.contents;
+        large_objects::compare(self.sides, apart, &rights, &mut uncompared, &mut outcome).await?;
+        outcome.uncompared = uncompared.listed();
         for (side, tables) in [(expected, &blind), (actual, &other_blind)] {
             for (schema, name) in tables {
                 outcome.differences.push(Deviation {
@@ -97,9 +111,8 @@ impl Comparison<'_> {
                 });
             }
         }
-        let plain = |text: String| Deviation { text, table: None };
         outcome.equal += extensions.equal;
-        outcome.differences.extend(extensions.differences.into_iter().map(plain));
+        extensions.differences.into_iter().for_each(|text| outcome.differ(text));
         outcome.versions = extensions.versions;
         Ok(outcome)
     }
@@ -156,8 +169,9 @@ impl Comparison<'_> {
         ours: &Listing,
         theirs: &Listing,
         rights: &Rights,
+        uncompared: &mut Uncompared,
     ) -> Result<Outcome, Fault> {
-        let (mut outcome, mut uncompared) = (Outcome::default(), Uncompared::default());
+        let mut outcome = Outcome::default();
         let mut tell = |object: &Object, text: String| {
             let table = object.table.as_ref().map(|(schema, name)| display(schema, name));
             outcome.differences.push(Deviation { text, table });
@@ -165,13 +179,20 @@ impl Comparison<'_> {
         let mut doubts: Vec<(&Key, Object, &Object)> = Vec::new();
         let mut equal = 0;
         for (key, object) in ours {
-            let Some(text) = rights.arrives(key, object, &mut uncompared) else { continue };
-            let Some(found) = theirs.get(key) else {
-                tell(object, format!("{} is missing", object.shown));
+            let found = theirs.get(key);
+            let now = found.map(|found| found.owner.as_str());
+            let Some(text) = rights.arrives(key, object, now, uncompared) else { continue };
+            let Some(found) = found else {
+                // Its entry says nothing but that its owner is not the usual one.
+                let missing = match key.class == "SCHEMA" && key.is_of_public() {
+                    true => format!("{}: owner `{}` expected", object.shown, object.owner),
+                    false => format!("{} is missing", object.shown),
+                };
+                tell(object, missing);
                 continue;
             };
             if object.owner != found.owner && !object.owner.is_empty() {
-                if rights.owner_carried(&object.owner) {
+                if rights.owner_carried(key, &object.owner) {
                     tell(
                         object,
                         format!(
@@ -180,7 +201,7 @@ impl Comparison<'_> {
                         ),
                     );
                 } else {
-                    rights.owner_left(&object.owner, object, &mut uncompared);
+                    rights.owner_left(&object.owner, &object.shown, uncompared);
                 }
             }
             let is_acl = matches!(key.class.as_str(), "ACL" | "DEFAULT ACL");
@@ -219,7 +240,6 @@ impl Comparison<'_> {
             }
         }
         outcome.equal = equal;
-        outcome.uncompared = uncompared.listed();
         Ok(outcome)
     }
 
