@@ -14,6 +14,7 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 
 use crate::connect::Session;
+use crate::dump::hold::refused;
 use crate::scan::{scan, tables};
 
 /// By table: rows and the sum of their transactions, or what the server counts.
@@ -24,8 +25,10 @@ pub(crate) type Rows = BTreeMap<String, Vec<i64>>;
 /// # Errors
 /// As [`connect`](crate::connect::connect), or a table could not be read.
 pub(super) async fn read(cx: &Cx, endpoint: &Endpoint, session: &Session) -> Result<Rows, Fault> {
-    let listed = tables(session).await;
-    let listed = listed.map_err(|cause| session.fault("listing its tables", cause))?;
+    let listed = match tables(session).await {
+        Ok(listed) => listed,
+        Err(cause) => return Err(refused(session, "listing its tables", cause).await),
+    };
     let (readable, closed): (Vec<_>, Vec<_>) = listed.iter().partition(|table| table.readable);
     let megabytes = readable.iter().map(|table| table.bytes).sum::<i64>() >> 20;
     cx.progress(Progress {
