@@ -69,3 +69,36 @@ async fn an_unreachable_foreign_server_is_neither_a_failure_nor_a_difference() {
         assert_eq!(into.ask(database, analysed), "3", "{database}");
     }
 }
+
+/// What a materialized view holds of such a table cannot be computed on the target: it arrives empty, and the proof says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_over_what_cannot_be_reached_arrives_empty_and_is_named() {
+    let (yard, server) = (Yard::new().await, Server::start());
+    for database in ["far", "source", "copied", "restored"] {
+        server.run("postgres", &format!("create database {database}"));
+    }
+    server.run("far", "create table t (id int); insert into t values (1)");
+    let port = server.ask("far", "select inet_server_port()");
+    let made = format!(
+        "create extension postgres_fdw;
+         create server far foreign data wrapper postgres_fdw options (host '127.0.0.1', port '{port}', dbname 'far');
+         create user mapping for public server far options (user 'postgres', password_required 'false');
+         create foreign table t (id int) server far; create materialized view m as select * from t;
+         create table plain (id int primary key); insert into plain values (1);
+         alter server far options (set port '1')"
+    );
+    server.run("source", &made);
+    let source = || server.handle("source", "postgres", "source");
+    let target = |database: &str| server.handle("target", "postgres", database);
+    let copied = yard.copy(yard.copy_of(source(), target("copied"), "copied")).await;
+    copied.map_err(|fault| fault.chain()).unwrap();
+    let (_, dump) = yard.dump(yard.dump_of(source(), Some(target("restored")), "far")).await;
+    yard.restore(dump, target("restored"), "restored").await;
+    let said = yard.heard.warnings.lock().unwrap().join("\n");
+    assert_eq!(said.matches("so the view is there without rows").count(), 2, "{said}");
+    for database in ["copied", "restored"] {
+        let said = yard.verify(source(), target(database), None).await.unwrap_err().message;
+        let expect = "table `public.m`: 1 row expected, the table is missing";
+        assert!(said.contains(expect) && said.lines().count() == 2, "{said}");
+    }
+}
