@@ -12,6 +12,7 @@ use tokio_postgres::Error;
 
 use crate::connect::{Access, Format, Session, connect};
 use crate::counters::Counter;
+use crate::dump::hold::refused;
 use crate::facts::USER_RELATIONS;
 use crate::quoting::{display, identifier};
 
@@ -119,8 +120,10 @@ async fn drain(
     while let Some(tables) = next() {
         let first = tables.first().map_or("", |table| &table.shown);
         let what = format!("looking for rows that were written to `{first}` and others");
-        let read = measure(session, tables, number).await;
-        found.extend(read.map_err(|cause| session.fault(&what, cause))?);
+        match measure(session, tables, number).await {
+            Ok(read) => found.extend(read),
+            Err(cause) => return Err(refused(session, &what, cause).await),
+        }
     }
     Ok(found)
 }

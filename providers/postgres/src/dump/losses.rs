@@ -200,7 +200,7 @@ pub(super) fn own(own: &Own, restorer: Option<&Restorer>, findings: &mut Vec<Fin
         );
         findings.push(
             Finding::note("PGF1152", message)
-                .help("set it on the target: `alter database`, `alter role … in database`, `grant … on database`"),
+                .help("a `postgres.settings` with `like` and `also: [roles, connection_limit, comment]` carries over those; set the rest on the target: `alter role`, `grant … on database`"),
         );
     }
     if !own.tablespaces.is_empty() {

@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
+use super::hold::LOCK_TIMEOUT;
 use crate::location::{ChannelBinding, Location};
 use crate::programs::{Program, environment};
 use crate::quoting::Tables;
@@ -86,6 +87,7 @@ impl Order<'_> {
         if self.rights == Rights::LeftOut {
             arguments.insert(2, "--no-acl".to_owned());
         }
+        arguments.push(format!("--lock-wait-timeout={LOCK_TIMEOUT}"));
         arguments.push(format!("--encoding={}", self.encoding));
         arguments.push(format!("--snapshot={}", self.snapshot));
         arguments.extend(self.compression.map(|level| format!("--compress={level}")));

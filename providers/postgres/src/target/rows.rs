@@ -14,6 +14,7 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 
 use crate::connect::Session;
+use crate::dump::hold::refused;
 use crate::scan::{scan, tables};
 
 /// By table: rows and the sum of their transactions, or what the server counts.
@@ -29,8 +30,10 @@ pub(super) async fn read(
     session: &Session,
     known: &Rows,
 ) -> Result<Rows, Fault> {
-    let listed = tables(session).await;
-    let listed = listed.map_err(|cause| session.fault("listing its tables", cause))?;
+    let listed = match tables(session).await {
+        Ok(listed) => listed,
+        Err(cause) => return Err(refused(session, "listing its tables", cause).await),
+    };
     let (readable, closed): (Vec<_>, Vec<_>) = listed.iter().partition(|table| table.readable);
     let (written, readable): (Vec<_>, Vec<_>) =
         readable.into_iter().partition(|table| known.contains_key(&table.shown));

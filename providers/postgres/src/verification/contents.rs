@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::side::Side;
 use crate::checksum::{MOST_COLUMNS, WHOLE, WITH_NULL};
 use crate::connect::Session;
+use crate::dump::hold::refused;
 use crate::facts::{CONFIGURATION, USER_RELATIONS, unsafe_partitions};
 use crate::quoting::{Tables, display, identifier};
 
@@ -148,10 +149,11 @@ async fn tables(side: &Side, excluded: &Tables) -> Result<BTreeMap<String, Table
         unsafe_partitions(side.version_number)
     );
     let session = side.session();
-    let rows = session
-        .query(&statement, &[])
-        .await
-        .map_err(|cause| session.fault("listing the tables", cause))?;
+    // Their sizes, for which each is locked.
+    let rows = match session.query(&statement, &[]).await {
+        Ok(rows) => rows,
+        Err(cause) => return Err(refused(session, "listing the tables", cause).await),
+    };
     Ok(rows
         .iter()
         .map(|row| Table {
@@ -389,10 +391,13 @@ async fn work(
                 }
                 locked += 1;
                 told.begun(&task.shown, bytes);
-                let row = session
-                    .query_one(&statement, &[])
-                    .await
-                    .map_err(|cause| session.fault(&format!("reading `{}`", task.shown), cause))?;
+                let row = match session.query_one(&statement, &[]).await {
+                    Ok(row) => row,
+                    Err(cause) => {
+                        let doing = format!("reading `{}`", task.shown);
+                        return Err(refused(session, &doing, cause).await);
+                    }
+                };
                 Measured { rows: Some(row.get(0)), checksum: row.get(1) }
             }
             None => Measured {

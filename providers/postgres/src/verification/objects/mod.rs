@@ -20,13 +20,16 @@ use pgferry_engine::finding::Finding;
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::Remembered;
 use pgferry_engine::tree::Tree;
-use serde_json::{Value as Json, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use self::listing::{Key, Listing, Object, listing};
 use self::reword::{Doubt, reworded};
 use self::rights::{Rights, Uncompared, statements};
 use super::side::Side;
 use crate::connect::{Access, Format, connect};
+use crate::dump::hold::{LOCK_TIMEOUT, refused_to_program};
+use crate::dump::locks::{Counted, Locks, Room, Work};
 use crate::dump::process::{KEEPALIVES, launch};
 use crate::programs::{self, Misfit, Program};
 use crate::quoting::{Tables, display};
@@ -148,6 +151,7 @@ impl Comparison<'_> {
         .map(str::to_owned)
         .to_vec();
         arguments.push(format!("--dbname={KEEPALIVES} {SETTINGS}"));
+        arguments.push(format!("--lock-wait-timeout={LOCK_TIMEOUT}"));
         arguments.push(format!("--snapshot={}", side.snapshot));
         // Of a database without an encoding, nobody knows how to convert what is in it.
         if side.encoding != "SQL_ASCII" {
@@ -157,11 +161,21 @@ impl Comparison<'_> {
         let patterns = self.excluded.patterns().chain(hidden.patterns());
         arguments.extend(patterns.map(|name| format!("--exclude-table={name}")));
         let mut process = launch(cx, program, end, arguments)?;
-        let toc = process.contents().await?;
-        process.end().await.map_err(|fault| {
-            fault.help(format!("`pg_dump` read the objects of `{}` to compare them", side.name))
-        })?;
-        Ok(toc)
+        let read = async {
+            let toc = process.contents().await?;
+            process.end().await?;
+            Ok::<Toc, Fault>(toc)
+        };
+        match read.await {
+            Ok(toc) => Ok(toc),
+            Err(fault) => {
+                let fault = Fault {
+                    message: format!("comparing the objects of `{}`: {}", side.name, fault.message),
+                    ..fault
+                };
+                Err(refused_to_program(end, fault).await)
+            }
+        }
     }
 
     async fn compared(
@@ -274,15 +288,39 @@ pub(super) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault>
     let newest = one.major().max(other.major());
     let found = programs::find(cx, "pg_dump").await;
     let missing = programs::choose(&found, newest, None).err();
-    let missing = missing.map(|misfit| without_program(&misfit, newest));
-    Ok(Some(missing.map_or(Json::Null, |(why, help)| json!({ "why": why, "help": help }))))
+    // The target has as many once it is filled.
+    let counted = Counted::read(&one).await?;
+    let (room, other_room) = futures_util::try_join!(Room::read(&one), Room::read(&other))?;
+    let locks = |end: &Endpoint, room| {
+        (end.address.to_string(), Locks { work: Work::Proof, counted, room })
+    };
+    let seen = Seen {
+        missing: missing.map(|misfit| without_program(&misfit, newest)),
+        locks: vec![locks(&expected, room), locks(&actual, other_room)],
+    };
+    serde_json::to_value(seen)
+        .map(Some)
+        .map_err(|cause| Fault::bug("facts that do not serialise").because(cause))
 }
 
-/// What [`inspect`] has found, as a finding.
-pub(super) fn judge(facts: &Json) -> Option<Finding> {
-    let (why, help) = (facts.get("why")?.as_str()?, facts.get("help")?.as_str()?);
-    let message = format!("the objects of both databases cannot be compared: {why}");
-    Some(Finding::error("PGF1140", message).help(help))
+/// Facts.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Seen {
+    /// Why no `pg_dump` reads both, and what to do.
+    missing: Option<(String, String)>,
+    /// Of both ends, by address.
+    locks: Vec<(String, Locks)>,
+}
+
+/// What [`inspect`] has found, as findings.
+pub(super) fn judge(facts: &Json) -> Vec<Finding> {
+    let Ok(seen) = serde_json::from_value::<Seen>(facts.clone()) else { return Vec::new() };
+    let missing = seen.missing.map(|(why, help)| {
+        let message = format!("the objects of both databases cannot be compared: {why}");
+        Finding::error("PGF1140", message).help(help)
+    });
+    let locks = seen.locks.into_iter().filter_map(|(end, locks)| locks.finding(&end));
+    missing.into_iter().chain(locks).collect()
 }
 
 /// Why none fits servers of which the newer is of version `newest`, and what to do.
@@ -326,14 +364,15 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_told_by_the_plan() {
-        let (why, help) = without_program(&Misfit::TooOld { newest: 15 }, 17);
-        let found = judge(&json!({ "why": why, "help": help })).expect("a finding");
+        let missing = Some(without_program(&Misfit::TooOld { newest: 15 }, 17));
+        let facts = serde_json::to_value(Seen { missing, locks: Vec::new() }).expect("facts");
+        let found = &judge(&facts)[0];
         assert_eq!(found.code, "PGF1140");
         assert_eq!(
             found.message,
             "the objects of both databases cannot be compared: the newest `pg_dump` on this machine is of version 15, and \
              a server is of version 17"
         );
-        assert_eq!(judge(&Json::Null), None);
+        assert_eq!(judge(&Json::Null), []);
     }
 }
