@@ -70,7 +70,8 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "What the target gets in another form, or not at all",
         "Publications, subscriptions and tablespaces never come along. A copy, and an archive that is written `for` a target, \
          leave out what the target's role may not make: event triggers, comments on extensions, security labels without a \
-         provider, owners and rights of roles that are not there. For Heroku these are all owners and all rights, since its restore ignores \
+         provider, owners and rights of roles that are not there. A role that is no superuser gives objects to roles that it \
+         is a member of, if they may make objects in that schema. For Heroku these are all owners and all rights, since its restore ignores \
          them; so they are without `for`, and with `method: pg_dump`. What is left out belongs to the restoring role, and \
          rights of functions that were taken from everybody come back. Set up on the target what you still need.",
     ),
@@ -137,22 +138,26 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "Such a function acts with the rights of its owner. The target lacks that role, or the role that restores may not \
          give objects to it, so the function acts as the restoring role: of a superuser, everybody who may run it can \
          do whatever it does without limits. Make the roles on the target before the move and connect as a superuser, or \
-         as an ordinary role; or revoke and drop the functions.",
+         as an ordinary role that is a member of them; or revoke and drop the functions.",
     ),
     (
         "PGF1152",
         "What a database has of its own",
         "Rights on the database itself, its connection limit and comment, settings of roles in it (`ALTER ROLE … IN DATABASE \
          … SET`) and of the roles that own or use something in it are no part of what a copy or dump holds. Settings of the \
-         database for everybody come by `postgres.settings`. Set the rest on the target where it is still wanted.",
+         database for everybody come by `postgres.settings`; with `also: [roles, connection_limit, comment]` beside `like` it \
+         carries over those of roles in the database, the limit and the comment as well. Set the rest on the target where it \
+         is still wanted.",
     ),
     (
         "PGF1160",
         "Too many tables for the server's locks",
-        "A dump, a copy and a proof hold a lock on every table from their snapshot to the last row, so that none is emptied or \
-         rewritten meanwhile. A server has room for max_locks_per_transaction times (max_connections plus \
-         max_prepared_transactions) locks of all its users together; beyond, it refuses with \"out of shared memory\". Raise \
-         max_locks_per_transaction on the source, which takes a restart, or have its provider do so.",
+        "A dump and a copy hold a lock on every table and sequence from their snapshot to the last row, so that none is emptied \
+         or rewritten meanwhile; the `pg_dump` of a proof locks every table of both ends. A server plans for \
+         max_locks_per_transaction times the processes it allows (max_connections, max_prepared_transactions, \
+         autovacuum_max_workers, max_worker_processes, max_wal_senders) locks of all its users together. It sets memory aside \
+         for half of them; for the rest, and for about as many again, there is some as long as nothing else has taken it. \
+         Then it refuses with \"out of shared memory\". A warning says that it may, an error that it will. Raise max_locks_per_transaction there, which takes a restart, or have its provider do so.",
     ),
     (
         "PGF1201",
@@ -220,6 +225,13 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "A setting the target does not know",
         "The source database sets a parameter that the target's server has not, for example of an extension that is not \
          loaded there. It is listed as unportable. List it in `exclude` to silence this.",
+    ),
+    (
+        "PGF1175",
+        "Settings of a role that the target does not have",
+        "`postgres.settings` is to carry over what a role has set for itself in the database (`ALTER ROLE … IN DATABASE … \
+         SET`), and the target's server has no such role. Make the role there before; else its settings are left out and \
+         listed as unportable. Where `roles` names them, that is an error.",
     ),
     (
         "PGF1140",

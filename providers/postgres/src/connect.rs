@@ -14,12 +14,17 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::dump::hold::LOCK_TIMEOUT;
 use crate::location::{ChannelBinding, Location};
 use crate::own::Own;
 use crate::pooler::{self, Pool};
 
 /// Long enough for a distant server, short enough for a person who mistyped a host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// After so long without an acknowledgement of what was sent, the other machine counts as gone, and a copy under way fails
+/// instead of waiting for the quarter of an hour that Linux gives it. Keepalives notice as soon where nothing is sent.
+const DEAD: Duration = Duration::from_secs(50);
 
 /// What a session may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +64,8 @@ impl Deref for Session {
     }
 }
 
-/// Connects to `endpoint` as `application_name=pgferry`, with all timeouts of the server switched off.
+/// Connects to `endpoint` as `application_name=pgferry`, with all timeouts of the server switched off, but for that of a
+/// session that only reads and waits for a lock: [`refused`](crate::dump::hold::refused) then says who has it.
 ///
 /// TLS is never negotiated away: without it only where [`Location::of`] allows it. Nothing is set that outlives a
 /// transaction before it is known that the session has a server process of its own: see [`crate::pooler`].
@@ -84,9 +90,10 @@ pub async fn connect(
         .application_name("pgferry")
         .connect_timeout(CONNECT_TIMEOUT)
         .keepalives(true)
-        .keepalives_idle(Duration::from_secs(30))
+        .keepalives_idle(Duration::from_secs(20))
         .keepalives_interval(Duration::from_secs(10))
-        .keepalives_retries(5);
+        .keepalives_retries(3)
+        .tcp_user_timeout(DEAD);
     if let Some(password) = &location.password {
         config.password(password.expose());
     }
@@ -199,11 +206,18 @@ enum Unreached {
 
 impl Session {
     async fn prepare(&self, access: Access, format: Format) -> Result<(), Error> {
+        // Who only reads waits for a lock no longer than others may wait behind us.
+        let lock_timeout = if access == Access::ReadOnly { LOCK_TIMEOUT } else { "0" };
+        // To compile a query over the catalogue takes longer than to answer it, where there are thousands of tables. What
+        // fills a target or computes a view there is left to the server.
+        let asks = access == Access::ReadOnly || matches!(format, Format::Canonical { .. });
+        let jit = if asks { ", 'jit'" } else { "" };
         // Only those that this version knows; a timeout set for a role or database would cut long work short.
-        let mut statement = "select set_config(name, '0', false) from pg_settings where name in \
-            ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', \
-             'idle_session_timeout', 'transaction_timeout');"
-            .to_owned();
+        let mut statement = format!(
+            "select set_config(name, case name when 'lock_timeout' then '{lock_timeout}' when 'jit' then 'off' else '0' end, false)
+             from pg_settings where name in ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',
+               'idle_session_timeout', 'transaction_timeout'{jit});"
+        );
         if access == Access::ReadOnly {
             statement.push_str("set default_transaction_read_only = on;");
         }
@@ -215,9 +229,6 @@ impl Session {
                  set standard_conforming_strings = on; set quote_all_identifiers = off;\
                  set array_nulls = on; set xmloption = content;"
             ));
-            if self.version_number >= 110_000 {
-                statement.push_str("set jit = off;");
-            }
         }
         self.client.batch_execute(&statement).await
     }

@@ -121,3 +121,46 @@ async fn what_is_committed_is_seen_at_once_and_what_is_rolled_back_is_nothing() 
         elsewhere.batch_execute("rollback").await.unwrap();
     }
 }
+
+/// On servers of their own: what fills the target is no transaction of the source's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_rolled_back_is_no_write_although_the_server_counts_it() {
+    let (from, into) = (Own::start(&["autovacuum = off"]), Own::start(&["autovacuum = off"]));
+    from.run("postgres", SUPERUSER, "create database source").await;
+    into.run("postgres", SUPERUSER, "create database target").await;
+    from.run("source", SUPERUSER, SOURCE).await;
+    let want = spec(vec![
+        ("from", from.handle("source", SUPERUSER)),
+        ("into", into.handle("target", SUPERUSER)),
+        ("confirm", Tree::text("target")),
+    ]);
+    let done = AnyResource::act(&Copy, &from.cx("copy"), change(want)).await;
+    let done = done.map_err(|fault| fault.chain()).unwrap();
+    let inputs = json!({ "from": { "$address": "source" }, "into": { "$address": "target" } });
+    let copied = stage::filled::remembered(&done, inputs);
+    let written = async || {
+        let cx = from.cx_with("verified", vec![("postgres.copy", copied.clone())]);
+        let want = spec(vec![
+            ("expected", from.handle("source", SUPERUSER)),
+            ("actual", into.handle("target", SUPERUSER)),
+        ]);
+        AnyResource::act(&Verification, &cx, change(want)).await.err().map(|it| it.message)
+    };
+    // The counters say it once the session has ended.
+    let counted = async |times: i64| {
+        let counts = "select n_tup_ins || ' ' || n_tup_del from pg_stat_user_tables where relname = 'shifting'";
+        let expect = format!("{} {times}", times + 1);
+        while from.text("source", counts).await != expect {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let both = "insert into shifting values (8); delete from shifting where id = 8";
+    from.run("source", SUPERUSER, &format!("begin; {both}; rollback")).await;
+    counted(1).await;
+    assert_eq!(written().await, None);
+
+    from.run("source", SUPERUSER, both).await;
+    counted(2).await;
+    let said = written().await.unwrap();
+    assert!(said.contains("was written to after") && said.contains("`public.shifting`"), "{said}");
+}

@@ -80,7 +80,7 @@ pub(crate) fn spec(case: &Case, way: Way, database: &str, label: &str) -> String
     };
     let (settings, after) = match case.settings {
         true => (
-            "\n  settings: { type: postgres.settings, database: \"${target}\", like: \"${source}\", depends_on: [moved] }",
+            "\n  settings: { type: postgres.settings, database: \"${target}\", like: \"${source}\", also: [roles, connection_limit, comment], depends_on: [moved] }",
             "moved, settings",
         ),
         false => ("", "moved"),

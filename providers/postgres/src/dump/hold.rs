@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 
 use pgferry_engine::fault::Fault;
+use pgferry_engine::reference::Endpoint;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use crate::connect::Session;
+use crate::connect::{Access, Format, Session, connect};
 
 /// How long a lock is waited for: whoever waits for a lock behind `pg_dump` would wait for us, and we for them. Also an
 /// argument of `pg_dump`.
@@ -31,10 +32,6 @@ const ALL: &str = "
 /// # Errors
 /// As [`hold`].
 pub(crate) async fn hold_all(session: &Session) -> Result<(), Fault> {
-    session
-        .batch_execute(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'"))
-        .await
-        .map_err(|cause| session.fault("setting the session up", cause))?;
     let rows = session
         .query(ALL, &[])
         .await
@@ -99,16 +96,33 @@ pub(crate) async fn refused(session: &Session, doing: &str, cause: Error) -> Fau
     if !waited {
         return fault;
     }
+    // Its transaction is given up, or nothing more could be asked.
+    let _over = session.batch_execute("rollback").await;
+    fault.help(blocked(session).await)
+}
+
+/// `fault` of a `pg_dump` of `endpoint`'s database; where it waited for a lock in vain, with whoever had it.
+pub(crate) async fn refused_to_program(endpoint: &Endpoint, fault: Fault) -> Fault {
+    // It tells the statement, and nothing else has a time limit.
+    if !fault.chain().contains("LOCK TABLE") {
+        return fault;
+    }
+    match connect(endpoint, Access::ReadOnly, Format::Own).await {
+        Ok(session) => fault.help(blocked(&session).await),
+        Err(_) => fault,
+    }
+}
+
+/// Who has, or waits for, the only lock that one for reading waits for; and what to do.
+async fn blocked(session: &Session) -> String {
     let holders = match holders(session).await {
         Ok(holders) if !holders.is_empty() => holders.into_iter().collect::<Vec<_>>().join("; "),
         _ => "another session changes a table, or waits to do so (see pg_locks)".to_owned(),
     };
-    fault.help(format!("{holders}: wait until it has ended, or end it, and apply again"))
+    format!("{holders}: wait until it has ended, or end it, and apply again")
 }
 
-/// Who has, or waits for, the only lock that one for reading waits for.
 async fn holders(session: &Session) -> Result<BTreeSet<String>, Error> {
-    session.batch_execute("rollback").await?;
     let statement = "
         select l.pid, coalesce(a.usename::text, '?'), coalesce(l.relation::regclass::text, l.relation::text),
                l.granted, coalesce(left(regexp_replace(a.query, '\\s+', ' ', 'g'), 200), '')

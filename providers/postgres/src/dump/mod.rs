@@ -9,7 +9,7 @@ mod counted;
 pub(crate) mod destination;
 pub(crate) mod grants;
 pub(crate) mod hold;
-mod locks;
+pub(crate) mod locks;
 mod losses;
 mod own;
 mod parallel;
@@ -304,7 +304,10 @@ impl Resource for Dump {
         let Made { snapshot, archive_version, compression, tables, left_out, head } =
             match streamed.await {
                 Ok(made) => made,
-                Err(cause) => return Err(abandon(cx, &mut uploader, cause).await),
+                Err(cause) => {
+                    let cause = hold::refused_to_program(&want.source, cause).await;
+                    return Err(abandon(cx, &mut uploader, cause).await);
+                }
             };
         let lsn = snapshot.lsn.clone();
         let baseline = snapshot.release();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::compression::is_zstd;
-use super::locks::Locks;
+use super::locks::{Counted, Locks, Room, Work};
 use super::losses::{listed, losses, own};
 use super::own::Own;
 use crate::connect::{Access, Format, connect};
@@ -62,13 +62,16 @@ pub(crate) fn size_of(facts: &Json) -> Option<u64> {
 pub(crate) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault> {
     let Some(source) = endpoint(want.get("source")) else { return Ok(None) };
     let session = connect(&source, Access::ReadOnly, Format::Own).await?;
+    // A copy, which asks the same, writes no archive.
+    let work = if want.get("to").is_some() { Work::Dump } else { Work::Copy };
+    let (counted, room) = (Counted::read(&session).await?, Room::read(&session).await?);
     let mut seen = Seen {
         source: Facts::read(&session).await?,
         own: Own::read(&session).await?,
         target: None,
         programs: find(cx, "pg_dump").await,
         parallel: want.get("method").and_then(Tree::as_text) != Some("pg_dump"),
-        locks: Some(Locks::read(&session).await?),
+        locks: Some(Locks { work, counted, room }),
     };
     drop(session);
     if let Some(wanted) = want.get("for") {
@@ -145,7 +148,7 @@ fn findings(seen: &Seen) -> Vec<Finding> {
     let restorer = seen.target.as_ref().map(|target| &target.restorer).filter(|_| seen.parallel);
     losses(&seen.source, restorer, &mut findings);
     own(&seen.own, restorer, &mut findings);
-    findings.extend(seen.locks.and_then(Locks::finding));
+    findings.extend(seen.locks.and_then(|locks| locks.finding("source")));
     if let Some(target) = &seen.target {
         sizes(&seen.source, target, &mut findings);
         locale(&seen.source, &target.facts, &mut findings);

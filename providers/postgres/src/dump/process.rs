@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
+use super::hold::LOCK_TIMEOUT;
 use crate::location::{ChannelBinding, Location};
 use crate::programs::{Program, environment};
 use crate::quoting::Tables;
@@ -65,6 +66,11 @@ pub(crate) struct Process {
     _authority: Option<tempfile::NamedTempFile>,
 }
 
+/// For the programs, as `connect` has it: long silences must not let a firewall forget a connection, and a server that is gone
+/// is noticed within a minute.
+pub(crate) const KEEPALIVES: &str = "keepalives=1 keepalives_idle=20 keepalives_interval=10 keepalives_count=3 \
+    tcp_user_timeout=50000";
+
 impl Order<'_> {
     /// Its arguments: an archive with large objects, without what another server could not take over.
     fn arguments(&self) -> Vec<String> {
@@ -74,14 +80,14 @@ impl Order<'_> {
             "--no-publications",
             "--no-subscriptions",
             "--no-password",
-            // Long silences must not let a firewall forget the connection.
-            "--dbname=keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=5",
+            &format!("--dbname={KEEPALIVES}"),
         ]
         .map(str::to_owned)
         .to_vec();
         if self.rights == Rights::LeftOut {
             arguments.insert(2, "--no-acl".to_owned());
         }
+        arguments.push(format!("--lock-wait-timeout={LOCK_TIMEOUT}"));
         arguments.push(format!("--encoding={}", self.encoding));
         arguments.push(format!("--snapshot={}", self.snapshot));
         arguments.extend(self.compression.map(|level| format!("--compress={level}")));

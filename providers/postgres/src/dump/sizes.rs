@@ -6,6 +6,7 @@ use pgferry_engine::fault::Fault;
 use pgferry_engine::resource::Remembered;
 use pgferry_engine::tree::Tree;
 
+use super::hold::refused;
 use crate::connect::Session;
 use crate::facts::USER_RELATIONS;
 
@@ -31,10 +32,10 @@ impl Sizes {
                     (select pg_table_size('pg_catalog.pg_largeobject'::regclass))
              from user_relations where relkind = 'r' order by 1, 2"
         );
-        let rows = session
-            .query(&statement, &[])
-            .await
-            .map_err(|cause| session.fault("measuring the tables", cause))?;
+        let rows = match session.query(&statement, &[]).await {
+            Ok(rows) => rows,
+            Err(cause) => return Err(refused(session, "measuring the tables", cause).await),
+        };
         let bytes = |row: &tokio_postgres::Row, at: usize| row.get::<_, i64>(at).unsigned_abs();
         Ok(Self {
             database: rows.first().map_or(0, |row| bytes(row, 3)),

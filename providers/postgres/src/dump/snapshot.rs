@@ -57,13 +57,6 @@ impl Snapshot {
             session.query_one(EXPORT, &[]).await
         };
         let row = exported.await.map_err(|cause| session.fault("taking a snapshot", cause))?;
-        // To compile what is asked for every second takes longer than to answer it, where there are thousands of tables.
-        observer
-            .batch_execute(
-                "select set_config(name, 'off', false) from pg_settings where name = 'jit'",
-            )
-            .await
-            .map_err(|cause| observer.fault("setting the session up", cause))?;
         // After the snapshot: writes in between are then counted, and at worst reported needlessly.
         let counters = Counters::read(&observer)
             .await

@@ -56,7 +56,11 @@ pub(crate) async fn complete(
     let rest: Vec<String> = rest.map(|(name, _)| name).collect();
     let all = &refused;
     side_by_side(idle, rest, |session, name| async move {
-        let said = analyse(session, &[name]).await?;
+        let mut said = analyse(session, std::slice::from_ref(&name)).await?;
+        if !said.is_empty() {
+            // One that cannot be read, as a foreign one may be, keeps the others from it.
+            said.extend(analyse(session, &below(session, &name).await?).await?);
+        }
         all.lock().unwrap_or_else(PoisonError::into_inner).extend(said);
         Ok(())
     })
@@ -124,6 +128,21 @@ pub(crate) async fn analysable(main: &Session) -> Result<BTreeMap<String, String
         .await
         .map_err(|cause| main.fault("listing the tables", cause))?;
     Ok(rows.iter().map(|row| (display(row.get(0), row.get(1)), row.get(2))).collect())
+}
+
+/// What has rows of its own below the relation of this name, by names as SQL.
+async fn below(session: &Session, name: &str) -> Result<Vec<String>, Fault> {
+    let statement = "
+        with recursive below(oid) as (
+            select inhrelid from pg_inherits where inhparent = $1::text::regclass
+            union select i.inhrelid from pg_inherits i join below b on b.oid = i.inhparent)
+        select format('%I.%I', n.nspname, c.relname) from below b join pg_class c on c.oid = b.oid
+        join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' order by 1";
+    let rows = session
+        .query(statement, &[&name])
+        .await
+        .map_err(|cause| session.fault("listing the partitions", cause))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 async fn check_key(session: &Session, task: Task) -> Result<(), Fault> {

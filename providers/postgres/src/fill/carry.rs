@@ -134,6 +134,7 @@ fn expected(entry: &Entry, state: &str) -> Option<&'static str> {
     const NO_SUCH_OBJECT: &str = "42704";
     const SCHEMA_EXISTS: &str = "42P06";
     const OBJECT_EXISTS: &str = "42710";
+    const UNREACHED: &str = "08001";
     let of = |what: &str| entry.name.starts_with(what);
     match (entry.kind.as_str(), state) {
         ("COMMENT", DENIED) if of("EXTENSION ") => {
@@ -155,11 +156,17 @@ fn expected(entry: &Entry, state: &str) -> Option<&'static str> {
             Some("its role does not exist on the target, so it allows nobody anything")
         }
         ("COMMENT", NO_SUCH_OBJECT) if of("POLICY ") => Some("its policy was not made"),
+        ("OWNER", DENIED) => Some(
+            "its owner may not make anything in that schema, so it stays with the role that made it",
+        ),
         // Those of what an extension or the system has; all else belongs to the role itself.
         ("ACL", DENIED) => Some("rights on what the role does not own, as the plan told"),
         ("ACL" | "DEFAULT ACL", NO_SUCH_OBJECT) => {
             Some("rights of a role that does not exist on the target")
         }
+        ("MATERIALIZED VIEW DATA", UNREACHED) => Some(
+            "a foreign server cannot be reached from the target, so the view is there without rows",
+        ),
         ("USER MAPPING", NO_SUCH_OBJECT) => Some("its role does not exist on the target"),
         _ => None,
     }
@@ -184,6 +191,10 @@ mod tests {
             ("ACL", "FUNCTION pg_sleep", "", "42501", true),
             ("DEFAULT ACL", "x", "", "42501", false),
             ("INDEX", "i", "", "23505", false),
+            ("OWNER", "TABLE public.t", "", "42501", true),
+            ("OWNER", "TABLE public.t", "", "42704", false),
+            ("MATERIALIZED VIEW DATA", "m", "", "08001", true),
+            ("MATERIALIZED VIEW DATA", "m", "", "22012", false),
         ] {
             let (kind, name, sql) = (kind.into(), name.into(), sql.into());
             let entry = Entry { kind, name, class: 0, oid: 0, sql };

@@ -125,7 +125,7 @@ impl Resource for Verification {
             let off = want.get(field) == Some(&Tree::Bool(false));
             left_out.extend(off.then(|| what.to_owned()));
         }
-        let mut findings: Vec<Finding> = objects::judge(facts).into_iter().collect();
+        let mut findings = objects::judge(facts);
         if !left_out.is_empty() {
             let left_out = format!("not compared: {}", left_out.join(", "));
             findings.push(Finding::note("PGF1321", left_out));

@@ -7,9 +7,11 @@ use futures_util::TryStreamExt;
 use pgferry_engine::fault::{Class, Fault};
 use sha2::{Digest, Sha256};
 use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
 
 use super::side::Side;
 use crate::connect::Said;
+use crate::dump::hold::refused;
 
 /// What a side answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +35,12 @@ pub(super) async fn ask(side: &Side, query: &str) -> Result<Result<Answer, Strin
         "select pgferry_asked::text from (\n{}\n) as pgferry_asked",
         query.trim().trim_end_matches(';')
     );
-    let answer = answered(session, &statement).await;
+    let answer = match answered(session, &statement).await {
+        Err(cause) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+            return Err(refused(session, "asking a query", cause).await);
+        }
+        answer => answer,
+    };
     session.batch_execute("rollback to savepoint asked").await.map_err(fault)?;
     match answer {
         Ok(answer) => Ok(Ok(answer)),

@@ -1,6 +1,6 @@
 //! The proof that nothing was written to the source since its dump or copy.
 //!
-//! Either no transaction has ended in its whole cluster since the snapshot; or no table has a row of a transaction that the
+//! Either no transaction has committed in its whole cluster since the snapshot; or no table has a row of a transaction that the
 //! snapshot does not see, and each has as many rows as were read. What is committed shows at once; what was rolled back and
 //! `VACUUM FULL` do not. Counters of the server stand in where nobody counted rows (a dump by `pg_dump`) or the role may not
 //! read them; a standby has none, and then it is not known. Tested in `tests/quiet.rs`.
@@ -15,10 +15,15 @@ use pgferry_engine::tree::Tree;
 
 use crate::connect::{Access, Format, Session, connect};
 use crate::counters::{Completed, Counter, completed_transactions};
+use crate::dump::hold::refused;
 use crate::dump::{Baseline, COUNTED, Counted};
 use crate::facts::USER_RELATIONS;
 use crate::quoting::display;
 use crate::scan::{Table, scan, tables};
+
+/// Transactions whose end is looked up one by one.
+const ROLLED_BACK: u32 = 100_000;
+const LOOKING: &str = "looking for writes since the dump";
 
 /// What is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,17 +72,23 @@ pub(super) async fn check(expected: &Endpoint, dump: Option<&Remembered>) -> Res
         return Ok(Quiet::NotAsked);
     };
     let session = connect(expected, Access::ReadOnly, Format::Own).await?;
-    let fault = |cause| session.fault("looking for writes since the dump", cause);
+    let fault = |cause| session.fault(LOOKING, cause);
     let now = completed_transactions(&session).await.map_err(fault)?;
     let since = baseline.taken_at;
     if now == baseline.completed {
         return Ok(Quiet::Since(since));
     }
-    let standby: bool =
-        session.query_one("select pg_is_in_recovery()", &[]).await.map_err(fault)?.get(0);
     let begin = Completed::of(&baseline.completed).map(|seen| seen.begin);
     let Some(first) = baseline.first_unseen.or(begin) else { return Ok(Quiet::Unknown { since }) };
-    let listed = tables(&session).await.map_err(fault)?;
+    if nothing_but_rollbacks(&session, first).await.map_err(fault)? {
+        return Ok(Quiet::Since(since));
+    }
+    let standby: bool =
+        session.query_one("select pg_is_in_recovery()", &[]).await.map_err(fault)?.get(0);
+    let listed = match tables(&session).await {
+        Ok(listed) => listed,
+        Err(cause) => return Err(refused(&session, LOOKING, cause).await),
+    };
     let readable: Vec<&Table> = listed.iter().filter(|table| table.readable).collect();
     // Rows keep the lower half of a number; those of this span are told apart from all that are older, frozen ones too.
     let late = format!(
@@ -126,8 +137,28 @@ pub(super) async fn check(expected: &Endpoint, dump: Option<&Remembered>) -> Res
     })
 }
 
+/// Whether every transaction of the cluster from `first` on was rolled back: counters move by that, and nothing else does.
+async fn nothing_but_rollbacks(
+    session: &Session,
+    first: u64,
+) -> Result<bool, tokio_postgres::Error> {
+    // The first that tells what became of a transaction.
+    if session.version_number < 100_000 {
+        return Ok(false);
+    }
+    // Of so many it is looked up at once; one that is under way, or too old to be known, was not rolled back.
+    let statement = format!(
+        "select txid_snapshot_xmax(s) - {first} <= {ROLLED_BACK} and not exists (
+           select from generate_series({first}, least(txid_snapshot_xmax(s), {first} + {ROLLED_BACK}) - 1) x
+           where txid_status(x) is distinct from 'aborted')
+         from txid_current_snapshot() s"
+    );
+    Ok(session.query_one(&statement, &[]).await?.get(0))
+}
+
 /// Whether rows were inserted and deleted again, which leaves no trace but in what the server counts. One or the other alone
-/// was rolled back, or shows in the rows.
+/// was rolled back, or shows in the rows. Where others have committed something meanwhile, nobody can tell whether both
+/// were.
 fn came_and_went(then: Counter, now: Counter) -> bool {
     now.0 > then.0 && now.2 > then.2
 }

@@ -11,6 +11,7 @@ use pgferry_engine::fault::Fault;
 
 use super::contents::{Digest, Measured, Table, row_of};
 use super::side::Side;
+use crate::dump::hold::refused;
 use crate::quoting::identifier;
 
 /// Buckets of a table, and of one of many rows.
@@ -109,6 +110,10 @@ impl Question<'_> {
         (row, key)
     }
 
+    fn doing(&self) -> String {
+        format!("looking for rows of `{}` that differ", self.shown)
+    }
+
     async fn sums(&self, side: &Side, table: &Table) -> Result<BTreeMap<i32, Sum>, Fault> {
         let (row, key) = self.hashes();
         let statement = format!(
@@ -118,9 +123,10 @@ impl Question<'_> {
             table.from()
         );
         let session = side.session();
-        let rows = session.query(&statement, &[]).await.map_err(|cause| {
-            session.fault(&format!("looking for rows of `{}` that differ", self.shown), cause)
-        })?;
+        let rows = match session.query(&statement, &[]).await {
+            Ok(rows) => rows,
+            Err(cause) => return Err(refused(session, &self.doing(), cause).await),
+        };
         Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect())
     }
 
@@ -144,9 +150,10 @@ impl Question<'_> {
             self.buckets - 1
         );
         let session = side.session();
-        let rows = session.query(&statement, &[&buckets]).await.map_err(|cause| {
-            session.fault(&format!("looking for rows of `{}` that differ", self.shown), cause)
-        })?;
+        let rows = match session.query(&statement, &[&buckets]).await {
+            Ok(rows) => rows,
+            Err(cause) => return Err(refused(session, &self.doing(), cause).await),
+        };
         let sum = |row: &tokio_postgres::Row| ((row.get(1), row.get(2)), row.get(3));
         Ok(rows.iter().map(|row| (row.get(0), sum(row))).collect())
     }

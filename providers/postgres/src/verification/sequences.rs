@@ -10,16 +10,22 @@ use pgferry_engine::fault::Fault;
 
 use super::report::{Report, equal_or};
 use super::side::Side;
-use crate::facts::USER_RELATIONS;
+use crate::dump::hold::refused;
+use crate::facts::{CONFIGURATION, USER_RELATIONS};
 use crate::quoting::{Tables, display, identifier};
 use crate::sequences::{self, Values};
 
+const COMPARING: &str = "comparing sequences with their columns";
 /// Columns asked for their highest values by one statement: few enough for its locks.
 const AT_ONCE: usize = 50;
 /// Columns that sequences fill (identity, or by a default) and an index orders, so that the highest value is found at
 /// once. A sequence that cycles gives values again by intention; what may not be read in full is not asked for.
+/// What has foreign tables below it is not asked either: their server may not be reached.
 const FILLED: &str = "
-    with fills(sequence, relation, number) as (
+    with recursive below(relation, root) as (
+        select inhrelid, inhparent from pg_inherits
+        union select i.inhrelid, b.root from pg_inherits i join below b on b.relation = i.inhparent),
+    fills(sequence, relation, number) as (
         select d.objid, d.refobjid, d.refobjsubid from pg_depend d
         where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype = 'i'
           and d.refobjsubid > 0
@@ -34,6 +40,7 @@ const FILLED: &str = "
     where a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
       and has_schema_privilege(tn.oid, 'usage') and has_column_privilege(relation, a.attnum, 'select')
       and not row_security_active(relation) and (t.relpersistence <> 'u' or not pg_is_in_recovery())
+      and not exists (select from below b join pg_class f on f.oid = b.relation where b.root = t.oid and f.relkind = 'f')
       and exists (select from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
                   where i.indrelid = relation and i.indkey[0] = number and i.indpred is null and i.indisvalid
                     and m.amname = 'btree')
@@ -87,8 +94,9 @@ async fn unreadable(sides: &[&Side]) -> Result<BTreeSet<String>, Fault> {
     for side in sides.iter().filter(|side| side.in_recovery) {
         let session = side.session();
         let statement = format!(
-            "with {USER_RELATIONS} select nspname::text, relname::text from user_relations
-             where relkind = 'S' and relpersistence = 'u'"
+            "with {USER_RELATIONS}, {CONFIGURATION}
+             select nspname::text, relname::text from user_relations where relkind = 'S' and relpersistence = 'u'
+             union select nspname::text, relname::text from configuration where relkind = 'S' and relpersistence = 'u'"
         );
         let rows = session
             .query(&statement, &[])
@@ -107,8 +115,9 @@ async fn values(
     let (session, outside) = (side.session(), side.outside().await?);
     let read = async {
         let statement = format!(
-            "with {} select nspname::text, relname::text from user_relations where relkind = 'S' order by 1, 2",
-            USER_RELATIONS
+            "with {USER_RELATIONS}, {CONFIGURATION}
+             select nspname::text, relname::text from user_relations where relkind = 'S'
+             union select nspname::text, relname::text from configuration where relkind = 'S' order by 1, 2"
         );
         let mut named = Vec::new();
         for row in session.query(&statement, &[]).await? {
@@ -124,9 +133,12 @@ async fn values(
         let values = sequences::values(outside, &from).await?;
         Ok(named.into_iter().map(|(shown, _)| shown).zip(values).collect())
     };
-    let read = read.await.map_err(|cause| session.fault("reading the sequences", cause));
+    let read = match read.await {
+        Ok(read) => read,
+        Err(cause) => return Err(refused(outside, "reading the sequences", cause).await),
+    };
     side.renew(outside).await?;
-    read
+    Ok(read)
 }
 
 /// What is to be said of sequences whose next value is one that their column has, or has passed.
@@ -140,8 +152,8 @@ async fn behind(
         return Ok(Vec::new());
     }
     let session = side.session();
-    let fault = |cause| session.fault("comparing sequences with their columns", cause);
-    let rows = session.query(FILLED, &[]).await.map_err(fault)?;
+    let rows = session.query(FILLED, &[]).await;
+    let rows = rows.map_err(|cause| session.fault(COMPARING, cause))?;
     let filled: Vec<_> = rows
         .iter()
         .filter_map(|row| {
@@ -168,7 +180,10 @@ async fn behind(
             .enumerate()
             .map(|(at, it)| format!("select {at} as at, ({}) as value", it.4));
         let statement = asks.collect::<Vec<_>>().join(" union all ");
-        let rows = session.query(&format!("{statement} order by at"), &[]).await.map_err(fault)?;
+        let rows = match session.query(&format!("{statement} order by at"), &[]).await {
+            Ok(rows) => rows,
+            Err(cause) => return Err(refused(session, COMPARING, cause).await),
+        };
         for (row, (sequence, values, step, column, _)) in rows.iter().zip(chunk) {
             let next = i128::from(values.last_value)
                 + if values.is_called { i128::from(*step) } else { 0 };

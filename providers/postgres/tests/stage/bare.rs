@@ -5,7 +5,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::extract::Request;
+use axum::middleware::Next;
 use pgferry_engine::address::Address;
 use pgferry_engine::cx::{Cx, Notes, SystemClock, World, no_rereading};
 use pgferry_engine::event::Sink;
@@ -17,6 +20,7 @@ use pgferry_engine::tree::{Handle, Tree};
 use pgferry_postgres::copy::Copy;
 use pgferry_postgres::dump::Dump;
 use pgferry_postgres::restore::Restore;
+use pgferry_postgres::verification::Verification;
 use pgferry_sandbox::s3::{Grants, Key, S3};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -35,6 +39,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With lines of `postgresql.conf`.
+    pub(crate) fn with(settings: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = Self { bin: bin(), data, port };
@@ -58,6 +67,10 @@ impl Server {
         assert!(
             server.own("initdb").args(initdb).stdout(Stdio::null()).status().unwrap().success()
         );
+        let conf = path.join("data/postgresql.conf");
+        let mut text = std::fs::read_to_string(&conf).unwrap();
+        text.extend(settings.iter().map(|line| format!("{line}\n")));
+        std::fs::write(&conf, text).unwrap();
         let options = format!(
             "-p {port} -k {} -c fsync=off -c shared_buffers=16MB -h 127.0.0.1",
             path.display()
@@ -67,6 +80,11 @@ impl Server {
         let start = start.args(["-D", "data", "-w", "-l", "log", "-o", &options, "start"]);
         assert!(start.stdout(Stdio::null()).status().unwrap().success());
         server
+    }
+
+    /// All that it has said.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.data.path().join("log")).unwrap()).into_owned()
     }
 
     fn own(&self, program: &str) -> Command {
@@ -164,6 +182,8 @@ pub(crate) struct Yard {
     pub(crate) heard: Arc<Heard>,
     origin: String,
     serving: JoinHandle<()>,
+    /// Requests for a part of an object so far.
+    pub(crate) ranges: Arc<AtomicUsize>,
 }
 
 impl Drop for Yard {
@@ -185,9 +205,17 @@ impl Yard {
             grants: Grants::Unlimited,
             active_after: None,
         });
-        let router = s3.router();
+        let ranges = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&ranges);
+        let counted = move |request: Request, next: Next| {
+            if request.headers().contains_key("range") {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            next.run(request)
+        };
+        let router = s3.router().layer(axum::middleware::from_fn(counted));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { home, heard: Arc::default(), origin: format!("http://{host}"), serving }
+        Self { home, heard: Arc::default(), origin: format!("http://{host}"), serving, ranges }
     }
 
     pub(crate) fn cx(&self, address: &str) -> Cx {
@@ -271,11 +299,31 @@ impl Yard {
         done.map_err(|fault| fault.chain()).unwrap()
     }
 
-    /// The archive as a file.
-    pub(crate) async fn file(&self, object: &str) -> String {
+    /// Proves `actual` equal to `expected`; `read` is what has read the latter.
+    pub(crate) async fn verify(
+        &self,
+        expected: Tree,
+        actual: Tree,
+        read: Option<(&'static str, Remembered)>,
+    ) -> Result<Done<Tree>, Fault> {
+        let mut cx = self.cx("verified");
+        cx.world.remembered = Arc::new(move |_, wanted| {
+            let of = read.iter().filter(|(of, _)| *of == wanted);
+            of.map(|(_, what)| (Address::new("before"), what.clone())).collect()
+        });
+        let want = spec(vec![("expected", expected), ("actual", actual)]);
+        AnyResource::act(&Verification, &cx, change(want)).await
+    }
+
+    pub(crate) fn opened(&self) -> pgferry_objects::Bucket {
         let endpoint = pgferry_objects::Endpoint::from_url(&self.origin, "us-ord").unwrap();
         let keys = pgferry_objects::Credentials::new(ACCESS_KEY, SECRET_KEY);
-        let bucket = pgferry_objects::Bucket::open(&endpoint, BUCKET, keys).unwrap();
+        pgferry_objects::Bucket::open(&endpoint, BUCKET, keys).unwrap()
+    }
+
+    /// The archive as a file.
+    pub(crate) async fn file(&self, object: &str) -> String {
+        let bucket = self.opened();
         let size = bucket.head(object).await.unwrap().unwrap().size;
         let bytes = bucket.get_range(object, 0..size).await.unwrap();
         let file = self.home.path().join(object);

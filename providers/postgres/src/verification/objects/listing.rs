@@ -35,6 +35,12 @@ pub(super) struct Object {
 }
 
 impl Key {
+    /// Whether it is the schema `public`, or something said of it.
+    pub(super) fn is_of_public(&self) -> bool {
+        (self.class == "SCHEMA" && self.name == "public")
+            || self.subject() == Some(("SCHEMA", "", "public"))
+    }
+
     /// What rights, a comment or a label are of: class, schema and name. A column's is its table.
     pub(super) fn subject(&self) -> Option<(&str, &str, &str)> {
         if !ABOUT.contains(&self.class.as_str()) {
@@ -111,7 +117,7 @@ fn is_compared(entry: &Entry) -> bool {
     let about = |what: &str| ABOUT.contains(&class.as_str()) && name.starts_with(what);
     !(LEFT_OUT.contains(&class.as_str())
         || of_provider(&schema)
-        || (class == "SCHEMA" && (of_provider(&name) || name == "public"))
+        || (class == "SCHEMA" && of_provider(&name))
         || about("DATABASE ")
         || about("EXTENSION ")
         || about("PUBLICATION ")
@@ -129,6 +135,9 @@ fn object(entry: &Entry, by_id: &BTreeMap<i32, &Entry>, moved: &Moved) -> (Key, 
     let method = text(&entry.access_method);
     if !matches!(method.as_str(), "" | "heap") {
         definition.push_str(&format!("USING {method}\n"));
+    }
+    if class == "TYPE" {
+        definition = without_usual_multirange(&definition, &name);
     }
     if definition.contains("\nINHERITS (") {
         definition = with_sorted_columns(&definition);
@@ -235,6 +244,23 @@ fn without_notes(definition: &str) -> String {
     kept
 }
 
+/// Without the name of a range's multirange where it is the one that a server gives by itself (`makeMultirangeTypeName`):
+/// servers before 14 have none.
+fn without_usual_multirange(definition: &str, name: &str) -> String {
+    const NOTE: &str = ",\n    multirange_type_name = ";
+    let usual = match name.find("range") {
+        Some(at) => format!("{}multi{}", &name[..at], &name[at..]),
+        None => format!("{name}_multirange"),
+    };
+    let Some((before, rest)) = definition.split_once(NOTE) else { return definition.to_owned() };
+    let end = rest.find([',', '\n']).unwrap_or(rest.len());
+    let told = rest[..end].replace('"', "");
+    match told.rsplit_once('.').map_or(told.as_str(), |(_, told)| told) == usual {
+        true => format!("{before}{}", &rest[end..]),
+        false => definition.to_owned(),
+    }
+}
+
 /// A restore puts the columns of a table's parents first, so that their order is none that it keeps.
 fn with_sorted_columns(definition: &str) -> String {
     let Some((head, rest)) = definition.split_once(" (\n") else { return definition.to_owned() };
@@ -328,6 +354,27 @@ mod tests {
             let key = Key { class, schema, name: name.to_owned(), more: String::new() };
             assert_eq!(key.subject(), expect);
         }
+    }
+
+    #[test]
+    fn a_multirange_that_a_server_names_by_itself_is_not_told() {
+        let range = |name: &str, more: &str| {
+            format!("CREATE TYPE k.{name} AS RANGE (\n    subtype = integer{more}\n);\n")
+        };
+        let told = |by: &str| format!(",\n    multirange_type_name = k.{by}");
+        for (name, by, usual) in [
+            ("reach", "reach_multirange", true),
+            ("intrange1", "intmultirange1", true),
+            ("\"Odd\"", "\"Odd_multirange\"", true),
+            ("reach", "reaches", false),
+        ] {
+            let with = range(name, &told(by));
+            let expect = if usual { range(name, "") } else { with.clone() };
+            assert_eq!(without_usual_multirange(&with, &name.replace('"', "")), expect);
+        }
+        let more = format!("{},\n    subtype_diff = k.d", told("reach_multirange"));
+        let expect = range("reach", ",\n    subtype_diff = k.d");
+        assert_eq!(without_usual_multirange(&range("reach", &more), "reach"), expect);
     }
 
     #[test]

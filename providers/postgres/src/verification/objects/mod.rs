@@ -6,6 +6,7 @@
 
 mod differ;
 mod extensions;
+mod large_objects;
 mod listing;
 mod reword;
 mod rights;
@@ -19,21 +20,23 @@ use pgferry_engine::finding::Finding;
 use pgferry_engine::reference::Endpoint;
 use pgferry_engine::resource::Remembered;
 use pgferry_engine::tree::Tree;
-use serde_json::{Value as Json, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use self::listing::{Key, Listing, Object, listing};
 use self::reword::{Doubt, reworded};
 use self::rights::{Rights, Uncompared, statements};
 use super::side::Side;
 use crate::connect::{Access, Format, connect};
-use crate::dump::process::launch;
+use crate::dump::hold::{LOCK_TIMEOUT, refused_to_program};
+use crate::dump::locks::{Counted, Locks, Room, Work};
+use crate::dump::process::{KEEPALIVES, launch};
 use crate::programs::{self, Misfit, Program};
 use crate::quoting::{Tables, display};
 
-/// Silences are no reason to forget the connection; and values in definitions are written alike on both sides, whatever
-/// their databases have set. `pg_dump` itself sets the style of dates, intervals and floats.
-const CONNECTION: &str = "keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=5 \
-    options='-c standard_conforming_strings=on -c timezone=UTC -c bytea_output=hex -c xmlbinary=base64 \
+/// Values in definitions are written alike on both sides, whatever their databases have set. `pg_dump` itself sets the style
+/// of dates, intervals and floats.
+const SETTINGS: &str = "options='-c standard_conforming_strings=on -c timezone=UTC -c bytea_output=hex -c xmlbinary=base64 \
     -c lc_monetary=C -c quote_all_identifiers=off'";
 
 /// What there is to say of the objects.
@@ -56,12 +59,21 @@ pub(super) struct Deviation {
     pub(super) table: Option<String>,
 }
 
+impl Outcome {
+    /// A difference of what belongs to no table.
+    fn differ(&mut self, text: String) {
+        self.differences.push(Deviation { text, table: None });
+    }
+}
+
 /// What is compared.
 pub(super) struct Comparison<'a> {
     pub(super) ends: (&'a Endpoint, &'a Endpoint),
     pub(super) sides: (&'a Side, &'a Side),
     pub(super) excluded: &'a Tables,
     pub(super) dump: Option<&'a Remembered>,
+    /// Whether the contents of large objects are compared, which finds those that one side alone has.
+    pub(super) contents: bool,
 }
 
 impl Comparison<'_> {
@@ -85,7 +97,11 @@ impl Comparison<'_> {
         let rights = Rights::of(cx, self.ends.1, self.dump, actual).await?;
         let ours = listing(&ours, &extensions.moved);
         let theirs = listing(&theirs, &Default::default());
-        let mut outcome = self.compared(&ours, &theirs, &rights).await?;
+        let mut uncompared = Uncompared::default();
+        let mut outcome = self.compared(&ours, &theirs, &rights, &mut uncompared).await?;
+        let apart = !self.contents;
+        large_objects::compare(self.sides, apart, &rights, &mut uncompared, &mut outcome).await?;
+        outcome.uncompared = uncompared.listed();
         for (side, tables) in [(expected, &blind), (actual, &other_blind)] {
             for (schema, name) in tables {
                 outcome.differences.push(Deviation {
@@ -98,9 +114,8 @@ impl Comparison<'_> {
                 });
             }
         }
-        let plain = |text: String| Deviation { text, table: None };
         outcome.equal += extensions.equal;
-        outcome.differences.extend(extensions.differences.into_iter().map(plain));
+        extensions.differences.into_iter().for_each(|text| outcome.differ(text));
         outcome.versions = extensions.versions;
         Ok(outcome)
     }
@@ -135,7 +150,8 @@ impl Comparison<'_> {
         ]
         .map(str::to_owned)
         .to_vec();
-        arguments.push(format!("--dbname={CONNECTION}"));
+        arguments.push(format!("--dbname={KEEPALIVES} {SETTINGS}"));
+        arguments.push(format!("--lock-wait-timeout={LOCK_TIMEOUT}"));
         arguments.push(format!("--snapshot={}", side.snapshot));
         // Of a database without an encoding, nobody knows how to convert what is in it.
         if side.encoding != "SQL_ASCII" {
@@ -145,11 +161,21 @@ impl Comparison<'_> {
         let patterns = self.excluded.patterns().chain(hidden.patterns());
         arguments.extend(patterns.map(|name| format!("--exclude-table={name}")));
         let mut process = launch(cx, program, end, arguments)?;
-        let toc = process.contents().await?;
-        process.end().await.map_err(|fault| {
-            fault.help(format!("`pg_dump` read the objects of `{}` to compare them", side.name))
-        })?;
-        Ok(toc)
+        let read = async {
+            let toc = process.contents().await?;
+            process.end().await?;
+            Ok::<Toc, Fault>(toc)
+        };
+        match read.await {
+            Ok(toc) => Ok(toc),
+            Err(fault) => {
+                let fault = Fault {
+                    message: format!("comparing the objects of `{}`: {}", side.name, fault.message),
+                    ..fault
+                };
+                Err(refused_to_program(end, fault).await)
+            }
+        }
     }
 
     async fn compared(
@@ -157,8 +183,9 @@ impl Comparison<'_> {
         ours: &Listing,
         theirs: &Listing,
         rights: &Rights,
+        uncompared: &mut Uncompared,
     ) -> Result<Outcome, Fault> {
-        let (mut outcome, mut uncompared) = (Outcome::default(), Uncompared::default());
+        let mut outcome = Outcome::default();
         let mut tell = |object: &Object, text: String| {
             let table = object.table.as_ref().map(|(schema, name)| display(schema, name));
             outcome.differences.push(Deviation { text, table });
@@ -166,13 +193,20 @@ impl Comparison<'_> {
         let mut doubts: Vec<(&Key, Object, &Object)> = Vec::new();
         let mut equal = 0;
         for (key, object) in ours {
-            let Some(text) = rights.arrives(key, object, &mut uncompared) else { continue };
-            let Some(found) = theirs.get(key) else {
-                tell(object, format!("{} is missing", object.shown));
+            let found = theirs.get(key);
+            let now = found.map(|found| found.owner.as_str());
+            let Some(text) = rights.arrives(key, object, now, uncompared) else { continue };
+            let Some(found) = found else {
+                // Its entry says nothing but that its owner is not the usual one.
+                let missing = match key.class == "SCHEMA" && key.is_of_public() {
+                    true => format!("{}: owner `{}` expected", object.shown, object.owner),
+                    false => format!("{} is missing", object.shown),
+                };
+                tell(object, missing);
                 continue;
             };
             if object.owner != found.owner && !object.owner.is_empty() {
-                if rights.owner_carried(&object.owner) {
+                if rights.owner_carried(key, &object.owner) {
                     tell(
                         object,
                         format!(
@@ -181,7 +215,7 @@ impl Comparison<'_> {
                         ),
                     );
                 } else {
-                    rights.owner_left(&object.owner, object, &mut uncompared);
+                    rights.owner_left(&object.owner, &object.shown, uncompared);
                 }
             }
             let is_acl = matches!(key.class.as_str(), "ACL" | "DEFAULT ACL");
@@ -220,7 +254,6 @@ impl Comparison<'_> {
             }
         }
         outcome.equal = equal;
-        outcome.uncompared = uncompared.listed();
         Ok(outcome)
     }
 
@@ -255,15 +288,39 @@ pub(super) async fn inspect(cx: &Cx, want: &Tree) -> Result<Option<Json>, Fault>
     let newest = one.major().max(other.major());
     let found = programs::find(cx, "pg_dump").await;
     let missing = programs::choose(&found, newest, None).err();
-    let missing = missing.map(|misfit| without_program(&misfit, newest));
-    Ok(Some(missing.map_or(Json::Null, |(why, help)| json!({ "why": why, "help": help }))))
+    // The target has as many once it is filled.
+    let counted = Counted::read(&one).await?;
+    let (room, other_room) = futures_util::try_join!(Room::read(&one), Room::read(&other))?;
+    let locks = |end: &Endpoint, room| {
+        (end.address.to_string(), Locks { work: Work::Proof, counted, room })
+    };
+    let seen = Seen {
+        missing: missing.map(|misfit| without_program(&misfit, newest)),
+        locks: vec![locks(&expected, room), locks(&actual, other_room)],
+    };
+    serde_json::to_value(seen)
+        .map(Some)
+        .map_err(|cause| Fault::bug("facts that do not serialise").because(cause))
 }
 
-/// What [`inspect`] has found, as a finding.
-pub(super) fn judge(facts: &Json) -> Option<Finding> {
-    let (why, help) = (facts.get("why")?.as_str()?, facts.get("help")?.as_str()?);
-    let message = format!("the objects of both databases cannot be compared: {why}");
-    Some(Finding::error("PGF1140", message).help(help))
+/// Facts.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Seen {
+    /// Why no `pg_dump` reads both, and what to do.
+    missing: Option<(String, String)>,
+    /// Of both ends, by address.
+    locks: Vec<(String, Locks)>,
+}
+
+/// What [`inspect`] has found, as findings.
+pub(super) fn judge(facts: &Json) -> Vec<Finding> {
+    let Ok(seen) = serde_json::from_value::<Seen>(facts.clone()) else { return Vec::new() };
+    let missing = seen.missing.map(|(why, help)| {
+        let message = format!("the objects of both databases cannot be compared: {why}");
+        Finding::error("PGF1140", message).help(help)
+    });
+    let locks = seen.locks.into_iter().filter_map(|(end, locks)| locks.finding(&end));
+    missing.into_iter().chain(locks).collect()
 }
 
 /// Why none fits servers of which the newer is of version `newest`, and what to do.
@@ -307,14 +364,15 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_told_by_the_plan() {
-        let (why, help) = without_program(&Misfit::TooOld { newest: 15 }, 17);
-        let found = judge(&json!({ "why": why, "help": help })).expect("a finding");
+        let missing = Some(without_program(&Misfit::TooOld { newest: 15 }, 17));
+        let facts = serde_json::to_value(Seen { missing, locks: Vec::new() }).expect("facts");
+        let found = &judge(&facts)[0];
         assert_eq!(found.code, "PGF1140");
         assert_eq!(
             found.message,
             "the objects of both databases cannot be compared: the newest `pg_dump` on this machine is of version 15, and \
              a server is of version 17"
         );
-        assert_eq!(judge(&Json::Null), None);
+        assert_eq!(judge(&Json::Null), []);
     }
 }
