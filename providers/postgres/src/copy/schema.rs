@@ -41,8 +41,14 @@ pub(super) fn fit(before: Vec<Entry>, after: Vec<Entry>, restorer: &Restorer) ->
                 }
                 continue;
             }
+            // It is there already, and need not be the role's as what the role makes.
+            let of_public = kind == "SCHEMA" && entry.name == "public";
+            let given = |owner: &str| match of_public {
+                true => restorer.gives_to(owner) && restorer.may_close("SCHEMA public"),
+                false => owner != restorer.role && restorer.gives_to(owner),
+            };
             if let Some((at, owner)) = owner(&entry.sql)
-                && (owner == restorer.role || !restorer.gives_to(&owner))
+                && !given(&owner)
             {
                 let end = entry.sql[at..].find(";\n").map_or(entry.sql.len(), |end| at + end + 2);
                 entry.sql.replace_range(at..end, "");
@@ -180,6 +186,8 @@ mod tests {
                     "CREATE TABLE t ();\n\n\nALTER TABLE t OWNER TO \"Ap\"\"p\";\n\nSET default_table_access_method = x;",
                 ),
                 entry("SCHEMA", "public", "ALTER SCHEMA public OWNER TO app;"),
+                entry("SCHEMA", "public", "ALTER SCHEMA public OWNER TO me;"),
+                entry("SCHEMA", "mine", "CREATE SCHEMA mine;\n\n\nALTER SCHEMA mine OWNER TO me;"),
                 entry(
                     "COMMENT",
                     "TABLE t",
@@ -221,6 +229,8 @@ mod tests {
                 &[
                     "CREATE TABLE t ();\n\n\nALTER TABLE t OWNER TO \"Ap\"\"p\";\n\nSET default_table_access_method = x;",
                     "ALTER SCHEMA public OWNER TO app;",
+                    "ALTER SCHEMA public OWNER TO me;",
+                    "CREATE SCHEMA mine;",
                     comment,
                 ],
                 &last,
@@ -229,7 +239,13 @@ mod tests {
         check(
             false,
             [
-                &["CREATE TABLE t ();\n\n\n\nSET default_table_access_method = x;", "", comment],
+                &[
+                    "CREATE TABLE t ();\n\n\n\nSET default_table_access_method = x;",
+                    "",
+                    "",
+                    "CREATE SCHEMA mine;",
+                    comment,
+                ],
                 &last,
             ],
         );
