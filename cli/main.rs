@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use pgferry_core::command::process::{BECOME, become_command, start_through};
+
 mod arguments;
 mod catalog;
 mod commands;
@@ -19,6 +21,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     use clap::Parser;
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == BECOME) {
+        return become_command(words);
+    }
     let arguments = match arguments::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(said) => {
@@ -28,6 +34,8 @@ fn main() -> ExitCode {
             return if said.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
+    // The program that runs, whatever has become of its file.
+    start_through("/proc/self/exe".into());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => {

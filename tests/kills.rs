@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process_group};
 use serde_json::Value;
 
 /// The same signals and shares of the time each time.
@@ -330,4 +330,47 @@ ls
     }
     println!("{failures} of {tried} applies without room on the disk; all went on with room");
     assert!(failures > 2, "{failures} of {tried}");
+}
+
+/// A script that says when it begins, has a child, and stays until `gate` is there.
+const SCRIPT: &str =
+    r#"echo $$ >> began; (until [ -e gate ]; do sleep 0.05; done) & wait; echo done >> done"#;
+
+#[test]
+fn a_command_does_not_outlive_a_killed_run_and_never_runs_twice_at_once() {
+    let place = Place::new(&format!(
+        "pgferry: 1\nname: left\nresources:\n  held: {{ type: core.command, command: [sh, -c, '{SCRIPT}'] }}\n"
+    ));
+    let began = || fs::read_to_string(place.path("began")).unwrap_or_default();
+    let mut apply = place.command(PROGRAM);
+    let mut apply = apply.args(["apply", "--auto-approve"]).stdout(Stdio::null()).spawn().unwrap();
+    wait_until(|| began().ends_with('\n'));
+    apply.kill().unwrap();
+    apply.wait().unwrap();
+    let group = Pid::from_raw(began().trim().parse().unwrap()).unwrap();
+    if cfg!(target_os = "linux") {
+        // The script itself; what it has started is ended by the next run.
+        wait_until(|| kill_process(group, Signal::CONT).is_err());
+    }
+    let next = place.command(PROGRAM);
+    let second = std::thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            let mut next = next;
+            next.args(["apply", "--auto-approve"]).output().unwrap()
+        });
+        wait_until(|| began().lines().count() == 2);
+        assert!(test_kill_process_group(group).is_err(), "nothing is left of the first");
+        fs::write(place.path("gate"), "").unwrap();
+        second.join().unwrap()
+    });
+    assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
+    assert_eq!(fs::read_to_string(place.path("done")).unwrap(), "done\n");
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never came to that");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -26,13 +26,6 @@ use stage::{QUICK, Stage};
 /// function looks for its table by the search_path.
 const BEYOND: &str = "drop materialized view if exists sro_mv";
 
-/// What is wrong for now, in the words of the test, each with what mends it. One that is mended fails the test until it is
-/// taken out.
-const KNOWN: &[&str] = &[
-    // Owners and rights of large objects are not compared.
-    "not found: `alter large object 70003 owner to pg_read_all_stats`",
-];
-
 /// Classes of which PostgreSQL's tests leave none.
 const BESIDES: &str = "comment on schema public is 'ours'; create schema beside; create extension hstore schema beside;
     create schema nothing; create function silent() returns event_trigger language plpgsql as 'begin end';
@@ -259,10 +252,5 @@ fn postgres_own_regression_database_moves_and_no_alteration_goes_unseen() {
             wrong.push(format!("not found: `{statement}`"));
         }
     }
-    let is_known = |line: &str| KNOWN.iter().any(|known| line.starts_with(known));
-    let unknown: Vec<&str> =
-        wrong.iter().map(String::as_str).filter(|line| !is_known(line)).collect();
-    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
-    let mended = KNOWN.iter().find(|known| !wrong.iter().any(|line| line.starts_with(**known)));
-    assert_eq!(mended, None, "mended: take it out of what is known to be wrong");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

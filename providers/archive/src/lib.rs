@@ -20,6 +20,7 @@ mod primitive;
 mod toc;
 
 pub use columns::columns;
+pub use downgrade::{group_numbers, is_group_right, rights_on};
 pub use entry::{Entry, Offset, Section, Text};
 pub use error::ArchiveError;
 pub use header::{Compression, Header, Version};

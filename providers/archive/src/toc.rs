@@ -155,8 +155,7 @@ impl Toc {
 
     /// Turns it into one of `version`, which every `pg_restore` that reads that version can read.
     ///
-    /// Groups of large objects become single ones and lose rights granted on them as groups; the kinds of relations
-    /// are left out. Offsets are forgotten, because the length changes. Blocks of data can follow as they are, unless
+    /// Groups of large objects, and rights on them, become single ones; the kinds of relations are left out. Offsets are forgotten, because the length changes. Blocks of data can follow as they are, unless
     /// they are compressed as the older version cannot say.
     ///
     /// # Errors
@@ -177,7 +176,7 @@ pub fn large_objects(toc: &Toc, entry: &Entry) -> Result<Vec<u32>, ArchiveError>
         let groups = entry.dependencies.iter().filter_map(|id| toc.entry(*id));
         let mut numbers = Vec::new();
         for group in groups.filter(|group| group.desc == *"BLOB METADATA") {
-            numbers.extend(crate::downgrade::numbers(group)?);
+            numbers.extend(crate::downgrade::group_numbers(group)?);
         }
         return Ok(numbers);
     }

@@ -1,7 +1,7 @@
 //! `core.command` — a command of the user's own: a notice, an acceptance test.
 //!
-//! No shell; output passes on line by line. At least once: a command that was cut short is run again. Tested beside it
-//! with real processes.
+//! No shell; output passes on line by line. At least once: a command that was cut short is run again, once nothing of it
+//! runs any more. Tested beside it with real processes.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,18 +13,19 @@ use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::info::Kind;
 use pgferry_engine::resource::{Change, Done, Resource};
-use pgferry_engine::secret::Secret;
-use rustix::process::{Pid, Signal, kill_process_group};
+use pgferry_engine::secret::{Secret, gives_away};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use tokio::process::Child;
 
 use crate::command::output::Lines;
+use crate::command::process::{Group, command, end_former};
 
 mod output;
+pub mod process;
 
-/// Keys of providers in our environment, which a command gets only if its `env` says so.
+/// Keys of providers in our environment, which a command gets only if its `env` says so; as all variables that hold a
+/// secret.
 const OURS: [&str; 5] = [
     "LINODE_TOKEN",
     "HEROKU_API_KEY",
@@ -32,9 +33,6 @@ const OURS: [&str; 5] = [
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
 ];
-
-/// From the request to end until it is enforced.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// The type.
 pub struct Command;
@@ -127,15 +125,18 @@ impl Resource for Command {
         };
         let timeout = spec.timeout.as_deref().map(time_span).transpose()?;
         let folder = cx.base().join(spec.dir.as_deref().unwrap_or("."));
+        if let Some(prior) = &change.prior {
+            end_former(cx, &prior.notes).await;
+        }
         cx.effect("run command")?;
         let set = spec.env.iter().flatten().find(|(name, _)| *name == "PATH");
         let path = set.map(|(_, value)| value.text()).or_else(|| cx.env("PATH").map(str::to_owned));
         let program_file = located(program, &folder, cx.base(), path.as_deref());
-        let mut child = tokio::process::Command::new(program_file)
+        let mut child = command(&program_file)
             .args(arguments)
             .current_dir(&folder)
             .env_clear()
-            .envs(cx.world.env.iter().filter(|(name, _)| !OURS.contains(&name.as_str())))
+            .envs(cx.world.env.iter().filter(|(name, value)| is_for_all(name, value)))
             .envs(spec.env.iter().flatten().map(|(name, value)| (name, value.text())))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -144,7 +145,8 @@ impl Resource for Command {
             .kill_on_drop(true)
             .spawn()
             .map_err(|cause| Fault::failed(format!("starting `{program}`")).because(cause))?;
-        let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+        let group = Group::of(&child);
+        cx.note(group.note())?;
         let lines = Lines::follow(cx, &mut child);
         let over = async {
             match timeout {
@@ -186,6 +188,10 @@ impl Setting {
     }
 }
 
+fn is_for_all(name: &str, value: &str) -> bool {
+    !OURS.contains(&name) && !gives_away(value)
+}
+
 fn failed(message: &str, last: &[String]) -> Fault {
     let fault = Fault::failed(message);
     if last.is_empty() { fault } else { fault.because(last.join("\n")) }
@@ -220,37 +226,6 @@ fn located(program: &str, folder: &Path, base: &Path, path: Option<&str>) -> Pat
     }
     let here = folder.join(program);
     if here.exists() { here } else { base.join(program) }
-}
-
-/// The command with all that it has started; killed when dropped.
-struct Group(Option<Pid>);
-
-impl Group {
-    /// Asks it to end, and makes it end if it does not.
-    async fn end(mut self, cx: &Cx, child: &mut Child) {
-        let Some(group) = self.0.take() else { return };
-        // Gone already is as good, here and below.
-        let _gone = kill_process_group(group, Signal::TERM);
-        tokio::select! {
-            _ = child.wait() => {}
-            () = cx.world.clock.sleep(GRACE) => {}
-        }
-        let _gone = kill_process_group(group, Signal::KILL);
-        let _ended = child.wait().await;
-    }
-
-    /// It has ended; what it left running is meant to go on.
-    fn leave(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            let _gone = kill_process_group(group, Signal::KILL);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,24 +8,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::client::{HttpClient, HttpConnector};
 use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{
-    Attribute, BackoffConfig, ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, RetryConfig,
+    Attribute, BackoffConfig, GetOptions, ObjectStore, ObjectStoreExt, RetryConfig,
 };
 
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
-use crate::error::{Class, ObjectError};
+use crate::error::ObjectError;
+use crate::patience::Patience;
 use crate::signed_url::{MAX_EXPIRES, SignedUrl};
 
 /// The metadata key under which an object says whose it is.
 pub(crate) const MARK: &str = "pgferry";
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-// Covers the sending of a whole part: 16 MiB at 0.3 Mbit/s.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// What is known of an object without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +60,9 @@ impl Bucket {
         if !is_bucket_name(name) {
             return Err(ObjectError::rejected(&attempt, "no bucket can have that name"));
         }
-        let http = http_client(&attempt, endpoint.is_loopback())?;
+        let patience = Patience::default();
+        let http = patience.client(&attempt, endpoint.is_loopback())?;
+        let connector = patience.connector(&attempt, endpoint.is_loopback())?;
         let retries = RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(200),
@@ -72,7 +70,8 @@ impl Bucket {
                 base: 2.0,
             },
             max_retries: 5,
-            retry_timeout: Duration::from_secs(3 * 60),
+            // Counted from the first try to the last one's beginning.
+            retry_timeout: Duration::from_secs(80),
         };
         let store = AmazonS3Builder::new()
             .with_endpoint(endpoint.origin())
@@ -84,7 +83,7 @@ impl Bucket {
             .with_virtual_hosted_style_request(false)
             .with_disable_bulk_delete(true)
             .with_retry(retries)
-            .with_http_connector(Connector(http.clone()))
+            .with_http_connector(connector)
             .build()
             .map_err(|error| ObjectError::from_store(&attempt, &error))?;
         let (endpoint, name) = (endpoint.clone(), name.to_owned());
@@ -204,32 +203,6 @@ impl Bucket {
             _ => Err(ObjectError::rejected(attempt, "an object cannot be given that key")),
         }
     }
-}
-
-#[derive(Debug)]
-pub(crate) struct Connector(pub(crate) reqwest::Client);
-
-impl HttpConnector for Connector {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.0.clone()))
-    }
-}
-
-/// Redirections are refused: a signed request is meant for one host.
-pub(crate) fn http_client(
-    attempt: &str,
-    is_loopback: bool,
-) -> Result<reqwest::Client, ObjectError> {
-    let builder = reqwest::Client::builder()
-        .user_agent(concat!("pgferry/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(REQUEST_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none());
-    // No proxy stands between this machine and itself.
-    let builder = if is_loopback { builder.no_proxy() } else { builder };
-    builder
-        .build()
-        .map_err(|error| ObjectError::new(Class::Rejected, attempt, None, error.to_string()))
 }
 
 pub(crate) fn unquoted(etag: &str) -> String {

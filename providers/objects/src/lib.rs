@@ -11,6 +11,7 @@ mod encryption;
 mod endpoint;
 mod error;
 mod listing;
+mod patience;
 mod privacy;
 pub mod reference;
 mod signed_request;

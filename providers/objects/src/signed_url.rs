@@ -13,8 +13,8 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::bucket::http_client;
 use crate::error::ObjectError;
+use crate::patience::Patience;
 
 /// The longest that a signature of version 4 may last.
 pub const MAX_EXPIRES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -73,7 +73,8 @@ pub async fn probe(url: &SignedUrl, range: Range<u64>) -> Result<Probe, ObjectEr
     let is_loopback = crate::Endpoint::from_url(&parsed.origin().ascii_serialization(), "")
         .map_err(|_| ObjectError::rejected(&attempt, "plain http is for loopback only"))?
         .is_loopback();
-    let response = http_client(&attempt, is_loopback)?
+    let response = Patience::default()
+        .client(&attempt, is_loopback)?
         .get(parsed)
         .header(RANGE, format!("bytes={}-{}", range.start, range.end - 1))
         .send()

@@ -70,7 +70,8 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "What the target gets in another form, or not at all",
         "Publications, subscriptions and tablespaces never come along. A copy, and an archive that is written `for` a target, \
          leave out what the target's role may not make: event triggers, comments on extensions, security labels without a \
-         provider, owners and rights of roles that are not there. For Heroku these are all owners and all rights, since its restore ignores \
+         provider, owners and rights of roles that are not there. A role that is no superuser gives objects to roles that it \
+         is a member of, if they may make objects in that schema. For Heroku these are all owners and all rights, since its restore ignores \
          them; so they are without `for`, and with `method: pg_dump`. What is left out belongs to the restoring role, and \
          rights of functions that were taken from everybody come back. Set up on the target what you still need.",
     ),
@@ -137,7 +138,7 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "Such a function acts with the rights of its owner. The target lacks that role, or the role that restores may not \
          give objects to it, so the function acts as the restoring role: of a superuser, everybody who may run it can \
          do whatever it does without limits. Make the roles on the target before the move and connect as a superuser, or \
-         as an ordinary role; or revoke and drop the functions.",
+         as an ordinary role that is a member of them; or revoke and drop the functions.",
     ),
     (
         "PGF1152",

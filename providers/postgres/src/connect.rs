@@ -22,6 +22,10 @@ use crate::pooler::{self, Pool};
 /// Long enough for a distant server, short enough for a person who mistyped a host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// After so long without an acknowledgement of what was sent, the other machine counts as gone, and a copy under way fails
+/// instead of waiting for the quarter of an hour that Linux gives it. Keepalives notice as soon where nothing is sent.
+const DEAD: Duration = Duration::from_secs(50);
+
 /// What a session may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -86,9 +90,10 @@ pub async fn connect(
         .application_name("pgferry")
         .connect_timeout(CONNECT_TIMEOUT)
         .keepalives(true)
-        .keepalives_idle(Duration::from_secs(30))
+        .keepalives_idle(Duration::from_secs(20))
         .keepalives_interval(Duration::from_secs(10))
-        .keepalives_retries(5);
+        .keepalives_retries(3)
+        .tcp_user_timeout(DEAD);
     if let Some(password) = &location.password {
         config.password(password.expose());
     }

@@ -62,6 +62,9 @@ pub struct Facts {
     pub labels: Vec<String>,
     /// Roles that own something here, other than the one that asks.
     pub other_owners: Vec<String>,
+    /// Who of them owns something in which schema, and whether that role may still make something there.
+    #[serde(default)]
+    pub owners_in: Vec<(String, String, bool)>,
     pub prepared_transactions: i64,
     /// Tables and sequences that this user may not read; a few names.
     pub unreadable: Vec<String>,
@@ -82,8 +85,11 @@ select current_database()::text, current_setting('server_version'), pg_database_
        (select coalesce(array_agg(evtname::text order by 1), '{}') from pg_event_trigger where evtname !~ '^(pg_|heroku)'),
        (select coalesce(array_agg(distinct format('%s on %s %s', provider, objtype, objname)), '{}') from pg_seclabels
           where objnamespace is null or objnamespace::regnamespace::text !~ '^pg_'),
-       (select coalesce(array_agg(distinct pg_get_userbyid(relowner)::text), '{}') from user_relations
-          where relowner <> (select oid from pg_roles where rolname = current_user)),
+       (select coalesce(array_agg(distinct pg_get_userbyid(owner)::text), '{}') from (
+          select relowner as owner from user_relations
+          union select lomowner from pg_largeobject_metadata
+          union select owner from user_objects) as all_of_them
+          where owner <> (select oid from pg_roles where rolname = current_user)),
        (select count(*) from pg_prepared_xacts where database = current_database()),
        (select coalesce(array_agg(shown), '{}') from (select format('%I.%I', nspname, relname) as shown
           from user_relations where case relkind
@@ -127,6 +133,24 @@ select distinct case a.grantee when 0 then 'public' else pg_get_userbyid(a.grant
 ) as acls cross join lateral aclexplode(acls.acl) as a
 where a.grantee <> acls.owner and (a.grantee <> 0 or acls.public) order by 1, 2";
 
+const OWNERS_IN: &str = "
+select pg_get_userbyid(owner)::text, nspname::text, has_schema_privilege(owner, nspname, 'CREATE') from (
+  select relowner as owner, nspname from user_relations
+  union select owner, nspname from user_objects where not is_schema) as all_of_them
+where owner <> (select oid from pg_roles where rolname = current_user) order by 1, 2";
+
+/// Routines, types and schemas of users.
+const USER_OBJECTS: &str = "
+user_objects as (
+    select u.owner, n.nspname, u.oid = n.oid as is_schema from (
+        select 'pg_proc'::regclass as class, oid, pronamespace as schema, proowner as owner from pg_proc
+        union all select 'pg_type'::regclass, oid, typnamespace, typowner from pg_type
+        union all select 'pg_namespace'::regclass, oid, oid, nspowner from pg_namespace) as u
+    join pg_namespace n on n.oid = u.schema
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
+      and not (u.oid = n.oid and n.nspname = 'public')
+      and not exists (select from pg_depend e where e.classid = u.class and e.objid = u.oid and e.deptype in ('e', 'i')))";
+
 /// Relations of users: not the system's, not an extension's, not what providers put into every database.
 pub(crate) const USER_RELATIONS: &str = "
 user_relations as (
@@ -137,6 +161,15 @@ user_relations as (
       and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'heroku_ext', '_heroku')
       and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid
                         and e.deptype = 'e'))";
+
+/// Tables and sequences of extensions whose contents are the users' (`pg_extension_config_dump`), with the condition that
+/// tells their rows from those that the extension brings; empty for all of them.
+pub(crate) const CONFIGURATION: &str = "
+configuration as (
+    select c.oid, c.relname, c.relkind, c.relpersistence, n.nspname, e.extname, f.condition
+    from pg_extension e cross join lateral unnest(e.extconfig, e.extcondition) as f (oid, condition)
+    join pg_class c on c.oid = f.oid join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'S') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema')";
 
 /// Partitioned tables whose rows may belong to other partitions on another server, `unsafe`: by a hash of enums or of
 /// what may hold them, which are hashed by numbers of the server's own. And what is `under` each of them. Wants `recursive`.
@@ -165,7 +198,7 @@ impl Facts {
     pub async fn read(session: &Session) -> Result<Self, Fault> {
         let fault = |cause| session.fault("reading the facts", cause);
         let row = session
-            .query_one(&format!("with {USER_RELATIONS} {FACTS}"), &[])
+            .query_one(&format!("with {USER_RELATIONS}, {USER_OBJECTS} {FACTS}"), &[])
             .await
             .map_err(fault)?;
         // Some providers close the catalogue of subscriptions to all but themselves.
@@ -179,6 +212,8 @@ impl Facts {
             .map_or_else(|_| Vec::new(), |rows| rows.iter().map(|row| row.get(0)).collect());
         let granted =
             session.query(&format!("with {USER_RELATIONS} {GRANTS}"), &[]).await.map_err(fault)?;
+        let owners_in = format!("with {USER_RELATIONS}, {USER_OBJECTS} {OWNERS_IN}");
+        let owners_in = session.query(&owners_in, &[]).await.map_err(fault)?;
         let granted = granted
             .iter()
             .map(|row| Grant { role: row.get(0), what: row.get(1), of: row.get(2) })
@@ -205,6 +240,7 @@ impl Facts {
             labels: row.get(13),
             granted,
             other_owners: row.get(14),
+            owners_in: owners_in.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect(),
             prepared_transactions: row.get(15),
             unreadable: row.get(16),
             hidden_rows: row.get(17),

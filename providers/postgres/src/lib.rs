@@ -14,6 +14,7 @@ pub mod extensions;
 pub mod facts;
 mod fill;
 pub mod freeze;
+mod large_objects;
 pub mod location;
 mod own;
 mod pooler;

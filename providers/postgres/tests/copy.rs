@@ -14,8 +14,8 @@ use pgferry_postgres::copy::Copy;
 use pgferry_postgres::verification::Verification;
 use serde_json::{Value as Json, json};
 use stage::filled::{
-    self, SLOW, dumped, index_is_made, killed_at_every_effect, make_odd, noted, prior, same_dump,
-    without_contents,
+    self, SLOW, dumped, index_is_made, killed_at_every_effect, make_odd, noted, prior,
+    rows_are_remembered, same_dump, without_contents,
 };
 use stage::{Stage, change, spec};
 
@@ -59,6 +59,7 @@ async fn everything_arrives_as_it_was_and_once_more() {
 
     let done = copy(&cx, change(want)).await.map_err(|fault| fault.chain()).unwrap();
     same_dump(&from, &into);
+    rows_are_remembered(&into, &done).await;
     let attrs = done.attrs.storable();
     let rows = |name: &str| {
         let tables = attrs["tables"].as_array().unwrap().iter();

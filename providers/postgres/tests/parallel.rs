@@ -219,9 +219,7 @@ async fn the_contents_are_written_for_the_restorer() {
             format!("rights of `reader` {rights}: `app.t`, `large object 900000`, `new tables of OWNER in app`, `schema app`"),
             format!("rights of `restorer` {rights}: `app.t.a`"),
         ];
-        let of_some = [format!(
-            "rights of `reader` {rights}: `large object 900000`, `new tables of OWNER in app`"
-        )];
+        let of_some = [format!("rights of `reader` {rights}: `new tables of OWNER in app`")];
         let mut expect = if plan.is_some() { of_all.to_vec() } else { of_some.to_vec() };
         expect.push("publications do not come along: `p`".to_owned());
         assert_eq!(told, expect);

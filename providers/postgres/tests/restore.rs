@@ -17,7 +17,8 @@ use pgferry_postgres::restore::Restore;
 use pgferry_postgres::verification::Verification;
 use serde_json::{Value as Json, json};
 use stage::filled::{
-    SLOW, index_is_made, killed_at_every_effect, make_odd, noted, prior, remembered, same_dump,
+    SLOW, index_is_made, killed_at_every_effect, make_odd, noted, prior, remembered,
+    rows_are_remembered, same_dump,
 };
 use stage::{BUCKET, Stage, change, spec};
 
@@ -98,6 +99,7 @@ async fn everything_arrives_from_every_kind_of_archive() {
         let next = Change { before: before.take(), ..change(want) };
         let done = restore(&cx, next).await.map_err(|fault| fault.chain()).unwrap();
         same_dump(&from, &into);
+        rows_are_remembered(&into, &done).await;
         is_proved(&from, &into, &dump).await;
         let attrs = done.attrs.storable();
         assert_eq!(attrs["warnings"], json!([]), "{object}");

@@ -2,13 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
+mod own;
 mod stage;
 
+use own::{OWNER, Own, SUPERUSER};
+use pgferry_archive::{Toc, Version};
 use pgferry_engine::finding::{Finding, Severity};
+use pgferry_engine::resource::{AnyResource, Change, Remembered};
+use pgferry_engine::tree::Tree;
 use pgferry_postgres::copy::Copy;
 use pgferry_postgres::dump::Dump;
+use pgferry_postgres::verification::Verification;
 use serde_json::json;
 use stage::bare::{Server, Yard};
+use stage::{change, spec};
 
 const ROLES: [&str; 4] = ["app", "other", "reader", "\"Odd \"\"one\""];
 
@@ -42,6 +49,13 @@ create policy p on hidden.t to reader using (true);
 create statistics st on a, b from hidden.t; alter statistics st owner to app;
 create procedure pr() language sql begin atomic select 1; select 2; end; alter procedure pr() owner to other;
 grant all on all tables in schema hidden to reader;
+select lo_from_bytea(70001, 'one'), lo_create(70002), lo_create(70003), lo_create(70004);
+alter large object 70001 owner to app; comment on large object 70001 is E'it''s \\ mine';
+alter large object 70002 owner to "Odd ""one"; grant select on large object 70002 to reader with grant option;
+set role reader; grant select on large object 70002 to other; reset role;
+revoke update on large object 70002 from "Odd ""one";
+grant select, update on large object 70003 to public, app; revoke all on large object 70004 from postgres;
+alter schema public owner to other; comment on schema public is 'of another';
 "#;
 
 fn make(server: &Server, database: &str) {
@@ -169,6 +183,147 @@ async fn what_is_lost_is_told_by_name() {
         "new functions of postgres",
     ] {
         assert!(reopened.contains(name), "{name}: {found:#?}");
+    }
+}
+
+/// As `pg_dump` writes it from 17 on: large objects of one owner and the same rights are one entry.
+fn with_groups(archive: &[u8]) -> Vec<u8> {
+    let mut rest = archive;
+    let mut toc = Toc::read(&mut rest).unwrap();
+    toc.convert(Version::V1_15).unwrap();
+    toc.header.version = Version::V1_16;
+    let mut group = None;
+    let grouped = |number: &str| ["70002", "70003"].contains(&number);
+    toc.entries.retain_mut(|entry| {
+        let tag = entry.tag.shown();
+        if entry.desc == *"BLOB" && !grouped(&tag) {
+            let first = tag == "70001";
+            entry.desc = "BLOB METADATA".into();
+            entry.definition =
+                if first { "70001\n70002\n70003\n".into() } else { format!("{tag}\n").into() };
+            group = group.or(first.then_some(entry.id));
+        }
+        if entry.desc == *"ACL" && tag == "LARGE OBJECT 70001" {
+            entry.tag = "LARGE OBJECTS 70001..70003".into();
+            entry.dependencies = group.into_iter().collect();
+        }
+        !grouped(tag.trim_start_matches("LARGE OBJECT "))
+    });
+    [toc.to_bytes().unwrap(), rest.to_vec()].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_of_large_objects_have_owners_and_rights() {
+    let (yard, server) = (Yard::new().await, Server::start());
+    for sql in [
+        "create role app",
+        "create role reader",
+        "create database source",
+        "create database target",
+    ] {
+        server.run("postgres", sql);
+    }
+    server.run(
+        "source",
+        "select lo_from_bytea(n, 'x') from generate_series(70001, 70004) n;
+         alter large object 70001 owner to app; alter large object 70002 owner to app; alter large object 70003 owner to app;
+         grant select on large object 70001, 70002, 70003 to reader; revoke all on large object 70004 from postgres",
+    );
+    let target = || server.handle("target", "postgres", "target");
+    let source = server.handle("source", "postgres", "source");
+    let (_, dump) = yard.dump(yard.dump_of(source, Some(target()), "single")).await;
+    let archive = with_groups(&std::fs::read(yard.file("single").await).unwrap());
+    let Tree::Resource(handle) = &dump else { panic!("a resource") };
+    let mut handle = pgferry_engine::tree::Handle::clone(handle);
+    for (field, value) in
+        [("object", json!("groups")), ("size", json!(archive.len())), ("etag", json!(null))]
+    {
+        handle.attrs.insert(field.to_owned(), Tree::from_json(&value));
+    }
+    yard.opened().put_if_absent("groups", archive.into()).await.unwrap();
+    yard.restore(Tree::Resource(handle.into()), target(), "target").await;
+    assert_eq!(server.dumped("target", &[]), server.dumped("source", &[]));
+}
+
+/// What `proof` finds of the target of `copied`.
+async fn differences(server: &Own, copied: &Remembered) -> Vec<String> {
+    let cx = server.cx_with("verified", vec![("postgres.copy", copied.clone())]);
+    let want = spec(vec![
+        ("expected", server.handle("source", SUPERUSER)),
+        ("actual", server.handle("target", OWNER)),
+    ]);
+    let proof = AnyResource::act(&Verification, &cx, change(want)).await;
+    let found = proof.err().map(|fault| fault.message).unwrap_or_default();
+    found.lines().skip(1).map(|line| line.trim().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_a_role_gives_it_what_it_may_keep() {
+    let server = Own::start(&[]);
+    server.run("postgres", SUPERUSER, "create role team; create role reader").await;
+    server
+        .run("postgres", SUPERUSER, &format!("create role {OWNER} login; grant team to {OWNER}"))
+        .await;
+    server.run("postgres", SUPERUSER, "create database source").await;
+    server.run("postgres", SUPERUSER, &format!("create database target owner {OWNER}")).await;
+    server
+        .run(
+            "source",
+            SUPERUSER,
+            "create schema ours authorization team; create table ours.t (id serial primary key, v text);
+             alter table ours.t owner to team; revoke delete on ours.t from team; grant select on ours.t to reader;
+             revoke update on sequence ours.t_id_seq from team; insert into ours.t (v) values ('a'); create view ours.v as select * from ours.t;
+             alter view ours.v owner to team; create table shut (id int); alter table shut owner to team;
+             grant create on schema public to reader",
+        )
+        .await;
+    let want = spec(vec![
+        ("from", server.handle("source", SUPERUSER)),
+        ("into", server.handle("target", OWNER)),
+        ("confirm", Tree::text("target")),
+    ]);
+    let owners = "select string_agg(relname || ' ' || relowner::regrole, ', ' order by relname) from pg_class
+        where relname in ('t', 'v', 't_id_seq', 'shut')";
+    let mut before = None;
+    // Twice: the second time over what is not all its own any more.
+    for _ in 0..2 {
+        let change = Change { before: before.take(), ..change(want.clone()) };
+        let done = AnyResource::act(&Copy, &server.cx("copy"), change).await;
+        let done = done.map_err(|fault| fault.chain()).unwrap();
+        let inputs = json!({ "from": { "$address": "source" }, "into": { "$address": "target" } });
+        let copied = stage::filled::remembered(&done, inputs);
+        assert_eq!(
+            server.text("target", owners).await,
+            "shut owner, t team, t_id_seq team, v team"
+        );
+        assert_eq!(differences(&server, &copied).await, Vec::<String>::new());
+        before = Some(copied);
+    }
+    let copied = before.unwrap();
+    // What was to come along and is not there is a difference; what could not is none.
+    for (change, back, difference) in [
+        (
+            "alter view ours.v owner to owner",
+            "alter view ours.v owner to team",
+            Some("view `ours.v`: owner `team` expected, `owner` found"),
+        ),
+        (
+            "grant delete on ours.t to team",
+            "revoke delete on ours.t from team",
+            Some("rights `table ours.t` differs: "),
+        ),
+        ("alter table shut owner to reader", "alter table shut owner to owner", None),
+    ] {
+        server.run("target", SUPERUSER, change).await;
+        let found = differences(&server, &copied).await;
+        let met = match difference {
+            Some(difference) => {
+                !found.is_empty() && found.iter().all(|line| line.starts_with(difference))
+            }
+            None => found.is_empty(),
+        };
+        assert!(met, "{change}: {found:#?}");
+        server.run("target", SUPERUSER, back).await;
     }
 }
 

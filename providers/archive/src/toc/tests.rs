@@ -161,7 +161,9 @@ fn groups_of_large_objects_become_single_ones() {
     let comment = named(7, "COMMENT", "LARGE OBJECT 12");
     let mut table = named(8, "TABLE", "t");
     table.relkind = 114;
-    let rights = named(9, "ACL", "LARGE OBJECTS 10..3000000000");
+    let mut rights = named(9, "ACL", "LARGE OBJECTS 10..3000000000");
+    rights.definition = "GRANT SELECT ON LARGE OBJECT 10 TO \"a ON LARGE OBJECT 10 \";\nGRANT ALL ON LARGE OBJECT 10 TO b;\n".into();
+    rights.dependencies = vec![5];
     let mut toc = of(Version::V1_16, vec![group, contents, comment, table, rights]);
     assert_eq!(large_objects(&toc, &toc.entries[1]).expect("numbers"), [10, 12, 3_000_000_000]);
 
@@ -175,8 +177,17 @@ fn groups_of_large_objects_become_single_ones() {
             "6 BLOBS 10..3000000000",
             "7 COMMENT LARGE OBJECT 12",
             "8 TABLE t",
+            "9 ACL LARGE OBJECT 10",
+            "12 ACL LARGE OBJECT 12",
+            "13 ACL LARGE OBJECT 3000000000",
         ]
     );
+    let right = toc.entry(12).expect("rights on the second object");
+    assert!(
+        right.definition
+            == *"GRANT SELECT ON LARGE OBJECT 12 TO \"a ON LARGE OBJECT 10 \";\nGRANT ALL ON LARGE OBJECT 12 TO b;\n"
+    );
+    assert_eq!(right.dependencies, [10]);
     let last = toc.entry(11).expect("the last object");
     assert!(last.definition == *"SELECT pg_catalog.lo_create('3000000000');\n");
     assert!(last.drop == *"SELECT pg_catalog.lo_unlink('3000000000');\n");

@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex};
 use pgferry_engine::address::Address;
 use pgferry_engine::cx::{NoNotes, SystemClock, World, no_rereading};
 use pgferry_engine::event::{Event, Sink};
-use pgferry_engine::resource::Verb;
+use pgferry_engine::resource::{Intent, Verb};
+use pgferry_engine::secret::Secret;
 use pgferry_engine::tree::Tree;
 use serde_json::json;
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use super::*;
 
@@ -37,6 +40,7 @@ fn stage() -> Stage {
         ("PATH".to_owned(), path),
         ("KEPT".to_owned(), "kept".to_owned()),
         ("LINODE_TOKEN".to_owned(), "not-for-you".to_owned()),
+        ("ANY_NAME".to_owned(), "postgres://u:not-for-you-either@h/d".to_owned()),
     ]);
     let sink = Arc::clone(&heard) as Arc<dyn Sink>;
     let world = World {
@@ -58,15 +62,13 @@ fn stage() -> Stage {
 }
 
 async fn run(stage: &Stage, spec: serde_json::Value) -> Result<(), Fault> {
+    run_after(stage, spec, None).await
+}
+
+async fn run_after(stage: &Stage, spec: Json, prior: Option<Intent>) -> Result<(), Fault> {
     let want: Spec = Tree::from_json(&spec).to_typed().unwrap();
-    let change = Change {
-        verb: Verb::Run,
-        want,
-        before: None,
-        fields: vec![],
-        prior: None,
-        confirmed: vec![],
-    };
+    let change =
+        Change { verb: Verb::Run, want, before: None, fields: vec![], prior, confirmed: vec![] };
     Command.act(&stage.cx, change).await.map(|done| assert_eq!(done.attrs.exit_code, 0))
 }
 
@@ -78,16 +80,17 @@ fn heard(stage: &Stage) -> Vec<String> {
 async fn it_runs_beside_the_spec_with_its_environment_and_without_our_keys() {
     use std::os::unix::fs::PermissionsExt;
     let stage = stage();
+    let _known = Secret::new("not-for-you-either");
     let script = stage.folder.path().join("it.sh");
     std::fs::write(
         &script,
-        "#!/bin/sh\necho \"$1 $GIVEN $KEPT ${LINODE_TOKEN-none}\"\ncat it.sh | wc -l\n",
+        "#!/bin/sh\necho \"$1 $GIVEN $KEPT ${LINODE_TOKEN-none} ${ANY_NAME-none}\"\ncat it.sh | wc -l\n",
     )
     .unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     run(&stage, json!({ "command": ["./it.sh", "a b"], "env": { "GIVEN": 7 } })).await.unwrap();
     let lines: Vec<String> = heard(&stage).iter().map(|line| line.trim().to_owned()).collect();
-    assert_eq!(lines, ["a b 7 kept none", "3"]);
+    assert_eq!(lines, ["a b 7 kept none none", "3"]);
 }
 
 #[tokio::test]
@@ -126,4 +129,37 @@ async fn what_cannot_be_started_is_named() {
     let stage = stage();
     let fault = run(&stage, json!({ "command": ["./missing.sh"] })).await.unwrap_err();
     assert!(fault.chain().starts_with("starting `./missing.sh`: "), "{}", fault.chain());
+}
+
+#[tokio::test]
+async fn what_a_dead_run_left_of_it_is_ended_first() {
+    let stage = stage();
+    let shell = |script: &str| {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped());
+        std::os::unix::process::CommandExt::process_group(&mut shell, 0).spawn().unwrap()
+    };
+    // Its first process is gone, and its child is not.
+    let mut former = shell("sleep 600 & echo $!");
+    let mut stranger = shell("sleep 600");
+    former.wait().unwrap();
+    for (group, began, is_ended) in [
+        (former.id(), Some(1), true),
+        // A number that somebody else has by now.
+        (stranger.id(), Some(1), false),
+    ] {
+        let intent = Intent {
+            verb: Verb::Run,
+            inputs: Tree::Null,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            notes: json!({ "process": { "group": group, "began": began } }),
+            before: None,
+        };
+        run_after(&stage, json!({ "command": ["true"] }), Some(intent)).await.unwrap();
+        let group = Pid::from_raw(i32::try_from(group).unwrap()).unwrap();
+        assert_eq!(test_kill_process_group(group).is_err(), is_ended, "{group:?}");
+    }
+    let group = Pid::from_raw(i32::try_from(stranger.id()).unwrap()).unwrap();
+    kill_process_group(group, Signal::KILL).unwrap();
+    stranger.wait().unwrap();
 }

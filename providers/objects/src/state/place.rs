@@ -15,9 +15,9 @@ use pgferry_engine::secret::Secret;
 use pgferry_engine::state::StateError;
 use url::Url;
 
-use crate::bucket::{Connector, http_client};
 use crate::endpoint::Endpoint;
 use crate::error::ObjectError;
+use crate::patience::Patience;
 
 /// Variables whose values are shown nowhere.
 const SECRETS: &[&str] = &[
@@ -166,7 +166,7 @@ impl Place {
             .with_region(region)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_retry(once())
-            .with_http_connector(Connector(http_client(&self.attempt(), is_loopback)?));
+            .with_http_connector(Patience::default().connector(&self.attempt(), is_loopback)?);
         Ok(Arc::new(builder.build().map_err(|error| self.failed(&error))?))
     }
 

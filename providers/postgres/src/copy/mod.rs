@@ -148,6 +148,7 @@ impl Resource for Copy {
         let run = Run {
             cx,
             name: &claim.name,
+            written: &claim.written,
             from: &want.from,
             into: &want.into,
             program,

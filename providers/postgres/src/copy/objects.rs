@@ -1,12 +1,14 @@
 //! What is neither a table's row nor in the schema: large objects, and where sequences stand.
 //!
-//! Large objects keep their numbers and comments, and come a batch to a request. Tested in `tests/copy.rs`.
+//! Large objects keep their numbers, and come a batch to a request. Tested in `tests/copy.rs`.
 
 use pgferry_engine::fault::Fault;
 use tokio_postgres::Error;
 
 use crate::connect::Session;
+use crate::dump::restorer::Restorer;
 use crate::fill::meter::Meter;
+use crate::large_objects::{JOINS, LargeObject, columns};
 use crate::quoting::literal;
 use crate::sequences;
 
@@ -26,7 +28,7 @@ pub(super) async fn numbers(session: &Session) -> Result<Vec<Vec<u32>>, Fault> {
     Ok(all.chunks(AT_ONCE).map(<[u32]>::to_vec).collect())
 }
 
-/// Copies those of `numbers`, with their comments.
+/// Copies those of `numbers`, with all that `restorer` may make of what else they have.
 ///
 /// # Errors
 /// One may not be read, or cannot be made.
@@ -34,37 +36,38 @@ pub(super) async fn copy(
     source: &Session,
     target: &Session,
     numbers: &[u32],
+    restorer: &Restorer,
     meter: &Meter,
 ) -> Result<(), Fault> {
-    let read =
-        "select o, lo_get(o, 0, $2), obj_description(o, 'pg_largeobject') from unnest($1::oid[]) o";
+    let read = format!(
+        "select {}, lo_get(o.oid, 0, $2) from unnest($1::oid[]) as o (oid) {JOINS}",
+        columns()
+    );
     let rows = source
-        .query(read, &[&numbers, &PART])
+        .query(&read, &[&numbers, &PART])
         .await
         .map_err(|cause| source.fault("reading large objects", cause))?;
-    let (mut made, mut contents, mut comments) = (Vec::new(), Vec::new(), String::new());
+    let (mut made, mut contents, mut statements) = (Vec::new(), Vec::new(), String::new());
     for row in &rows {
-        let (number, content): (u32, &[u8]) = (row.get(0), row.get(1));
+        let (object, content) = (LargeObject::of(row), row.get::<_, &[u8]>(6));
         meter.passed_otherwise(content.len());
-        made.push(number);
+        made.push(object.number);
         contents.push(content);
-        if let Some(comment) = row.get::<_, Option<&str>>(2) {
-            let comment = literal(comment);
-            comments.push_str(&format!("comment on large object {number} is {comment};"));
-        }
+        statements.push_str(&object.statements(restorer));
     }
+    let fault = |cause| target.fault("making large objects", cause);
     let make = "select count(lo_from_bytea(o, b)) from unnest($1::oid[], $2::bytea[]) as t (o, b)";
-    let put = async {
-        target.query_one(make, &[&made, &contents]).await?;
-        target.batch_execute(&comments).await
-    };
-    put.await.map_err(|cause| target.fault("making large objects", cause))?;
+    target.query_one(make, &[&made, &contents]).await.map_err(fault)?;
     for (number, content) in made.iter().zip(&contents) {
         if content.len() == PART as usize {
             rest(source, target, *number, meter).await?;
         }
     }
-    Ok(())
+    if statements.is_empty() {
+        return Ok(());
+    }
+    // Last: rights may take away what it takes to write them.
+    target.batch_execute(&statements).await.map_err(fault)
 }
 
 /// What comes after the first part of a large object.

@@ -149,7 +149,12 @@ impl Table {
     /// Whether the target's table is filled by one statement alone, so that it can be emptied and filled at once:
     /// rows are then born frozen, which saves a later pass over them.
     pub(super) fn is_filled_at_once(&self, piece: &Piece) -> bool {
-        piece.range.is_none() && self.configuration.is_none() && self.through.is_none()
+        piece.range.is_none() && self.is_own()
+    }
+
+    /// Whether its rows stay in it, and nobody else has put some there.
+    pub(super) fn is_own(&self) -> bool {
+        self.configuration.is_none() && self.through.is_none()
     }
 }
 

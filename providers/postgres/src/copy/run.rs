@@ -30,12 +30,14 @@ use crate::fill::keys::{self, Step};
 use crate::fill::meter::Meter;
 use crate::fill::script::Entry;
 use crate::fill::sessions::{Opening, as_many};
+use crate::fill::written::Written;
 use crate::programs::Program;
 
 /// What is to be done.
 pub(super) struct Run<'a> {
     pub(super) cx: &'a Cx,
     pub(super) name: &'a str,
+    pub(super) written: &'a Arc<Written>,
     pub(super) from: &'a Endpoint,
     pub(super) into: &'a Endpoint,
     pub(super) program: &'a Program,
@@ -86,7 +88,8 @@ impl Run<'_> {
         if fewest < self.jobs {
             cx.warn(format!("there are sessions for {fewest} of {} jobs", self.jobs));
         }
-        let (shared, mut steps) = self.plan(&readers[0], &main, after, writers.len()).await?;
+        let ends = (&readers[0], &main);
+        let (shared, mut steps) = self.plan(ends, restorer, after, writers.len()).await?;
         steps.push(Step::InOrder(last));
         cx.effect("copy rows")?;
         let carry = |(from, into)| worker::carry(Arc::clone(&shared), from, into);
@@ -96,11 +99,12 @@ impl Run<'_> {
             () = shared.meter.report(cx) => return Err(Fault::bug("a report that ends")),
         };
         let (readers, idle) = (worked.carried, worked.idle);
+        // Before rights, which may take away what it takes.
+        let reader = readers.first().ok_or_else(|| Fault::bug("a copy without workers"))?;
+        objects::sequences(reader, &main).await?;
         cx.effect("make keys")?;
         self.at("making keys, triggers and views");
         after::make(&main, &idle, steps, &warnings).await?;
-        let reader = readers.first().ok_or_else(|| Fault::bug("a copy without workers"))?;
-        objects::sequences(reader, &main).await?;
         self.at("analysing");
         let analysed = worked.analysers.end().await?;
         if let Some(warning) = after::complete(&main, &idle, analysed).await? {
@@ -126,8 +130,8 @@ impl Run<'_> {
     /// What there is to carry and to build.
     async fn plan(
         &self,
-        reader: &Session,
-        main: &Session,
+        (reader, main): (&Session, &Session),
+        restorer: Restorer,
         after: Vec<Entry>,
         workers: usize,
     ) -> Result<(Arc<Shared>, Vec<Step>), Fault> {
@@ -151,7 +155,7 @@ impl Run<'_> {
         let own = |table: &super::plan::Table| table.through.is_none().then_some(table.oid);
         let numbers: Vec<Option<u32>> = tables.iter().map(own).collect();
         let (work, steps) = keys::sort(after, &details, &numbers);
-        let objects = objects::numbers(reader).await?;
+        let objects = (objects::numbers(reader).await?, restorer);
         let pieces = pieces(&tables, workers, cores(), reader.version_number);
         let total = tables.iter().map(|table| table.bytes).sum();
         let sized = tables.iter().map(|table| (table.shown(), table.bytes));
@@ -163,7 +167,10 @@ impl Run<'_> {
             Waiting { work, weight: table.bytes + table.indexes, analysed }
         });
         let builds = Arc::new(Builds::new(waiting.collect()));
-        Ok((Shared::new(tables, encoding, meter, pieces, objects, builds), steps))
+        Ok((
+            Shared::new(tables, encoding, meter, pieces, objects, builds, Arc::clone(self.written)),
+            steps,
+        ))
     }
 
     fn at(&self, what: &str) {

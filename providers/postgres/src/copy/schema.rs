@@ -3,15 +3,18 @@
 //! It comes as two scripts, before and after the rows, and is held in memory: its size is that of the schema. It knows
 //! nothing of the target. Tested in `tests/copy.rs`.
 
+use std::ops::Range;
+
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 
 use crate::dump::grants::fitting;
 use crate::dump::hold::LOCK_TIMEOUT;
-use crate::dump::process::launch;
+use crate::dump::process::{KEEPALIVES, launch};
 use crate::dump::restorer::Restorer;
 use crate::fill::attver::stripped;
+use crate::fill::ending::{Ending, owner_of};
 use crate::fill::outside::is_outside;
 use crate::fill::script::{Entry, entries};
 use crate::programs::Program;
@@ -30,44 +33,44 @@ pub(super) struct Fitted {
 /// table has to fill it first. What is lost by that, the plan has told.
 pub(super) fn fit(before: Vec<Entry>, after: Vec<Entry>, restorer: &Restorer) -> Fitted {
     let mut fitted = Fitted::default();
-    let (mut rights, mut late) = (Vec::new(), Vec::new());
+    let mut ending = Ending::default();
     for (entries, section) in [(before, &mut fitted.before), (after, &mut fitted.after)] {
         for mut entry in entries {
             let kind = entry.kind.as_str();
             if matches!(kind, "ACL" | "DEFAULT ACL") {
                 if let (Some(sql), _) = fitting(&entry.sql, restorer) {
                     entry.sql = sql;
-                    rights.push(entry);
+                    ending.rights.push(entry);
                 }
                 continue;
             }
-            // It is there already, and need not be the role's as what the role makes.
-            let of_public = kind == "SCHEMA" && entry.name == "public";
-            let given = |owner: &str| match of_public {
-                true => restorer.gives_to(owner) && restorer.may_close("SCHEMA public"),
-                false => owner != restorer.role && restorer.gives_to(owner),
+            let gives = |owner: &str| match kind == "SCHEMA" && entry.name == "public" {
+                true => restorer.gives_public_to(owner),
+                false => owner != restorer.role && restorer.gives(kind, owner),
             };
-            if let Some((at, owner)) = owner(&entry.sql)
-                && !given(&owner)
+            if let Some((within, named, owner)) = owner(&entry.sql)
+                && !(gives(&owner) && (restorer.superuser || kind == "SCHEMA"))
             {
-                let end = entry.sql[at..].find(";\n").map_or(entry.sql.len(), |end| at + end + 2);
-                entry.sql.replace_range(at..end, "");
+                if gives(&owner) {
+                    ending.owners.push(owner_of(&named, &owner));
+                }
+                entry.sql.replace_range(within, "");
             }
             let of_trigger = kind == "COMMENT" && entry.name.starts_with("EVENT TRIGGER ");
             if of_trigger || matches!(kind, "MATERIALIZED VIEW DATA" | "EVENT TRIGGER") {
-                late.push(entry);
+                ending.late.push(entry);
             } else {
                 section.push(entry);
             }
         }
     }
-    fitted.last = rights.into_iter().chain(late).collect();
+    fitted.last = ending.entries();
     fitted
 }
 
-/// Where `ALTER … OWNER TO role;` begins, and the role. `pg_dump` writes it at the end of an entry (`_printTocEntry`),
-/// on a line of its own.
-fn owner(sql: &str) -> Option<(usize, String)> {
+/// Where `ALTER … OWNER TO role;` is, of what, and the role. `pg_dump` writes it at the end of an entry
+/// (`_printTocEntry`), on a line of its own.
+fn owner(sql: &str) -> Option<(Range<usize>, String, String)> {
     let mut end = sql.len();
     loop {
         let text = sql[..end].trim_end();
@@ -78,9 +81,10 @@ fn owner(sql: &str) -> Option<(usize, String)> {
             end = at;
             continue;
         }
-        let (_, role) = line.strip_prefix("ALTER ")?.rsplit_once(" OWNER TO ")?;
-        let role = role.strip_suffix(';')?;
-        return Some((at, unquoted(role)?));
+        let (named, role) = line.strip_prefix("ALTER ")?.rsplit_once(" OWNER TO ")?;
+        let role = unquoted(role.strip_suffix(';')?)?;
+        let end = sql.len().min(text.len() + 1);
+        return Some((at..end, named.to_owned(), role));
     }
 }
 
@@ -131,7 +135,7 @@ pub(super) async fn read(
         "-B",
         "--no-password",
         "--encoding=UTF8",
-        "--dbname=keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=5",
+        &format!("--dbname={KEEPALIVES}"),
     ]
     .map(str::to_owned)
     .into_iter()
@@ -186,8 +190,6 @@ mod tests {
                     "CREATE TABLE t ();\n\n\nALTER TABLE t OWNER TO \"Ap\"\"p\";\n\nSET default_table_access_method = x;",
                 ),
                 entry("SCHEMA", "public", "ALTER SCHEMA public OWNER TO app;"),
-                entry("SCHEMA", "public", "ALTER SCHEMA public OWNER TO me;"),
-                entry("SCHEMA", "mine", "CREATE SCHEMA mine;\n\n\nALTER SCHEMA mine OWNER TO me;"),
                 entry(
                     "COMMENT",
                     "TABLE t",
@@ -229,8 +231,6 @@ mod tests {
                 &[
                     "CREATE TABLE t ();\n\n\nALTER TABLE t OWNER TO \"Ap\"\"p\";\n\nSET default_table_access_method = x;",
                     "ALTER SCHEMA public OWNER TO app;",
-                    "ALTER SCHEMA public OWNER TO me;",
-                    "CREATE SCHEMA mine;",
                     comment,
                 ],
                 &last,
@@ -239,13 +239,7 @@ mod tests {
         check(
             false,
             [
-                &[
-                    "CREATE TABLE t ();\n\n\n\nSET default_table_access_method = x;",
-                    "",
-                    "",
-                    "CREATE SCHEMA mine;",
-                    comment,
-                ],
+                &["CREATE TABLE t ();\n\n\n\nSET default_table_access_method = x;", "", comment],
                 &last,
             ],
         );

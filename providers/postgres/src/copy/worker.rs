@@ -16,10 +16,12 @@ use super::plan::{Piece, Table};
 use crate::checksum::Checksum;
 use crate::connect::Session;
 use crate::dump::hold::refused;
+use crate::dump::restorer::Restorer;
 use crate::dump::{Contents, Counted};
 use crate::fill::builds::Builds;
 use crate::fill::meter::Meter;
 use crate::fill::pour::{Broken, pour};
+use crate::fill::written::{Written, begin};
 
 /// Small tables filled by one transaction, which holds a lock on each; and of those that are left, the share of one hand.
 const TOGETHER: usize = 32;
@@ -34,11 +36,14 @@ pub(super) struct Shared {
     pieces: Mutex<VecDeque<Piece>>,
     /// Numbers of large objects, a batch each.
     objects: Mutex<Vec<Vec<u32>>>,
+    /// Whom they can be given to.
+    restorer: Restorer,
     /// Pieces of each table that are still to come.
     missing: Vec<AtomicUsize>,
     /// Checksum of each table as far as it has arrived, where it has one.
     sums: Mutex<Vec<Option<i128>>>,
     pub(super) builds: Arc<Builds>,
+    written: Arc<Written>,
 }
 
 impl Shared {
@@ -47,8 +52,9 @@ impl Shared {
         encoding: String,
         meter: Meter,
         pieces: Vec<Piece>,
-        objects: Vec<Vec<u32>>,
+        (objects, restorer): (Vec<Vec<u32>>, Restorer),
         builds: Arc<Builds>,
+        written: Arc<Written>,
     ) -> Arc<Self> {
         let missing: Vec<AtomicUsize> = tables.iter().map(|_| AtomicUsize::new(0)).collect();
         for piece in &pieces {
@@ -61,9 +67,11 @@ impl Shared {
             encoding,
             pieces: Mutex::new(pieces.into()),
             objects: Mutex::new(objects),
+            restorer,
             missing,
             sums,
             builds,
+            written,
         })
     }
 
@@ -138,7 +146,8 @@ pub(super) async fn carry(
         }
     }
     while let Some(numbers) = shared.next_objects() {
-        objects::copy(&source, &target, &numbers, &shared.meter).await?;
+        let Shared { restorer, meter, .. } = shared.as_ref();
+        objects::copy(&source, &target, &numbers, restorer, meter).await?;
     }
     Ok((source, target))
 }
@@ -151,7 +160,7 @@ async fn copy_together(
     target: &Session,
 ) -> Result<(), Fault> {
     let said = |cause| target.fault("filling small tables", cause);
-    target.batch_execute("begin").await.map_err(said)?;
+    let transaction = begin(target, "").await.map_err(said)?;
     let mut rows = Vec::with_capacity(pieces.len());
     for piece in pieces {
         match pass(shared, piece, source, target, false).await {
@@ -162,6 +171,7 @@ async fn copy_together(
     target.batch_execute("commit").await.map_err(said)?;
     for (piece, rows) in pieces.iter().zip(rows) {
         shared.meter.rows(piece.table, rows);
+        shared.written.add(&shared.tables[piece.table].shown(), rows, transaction);
     }
     shared.arrived_at_once(pieces);
     Ok(())
@@ -176,18 +186,17 @@ async fn copy(
     let table = &shared.tables[piece.table];
     let copied = async {
         let freeze = table.is_filled_at_once(piece);
-        let begin = match &table.configuration {
+        let first = match &table.configuration {
             // What the extension's script put there gives way to the source's rows.
-            Some(condition) => Some(format!("begin; delete from {} {condition}", table.into())),
-            None if freeze => Some(format!("begin; truncate only {}", table.into())),
-            None => None,
+            Some(condition) => format!("delete from {} {condition}", table.into()),
+            None if freeze => format!("truncate only {}", table.into()),
+            None => String::new(),
         };
-        if let Some(begin) = &begin {
-            target.batch_execute(begin).await.map_err(Broken::Target)?;
-        }
+        let transaction = begin(target, &first).await.map_err(Broken::Target)?;
         let rows = pass(shared, piece, source, target, freeze).await?;
-        if begin.is_some() {
-            target.batch_execute("commit").await.map_err(Broken::Target)?;
+        target.batch_execute("commit").await.map_err(Broken::Target)?;
+        if table.is_own() {
+            shared.written.add(&table.shown(), rows, transaction);
         }
         Ok(rows)
     };

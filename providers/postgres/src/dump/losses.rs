@@ -17,11 +17,13 @@ pub(super) fn losses(source: &Facts, restorer: Option<&Restorer>, findings: &mut
     let mut tell = |message: String| findings.push(Finding::note("PGF1110", message));
     let mut by_role: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for Grant { role, what, of } in &source.granted {
-        let of_object = what.starts_with("large object ");
         let comes = restorer.is_some_and(|restorer| {
-            restorer.knows(role) && of.as_ref().is_none_or(|of| restorer.decides_for(of))
+            let object = if what == "schema public" { "SCHEMA public" } else { "" };
+            restorer.knows(role)
+                && of.as_ref().is_none_or(|of| restorer.decides_for(of))
+                && restorer.may_close(object)
         });
-        if !comes || of_object {
+        if !comes {
             by_role.entry(role).or_default().push(what.clone());
         }
     }
@@ -107,6 +109,21 @@ pub(super) fn losses(source: &Facts, restorer: Option<&Restorer>, findings: &mut
                 listed(&owners)
             ),
         ));
+    }
+    if let Some(restorer) = restorer.filter(|restorer| !restorer.superuser) {
+        for (owner, schema, may_make) in &source.owners_in {
+            let is_there = restorer.makes.contains_key(schema);
+            let rights_come =
+                !is_there || (schema == "public" && restorer.may_close("SCHEMA public"));
+            let kept = restorer.is_kept("TABLE", schema, owner) || (*may_make && rights_come);
+            if restorer.gives_to(owner) && !kept {
+                let message = format!(
+                    "what `{owner}` owns in schema `{schema}` on the source belongs to the restoring role afterwards: \
+                     `{owner}` may not make anything in that schema"
+                );
+                findings.push(Finding::note("PGF1110", message));
+            }
+        }
     }
     if let Some(restorer) = restorer {
         let sets: Vec<String> =
@@ -198,6 +215,14 @@ pub(super) fn own(own: &Own, restorer: Option<&Restorer>, findings: &mut Vec<Fin
         );
         findings.push(Finding::note("PGF1110", message));
     }
+    if let Some(owner) = &own.public_owner
+        && !restorer.is_some_and(|restorer| restorer.gives_public_to(owner))
+    {
+        let message = format!(
+            "the schema `public` belongs to `{owner}` on the source, and to whom it belongs now on the target"
+        );
+        findings.push(Finding::note("PGF1110", message));
+    }
     if !own.changed.is_empty() && !restorer.is_some_and(|it| it.superuser) {
         let message = format!(
             "rights on objects of extensions and of the system do not come along: {}",
@@ -214,7 +239,13 @@ fn definers(own: &Own, restorer: Option<&Restorer>, findings: &mut Vec<Finding>)
     let moved: Vec<String> = own
         .definers
         .iter()
-        .filter(|it| !restorer.is_some_and(|restorer| restorer.gives_to(&it.owner)))
+        .filter(|it| {
+            !restorer.is_some_and(|restorer| {
+                let is_there = restorer.makes.contains_key(&it.schema);
+                restorer.gives_to(&it.owner)
+                    && (!is_there || restorer.is_kept("FUNCTION", &it.schema, &it.owner))
+            })
+        })
         .filter(|it| it.owner != own.role || (to_superuser && !it.of_superuser))
         .map(|it| format!("{} of {}", it.function, it.owner))
         .collect();
@@ -231,7 +262,7 @@ fn definers(own: &Own, restorer: Option<&Restorer>, findings: &mut Vec<Finding>)
         listed(&moved)
     );
     findings.push(Finding::warning("PGF1151", message).help(
-        "make those roles on the target first (only a superuser can give objects to them), or drop the functions there",
+        "make those roles on the target first (a superuser gives objects to them, or a member of them), or drop the functions there",
     ));
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Definer {
     pub(super) function: String,
     pub(super) owner: String,
     pub(super) of_superuser: bool,
+    #[serde(default)]
+    pub(super) schema: String,
 }
 
 /// All of it.
@@ -42,6 +44,9 @@ pub(super) struct Own {
     pub(super) database_closed: Vec<String>,
     /// Tablespaces, and how many relations are in each.
     pub(super) tablespaces: Vec<(String, i64)>,
+    /// Who owns the schema `public`, if that is not whom it belongs to in every database.
+    #[serde(default)]
+    pub(super) public_owner: Option<String>,
     /// Rights on objects of extensions and of the system that are not what they were made with.
     pub(super) changed: Vec<String>,
 }
@@ -72,7 +77,7 @@ order by 2";
 
 const DEFINERS: &str = "
 select p.oid::regprocedure::text, pg_get_userbyid(p.proowner)::text,
-    coalesce((select r.rolsuper from pg_roles r where r.oid = p.proowner), false)
+    coalesce((select r.rolsuper from pg_roles r where r.oid = p.proowner), false), n.nspname::text
   from pg_proc p join pg_namespace n on n.oid = p.pronamespace
   where p.prosecdef and {OURS}
     and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')
@@ -115,6 +120,10 @@ const TABLESPACES: &str = "
 select t.spcname::text, count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
   join pg_tablespace t on t.oid = c.reltablespace where {OURS} group by 1 order by 1";
 
+// Of the superuser that the cluster was made with, or of the database's owner.
+const PUBLIC_OWNER: &str = "
+select pg_get_userbyid(nspowner)::text from pg_namespace where nspname = 'public' and nspowner not in (10, 6171)";
+
 // Of the system's, those that `pg_dump` looks at (`selectDumpableNamespace`).
 const CHANGED: &str = "
 with all_of_it as (
@@ -155,6 +164,7 @@ impl Own {
             function: row.get(0),
             owner: row.get(1),
             of_superuser: row.get(2),
+            schema: row.get(3),
         };
         let all = async {
             let role = session.query_one("select current_user::text", &[]).await?;
@@ -170,6 +180,7 @@ impl Own {
                     .iter()
                     .map(|row| (row.get(0), row.get(1)))
                     .collect(),
+                public_owner: session.query_opt(PUBLIC_OWNER, &[]).await?.map(|row| row.get(0)),
                 changed: match session.version_number {
                     // The first that remembers what rights an object was made with.
                     90_600.. => texts(&session.query(CHANGED, &[]).await?),

@@ -66,6 +66,11 @@ pub(crate) struct Process {
     _authority: Option<tempfile::NamedTempFile>,
 }
 
+/// For the programs, as `connect` has it: long silences must not let a firewall forget a connection, and a server that is gone
+/// is noticed within a minute.
+pub(crate) const KEEPALIVES: &str = "keepalives=1 keepalives_idle=20 keepalives_interval=10 keepalives_count=3 \
+    tcp_user_timeout=50000";
+
 impl Order<'_> {
     /// Its arguments: an archive with large objects, without what another server could not take over.
     fn arguments(&self) -> Vec<String> {
@@ -75,8 +80,7 @@ impl Order<'_> {
             "--no-publications",
             "--no-subscriptions",
             "--no-password",
-            // Long silences must not let a firewall forget the connection.
-            "--dbname=keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=5",
+            &format!("--dbname={KEEPALIVES}"),
         ]
         .map(str::to_owned)
         .to_vec();

@@ -3,7 +3,7 @@
 //! Read-only statements; what follows from it is decided in `parallel/rewrite` and told by `preflight`. Tested through
 //! both.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
@@ -27,6 +27,12 @@ pub(crate) struct Restorer {
     /// Roles whose rights it has: it may say what everybody may do with what they will make.
     #[serde(default)]
     pub(crate) acts_for: BTreeSet<String>,
+    /// Of these, roles to which it can give what is its own.
+    #[serde(default)]
+    pub(crate) gives: BTreeSet<String>,
+    /// Schemas of the target, and who of them may make something in each.
+    #[serde(default)]
+    pub(crate) makes: BTreeMap<String, BTreeSet<String>>,
     /// It owns the schema `public`.
     pub(crate) owns_public: bool,
     /// Providers of security labels that the server knows.
@@ -46,6 +52,8 @@ impl Restorer {
     }
 
     pub(crate) async fn read(session: &Session, heroku: bool) -> Result<Self, Fault> {
+        let doing = |cause| session.fault("looking at who will restore", cause);
+        let may_set = if session.version_number >= 160_000 { "SET" } else { "MEMBER" };
         let row = session
             .query_one(
                 "select current_user::text, (select rolsuper from pg_roles where rolname = current_user),
@@ -56,11 +64,24 @@ impl Restorer {
                         (select setting::int8 * 1024 from pg_settings where name = 'maintenance_work_mem' and context = 'user'),
                         current_setting('block_size')::int8 * (select setting::int8 from pg_settings where name = 'shared_buffers'),
                         exists (select from pg_settings where name = 'synchronous_commit' and context = 'user' and setting <> 'off'),
-                        case when $1 then '{}' else (select array_agg(rolname::text) from pg_roles where pg_has_role(oid, 'USAGE')) end",
-                &[&heroku],
+                        case when $1 then '{}' else (select array_agg(rolname::text) from pg_roles where pg_has_role(oid, 'USAGE')) end,
+                        array(select rolname::text from pg_roles where not $1 and pg_has_role(oid, 'USAGE') and pg_has_role(oid, $2))",
+                &[&heroku, &may_set],
             )
             .await
-            .map_err(|cause| session.fault("looking at who will restore", cause))?;
+            .map_err(doing)?;
+        let gives: Vec<String> = row.get(9);
+        let makers = session
+            .query(
+                "select nspname::text, array(select r from unnest($1::text[]) r where has_schema_privilege(r, n.oid, 'CREATE'))
+                 from pg_namespace n where nspname !~ '^pg_' and nspname <> 'information_schema'",
+                &[&if row.get(1) { &[] } else { gives.as_slice() }],
+            )
+            .await
+            .map_err(doing)?;
+        let makers = makers
+            .iter()
+            .map(|row| (row.get(0), row.get::<_, Vec<String>>(1).into_iter().collect()));
         let names = |at: usize| row.get::<_, Vec<String>>(at).into_iter().collect();
         let mut settings = Vec::new();
         let (memory, buffers): (Option<i64>, Option<i64>) = (row.get(5), row.get(6));
@@ -74,6 +95,8 @@ impl Restorer {
             superuser: row.get(1),
             roles: names(2),
             acts_for: names(8),
+            gives: gives.into_iter().collect(),
+            makes: makers.collect(),
             owns_public: row.get(3),
             providers: names(4),
             settings,
@@ -85,9 +108,30 @@ impl Restorer {
         !self.heroku && (role == "public" || self.roles.contains(role))
     }
 
-    /// Whether what it makes can be given to `role`: that takes more than to be its member.
+    /// Whether what it makes can be given to `role` in principle.
     pub(crate) fn gives_to(&self, role: &str) -> bool {
-        !self.heroku && (role == self.role || (self.superuser && self.roles.contains(role)))
+        let given = if self.superuser { &self.roles } else { &self.gives };
+        !self.heroku && (role == self.role || given.contains(role))
+    }
+
+    /// Whether something of `class`, as an archive calls it, can be. Of an ordinary role's, a few have more conditions.
+    pub(crate) fn gives(&self, class: &str, role: &str) -> bool {
+        const OTHERS: [&str; 4] =
+            ["EVENT TRIGGER", "FOREIGN DATA WRAPPER", "PROCEDURAL LANGUAGE", "SERVER"];
+        self.gives_to(role) && (self.superuser || role == self.role || !OTHERS.contains(&class))
+    }
+
+    /// Whether `role` keeps something of `class` in `schema`, if there is one: it must be allowed to make it there
+    /// (`AlterObjectOwner_internal`, alter.c), unless a superuser gives it.
+    pub(crate) fn is_kept(&self, class: &str, schema: &str, role: &str) -> bool {
+        let may_make = || self.makes.get(schema).is_some_and(|makers| makers.contains(role));
+        let own = self.superuser || role == self.role;
+        self.gives(class, role) && (own || class == "SCHEMA" || schema.is_empty() || may_make())
+    }
+
+    /// Whether the schema `public`, which it finds on the target, can be given to `role`.
+    pub(crate) fn gives_public_to(&self, role: &str) -> bool {
+        self.gives_to(role) && (self.superuser || self.owns_public)
     }
 
     /// Whether it may say who may do what with all that `role` will make.

@@ -156,6 +156,9 @@ fn expected(entry: &Entry, state: &str) -> Option<&'static str> {
             Some("its role does not exist on the target, so it allows nobody anything")
         }
         ("COMMENT", NO_SUCH_OBJECT) if of("POLICY ") => Some("its policy was not made"),
+        ("OWNER", DENIED) => Some(
+            "its owner may not make anything in that schema, so it stays with the role that made it",
+        ),
         // Those of what an extension or the system has; all else belongs to the role itself.
         ("ACL", DENIED) => Some("rights on what the role does not own, as the plan told"),
         ("ACL" | "DEFAULT ACL", NO_SUCH_OBJECT) => {
@@ -188,6 +191,8 @@ mod tests {
             ("ACL", "FUNCTION pg_sleep", "", "42501", true),
             ("DEFAULT ACL", "x", "", "42501", false),
             ("INDEX", "i", "", "23505", false),
+            ("OWNER", "TABLE public.t", "", "42501", true),
+            ("OWNER", "TABLE public.t", "", "42704", false),
             ("MATERIALIZED VIEW DATA", "m", "", "08001", true),
             ("MATERIALIZED VIEW DATA", "m", "", "22012", false),
         ] {

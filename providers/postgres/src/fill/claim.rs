@@ -4,6 +4,7 @@
 //! ours. Tested in `tests/copy.rs` and `tests/restore.rs`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use pgferry_engine::cx::{Cx, World};
 use pgferry_engine::fault::{Class, Fault};
@@ -12,9 +13,10 @@ use pgferry_engine::resource::{Change, Intent, Remembered};
 use serde_json::{Value as Json, json};
 
 use super::notes::Notes;
+use super::written::Written;
 use super::{empty, guard};
 use crate::connect::{Access, Format, Session, connect};
-use crate::target::{Emptying, Known, Look, Object, Occupancy, judge_occupancy, occupancy};
+use crate::target::{Emptying, Known, Look, Object, Occupancy, Rows, judge_occupancy, occupancy};
 
 /// A target that may be emptied and filled.
 pub(crate) struct Claim<'a> {
@@ -31,6 +33,8 @@ pub(crate) struct Claim<'a> {
     prepared: BTreeSet<String>,
     /// The fingerprint before this attempt.
     found: Json,
+    /// What is put into tables.
+    pub(crate) written: Arc<Written>,
 }
 
 impl<'a> Claim<'a> {
@@ -76,7 +80,7 @@ impl<'a> Claim<'a> {
             Notes { target: Some(place.clone()), found: Some(found.clone()), brought, left: None };
         cx.note(notes.json()?)?;
         let from = source.map(|(from, _)| from);
-        Ok(Self { cx, name, place, into, from, pristine, prepared, found })
+        Ok(Self { cx, name, place, into, from, pristine, prepared, found, written: Arc::default() })
     }
 
     /// Empties the target in the session `target`, lets `filling` fill it until it has or the user asks to stop, and
@@ -102,7 +106,7 @@ impl<'a> Claim<'a> {
             filled = filling => filled,
             () = cx.world.cancel.cancelled() => Err(crate::interrupted()),
         };
-        let left = self.fingerprint().await;
+        let left = self.fingerprint(filled.is_ok()).await;
         match filled {
             Ok(filled) => Ok((filled, left?)),
             Err(fault) => {
@@ -115,15 +119,17 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// The target's fingerprint, once no session of ours can change it any more. Ctrl-C does not stop it.
-    async fn fingerprint(&self) -> Result<Json, Fault> {
+    /// The target's fingerprint, once no session of ours can change it any more. Ctrl-C does not stop it. What was written is
+    /// known only if all of it `is_there`.
+    async fn fingerprint(&self, is_there: bool) -> Result<Json, Fault> {
         let world = World { cancel: Default::default(), ..self.cx.world.clone() };
         let cx = &Cx::new(world, self.cx.address.clone(), self.cx.verb);
         for endpoint in self.from.into_iter().chain([self.into]) {
             let session = connect(endpoint, Access::ReadOnly, Format::Own).await?;
             empty::end_sessions(cx, &session, &self.name).await?;
         }
-        let known = Known { accepted: vec![self.found.clone()], ..Known::default() };
+        let written = if is_there { self.written.rows() } else { Rows::default() };
+        let known = Known { accepted: vec![self.found.clone()], written, ..Known::default() };
         Ok(occupancy(self.into, cx, &known, Look::Remember).await?.fingerprint)
     }
 }

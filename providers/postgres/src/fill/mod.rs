@@ -9,6 +9,7 @@ pub(crate) mod builds;
 pub(crate) mod carry;
 pub(crate) mod claim;
 mod empty;
+pub(crate) mod ending;
 pub(crate) mod guard;
 pub(crate) mod hands;
 pub(crate) mod keys;
@@ -18,6 +19,7 @@ pub(crate) mod outside;
 pub(crate) mod pour;
 pub(crate) mod script;
 pub(crate) mod sessions;
+pub(crate) mod written;
 
 /// Connections that carry rows, where nobody says otherwise: enough for a small server, few enough for its limit.
 pub(crate) const JOBS: usize = 4;

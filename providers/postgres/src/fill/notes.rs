@@ -44,6 +44,6 @@ impl Notes {
         let accepted = [done, self.found.clone(), self.left.clone()];
         let begun = self.is_ours(place).then(|| self.found.clone().unwrap_or_default());
         let accepted = accepted.into_iter().flatten().collect();
-        Known { accepted, begun, brought: self.brought.clone() }
+        Known { accepted, begun, brought: self.brought.clone(), ..Known::default() }
     }
 }

@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use pgferry_archive::{Compression, Entry as Line, Offset, Section, Toc, columns, large_objects};
+use pgferry_archive::{
+    ArchiveError, Compression, Entry as Line, Offset, Section, Toc, columns, group_numbers,
+    is_group_right, rights_on,
+};
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_objects::reference::TableRef;
 
@@ -18,6 +21,7 @@ use super::texts::Texts;
 use crate::connect::Session;
 use crate::dump::restorer::Restorer;
 use crate::fill::attver::stripped;
+use crate::fill::ending::{Ending, owner_of};
 use crate::fill::keys::Details;
 use crate::fill::outside::{goes_without_saying, is_outside};
 use crate::fill::script::Entry;
@@ -40,9 +44,9 @@ pub(super) struct Contents {
     pub(super) block_count: usize,
     /// Where the first block begins.
     pub(super) data: u64,
-    /// Numbers of large objects.
-    pub(super) objects: Vec<u32>,
-    /// Sequences, and comments on large objects.
+    /// Numbers of large objects, by whom to give them to; `None` is the role itself.
+    pub(super) objects: BTreeMap<Option<String>, Vec<u32>>,
+    /// Sequences; comments on large objects and their labels.
     pub(super) with_data: Vec<Entry>,
     pub(super) after: Vec<Entry>,
     pub(super) details: Details,
@@ -79,12 +83,10 @@ pub(super) enum Kind {
 }
 
 /// Entries that are for others, or that this restore does in its own way.
-const UNWANTED: [&str; 12] = [
+const UNWANTED: [&str; 10] = [
     "ENCODING",
     "STDSTRINGS",
     "SEARCHPATH",
-    "BLOB",
-    "BLOB METADATA",
     "PUBLICATION",
     "PUBLICATION TABLE",
     "PUBLICATION TABLES IN SCHEMA",
@@ -171,14 +173,14 @@ fn sorted(
         blocks: Vec::new(),
         block_count: toc.entries.iter().filter(|line| line.has_data()).count(),
         data: head.len() as u64,
-        objects: Vec::new(),
+        objects: BTreeMap::new(),
         with_data: Vec::new(),
         after: Vec::new(),
         details: keys::details(toc, &by_id, texts),
         last: Vec::new(),
         passed_over: Vec::new(),
     };
-    let (mut rights, mut late) = (Vec::new(), Vec::new());
+    let mut ending = Ending::default();
     // Comments and labels say no section: theirs is that of what stands before them.
     let mut section = Section::PreData;
     for line in &toc.entries {
@@ -186,8 +188,19 @@ fn sorted(
             section = line.section;
         }
         let desc = line.desc.as_str().unwrap_or_default();
+        if matches!(desc, "BLOB" | "BLOB METADATA") {
+            let owner = texts.read(&line.owner);
+            let given = owner != restorer.role && restorer.gives_to(&owner);
+            let numbers = if desc == "BLOB" {
+                vec![line.catalog.1]
+            } else {
+                group_numbers(line).map_err(unlisted)?
+            };
+            contents.objects.entry(given.then_some(owner)).or_default().extend(numbers);
+            continue;
+        }
         if line.has_data() {
-            contents.add_data(toc, line, &by_id, texts)?;
+            contents.add_data(line, &by_id, texts)?;
             continue;
         }
         if desc == "STDSTRINGS" && line.definition.shown().contains("'off'") {
@@ -196,13 +209,14 @@ fn sorted(
         if UNWANTED.contains(&desc) || desc == "TABLE DATA" || desc == "BLOBS" {
             continue;
         }
-        let entry = entry(line, texts, restorer);
+        let (entry, owner) = entry(line, texts, restorer);
         if is_outside(desc, &entry.name, &entry.sql) {
             if !goes_without_saying(desc) {
                 contents.passed_over.push(entry.to_string());
             }
             continue;
         }
+        ending.owners.extend(owner);
         let schema = texts.read(&line.namespace);
         contents.brought.push(key(desc, Some(&schema), &entry.name));
         let of = |what: &str| entry.name.starts_with(what);
@@ -213,12 +227,23 @@ fn sorted(
         }
         match desc {
             "EXTENSION" => contents.extensions.push(texts.read(&line.tag)),
+            "ACL" if is_group_right(line) => {
+                let group = line.dependencies.iter().find_map(|id| by_id.get(id));
+                for number in
+                    group.map_or(Ok(Vec::new()), |group| group_numbers(group)).map_err(unlisted)?
+                {
+                    let sql = texts.read(&rights_on(&line.definition, number));
+                    let name = format!("LARGE OBJECT {number}");
+                    ending.rights.push(Entry { sql, name, ..entry.clone() });
+                }
+                continue;
+            }
             "ACL" | "DEFAULT ACL" => {
-                rights.push(entry);
+                ending.rights.push(entry);
                 continue;
             }
             "MATERIALIZED VIEW DATA" | "EVENT TRIGGER" => {
-                late.push(entry);
+                ending.late.push(entry);
                 continue;
             }
             "COMMENT" | "SECURITY LABEL" if of("LARGE OBJECT") => {
@@ -226,7 +251,7 @@ fn sorted(
                 continue;
             }
             "COMMENT" | "SECURITY LABEL" if of("EVENT TRIGGER ") => {
-                late.push(entry);
+                ending.late.push(entry);
                 continue;
             }
             _ => {}
@@ -237,22 +262,31 @@ fn sorted(
             Section::PostData => contents.after.push(entry),
         }
     }
-    contents.last = rights.into_iter().chain(late).collect();
+    contents.last = ending.entries();
     contents.measure(toc, &object.tables);
     Ok(contents)
 }
 
-fn entry(line: &Line, texts: &Texts, restorer: &Restorer) -> Entry {
+/// With what gives it to its owner, if that comes last.
+fn entry(line: &Line, texts: &Texts, restorer: &Restorer) -> (Entry, Option<Entry>) {
     let definition = texts.read(&line.definition);
     let mut sql = stripped(&definition).unwrap_or(definition);
     // As `pg_restore` does (`_printTocEntry`), where the role can: what has an owner can be dropped.
     let (owner, dropped) = (texts.read(&line.owner), texts.read(&line.drop));
+    let desc = line.desc.as_str().unwrap_or_default();
     let named = dropped.trim_end().strip_prefix("DROP ").and_then(|rest| rest.strip_suffix(';'));
-    if let Some(named) = named.filter(|_| OWNED.contains(&line.desc.as_str().unwrap_or_default()))
-        && owner != restorer.role
-        && restorer.gives_to(&owner)
-    {
-        sql.push_str(&format!("\nALTER {named} OWNER TO {};", identifier(&owner)));
+    // The schema that every database has: its entry makes nothing, and drops nothing.
+    let given = if desc == "SCHEMA" && sql.starts_with("--") {
+        restorer
+            .gives_public_to(&owner)
+            .then(|| format!("SCHEMA {}", identifier(&texts.read(&line.tag))))
+    } else {
+        let gives = owner != restorer.role && restorer.gives(desc, &owner);
+        named.filter(|_| gives && OWNED.contains(&desc)).map(str::to_owned)
+    };
+    let mut given = given.map(|named| owner_of(&named, &owner));
+    if let Some(given) = given.take_if(|_| restorer.superuser || desc == "SCHEMA") {
+        sql.push_str(&format!("\n{}", given.sql));
     }
     let method = line.access_method.as_str().unwrap_or_default();
     if !matches!(method, "" | "heap") {
@@ -262,7 +296,7 @@ fn entry(line: &Line, texts: &Texts, restorer: &Restorer) -> Entry {
         );
     }
     let (class, oid) = line.catalog;
-    Entry { kind: line.desc.shown(), name: texts.read(&line.tag), class, oid, sql }
+    (Entry { kind: line.desc.shown(), name: texts.read(&line.tag), class, oid, sql }, given)
 }
 
 fn cannot(object: &Object, why: &str) -> Fault {
@@ -270,19 +304,18 @@ fn cannot(object: &Object, why: &str) -> Fault {
         .help("dump again by `postgres.dump`, or restore it by `pg_restore`")
 }
 
+fn unlisted(cause: ArchiveError) -> Fault {
+    Fault::failed("reading the list of large objects").because(cause)
+}
+
 impl Contents {
     fn add_data(
         &mut self,
-        toc: &Toc,
         line: &Line,
         by_id: &BTreeMap<i32, &Line>,
         texts: &Texts,
     ) -> Result<(), Fault> {
         if line.desc == *"BLOBS" {
-            let numbers = large_objects(toc, line).map_err(|cause| {
-                Fault::failed("reading the list of large objects").because(cause)
-            })?;
-            self.objects.extend(numbers);
             return Ok(());
         }
         if line.desc != *"TABLE DATA" {

@@ -132,7 +132,7 @@ impl Resource for Restore {
         let (into, brought) = ((&want.into, &target), contents.brought.clone());
         let claim = Claim::take(cx, name, into, None, &want.confirm, &change, brought).await?;
         let jobs = want.jobs.map_or(JOBS, usize::from);
-        let run = Run { cx, name: &claim.name, into: &want.into, jobs };
+        let run = Run { cx, name: &claim.name, written: &claim.written, into: &want.into, jobs };
         let (restored, left) = claim.fill(target, run.restore(contents)).await?;
         cx.moved(want.from.size);
         let Restored { tables, rows, warnings } = restored;

@@ -2,28 +2,42 @@
 //!
 //! They keep their numbers. Tested in `tests/restore.rs`.
 
+use std::collections::BTreeMap;
+
 use futures_util::StreamExt;
 use pgferry_engine::fault::Fault;
 
 use super::rows::{Part, Wanted};
 use crate::connect::Session;
+use crate::large_objects::given_to;
 
 /// Made by one statement.
 const MADE_AT_ONCE: usize = 1000;
+/// Given to their owner by one request, which locks each.
+const GIVEN_AT_ONCE: usize = 100;
 /// Parts and bytes written by one statement.
 const PARTS: usize = 64;
 const BYTES: usize = 1 << 20;
 
-/// Makes those of `numbers`, empty.
+/// Makes those of `numbers`, empty, and gives them to their owners.
 ///
 /// # Errors
 /// One is there already, or the role may not.
-pub(super) async fn make(target: &Session, numbers: &[u32]) -> Result<(), Fault> {
-    for some in numbers.chunks(MADE_AT_ONCE) {
-        target
-            .query("select lo_create(o) from unnest($1::oid[]) o", &[&some])
-            .await
-            .map_err(|cause| target.fault("making large objects", cause))?;
+pub(super) async fn make(
+    target: &Session,
+    numbers: &BTreeMap<Option<String>, Vec<u32>>,
+) -> Result<(), Fault> {
+    let fault = |cause| target.fault("making large objects", cause);
+    for (owner, numbers) in numbers {
+        for some in numbers.chunks(MADE_AT_ONCE) {
+            let make = "select lo_create(o) from unnest($1::oid[]) o";
+            target.query(make, &[&some]).await.map_err(fault)?;
+            for few in some.chunks(GIVEN_AT_ONCE) {
+                let Some(owner) = owner else { break };
+                let give: String = few.iter().map(|number| given_to(*number, owner)).collect();
+                target.batch_execute(&give).await.map_err(fault)?;
+            }
+        }
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ use crate::fill::hands::{cores, too_heavy_for_one, work};
 use crate::fill::keys::{self, Step};
 use crate::fill::meter::Meter;
 use crate::fill::sessions::{Opening, as_many};
+use crate::fill::written::Written;
 
 /// Blocks of less weight are filled by one session, which can empty the table in the same transaction.
 const LIGHT: u64 = 8 << 20;
@@ -34,6 +35,7 @@ const LIGHT: u64 = 8 << 20;
 pub(super) struct Run<'a> {
     pub(super) cx: &'a Cx,
     pub(super) name: &'a str,
+    pub(super) written: &'a Arc<Written>,
     pub(super) into: &'a Endpoint,
     pub(super) jobs: usize,
 }
@@ -164,6 +166,7 @@ impl Run<'_> {
             waiting: Arc::new(Waiting::new(contents.blocks.clone(), known)),
             builds: Arc::new(Builds::new(builds)),
             meter: Arc::new(Meter::new(total, sized)),
+            written: Arc::clone(self.written),
         }
     }
 

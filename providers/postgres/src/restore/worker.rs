@@ -18,6 +18,7 @@ use crate::connect::Session;
 use crate::fill::builds::Builds;
 use crate::fill::meter::Meter;
 use crate::fill::pour::{Broken, pour};
+use crate::fill::written::{Written, begin};
 use crate::quoting::literal;
 
 /// What all hands share.
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) heavy: u64,
     pub(super) builds: Arc<Builds>,
     pub(super) meter: Arc<Meter>,
+    pub(super) written: Arc<Written>,
 }
 
 /// Carries blocks until there are none; says how many, and gives the session back.
@@ -98,7 +100,7 @@ impl Shared {
             self.one(block, target).await?;
         }
         let said = |cause| target.fault("filling small tables", cause);
-        target.batch_execute("begin").await.map_err(said)?;
+        let transaction = begin(target, "").await.map_err(said)?;
         let mut arrived = Vec::with_capacity(own.len());
         for (at, block) in own {
             let (from, to) = (block.at - first.at, block.end.unwrap_or(end) - first.at);
@@ -120,6 +122,7 @@ impl Shared {
         for (at, rows) in &arrived {
             self.meter.rows(*at, *rows);
             self.meter.arrived(*at);
+            self.written.add(&self.tables[*at].shown, *rows, transaction);
         }
         let tables: Vec<usize> = arrived.into_iter().map(|(at, _)| at).collect();
         self.builds.loaded_at_once(&tables);
@@ -150,9 +153,13 @@ impl Shared {
     async fn help(&self, open: &Arc<Open>, target: &Session) -> Result<(), Fault> {
         let table = &self.tables[open.table];
         let filling = async {
+            let transaction = begin(target, "").await.map_err(Broken::Target)?;
             let statement = self.statement(table, "");
             let sink = target.copy_in(&statement).await.map_err(Broken::Target)?;
-            pour(open.rows(), sink, |_| {}).await
+            let rows = pour(open.rows(), sink, |_| {}).await?;
+            target.batch_execute("commit").await.map_err(Broken::Target)?;
+            self.written.add(&table.shown, rows, transaction);
+            Ok(rows)
         };
         let rows = filling.await.map_err(|broken| refused(target, table, broken))?;
         self.meter.rows(open.table, rows);
@@ -167,24 +174,23 @@ impl Shared {
         let rows = self.wanted(block, Some(at)).rows(Cut::Anywhere);
         let filling = async {
             let condition = self.conditions.get(&table.name);
-            let begin = match (table.kind, condition) {
+            let first = match (table.kind, condition) {
                 // What the extension's script put there gives way to the source's rows.
                 (Kind::Other, Some(condition)) => {
-                    Some(format!("begin; delete from {} {condition}", table.name))
+                    format!("delete from {} {condition}", table.name)
                 }
                 // Filled in the transaction that emptied it, rows are born frozen, which saves a later pass over them.
-                (Kind::Own, _) => Some(format!("begin; truncate only {}", table.name)),
-                _ => None,
+                (Kind::Own, _) => format!("truncate only {}", table.name),
+                _ => String::new(),
             };
-            if let Some(begin) = &begin {
-                target.batch_execute(begin).await.map_err(Broken::Target)?;
-            }
+            let transaction = begin(target, &first).await.map_err(Broken::Target)?;
             let freeze = if table.kind == Kind::Own { ", freeze" } else { "" };
             let statement = self.statement(table, freeze);
             let sink = target.copy_in(&statement).await.map_err(Broken::Target)?;
             let rows = pour(rows, sink, |_| {}).await?;
-            if begin.is_some() {
-                target.batch_execute("commit").await.map_err(Broken::Target)?;
+            target.batch_execute("commit").await.map_err(Broken::Target)?;
+            if table.kind == Kind::Own {
+                self.written.add(&table.shown, rows, transaction);
             }
             Ok(rows)
         };

@@ -23,7 +23,7 @@ use tokio_postgres::Error;
 pub use self::identity::other_database;
 pub use self::inventory::Object;
 use self::inventory::{Whose, inventory};
-use self::rows::Rows;
+pub use self::rows::Rows;
 use crate::connect::{Access, Format, Session, connect};
 use crate::counters::completed_transactions;
 use crate::facts::USER_RELATIONS;
@@ -99,6 +99,8 @@ pub struct Known {
     pub begun: Option<Json>,
     /// What that attempt was about to make, by [`Object::key`]; empty if that is not known.
     pub brought: Vec<String>,
+    /// What this run has put into tables itself, which need not be read to be remembered.
+    pub written: Rows,
 }
 
 impl Known {
@@ -112,7 +114,7 @@ impl Known {
         let accepted: Vec<Json> = self.accepted.iter().filter(is_here).cloned().collect();
         let begun = self.begun.as_ref().filter(is_here).cloned();
         let brought = if begun.is_some() { self.brought.clone() } else { Vec::new() };
-        Self { accepted, begun, brought }
+        Self { accepted, begun, brought, written: self.written.clone() }
     }
 
     /// What was there before our first run.
@@ -229,7 +231,7 @@ async fn read(
     let rows: Option<Rows> = match (quiet, look) {
         (Some(then), _) => then.get("rows").and_then(|rows| Rows::deserialize(rows).ok()),
         (None, Look::Judge) if alike.is_empty() => None,
-        (None, _) => Some(rows::read(cx, endpoint, session).await?),
+        (None, _) => Some(rows::read(cx, endpoint, session, &known.written).await?),
     };
     fingerprint["rows"] = json!(rows);
     fingerprint["snapshot"] = json!(snapshot);

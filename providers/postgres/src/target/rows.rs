@@ -18,18 +18,25 @@ use crate::dump::hold::refused;
 use crate::scan::{scan, tables};
 
 /// By table: rows and the sum of their transactions, or what the server counts.
-pub(crate) type Rows = BTreeMap<String, Vec<i64>>;
+pub type Rows = BTreeMap<String, Vec<i64>>;
 
-/// Reads all tables of the session's database, of large ones several at a time.
+/// Reads all tables of the session's database but those of which everything is `known`, of large ones several at a time.
 ///
 /// # Errors
 /// As [`connect`](crate::connect::connect), or a table could not be read.
-pub(super) async fn read(cx: &Cx, endpoint: &Endpoint, session: &Session) -> Result<Rows, Fault> {
+pub(super) async fn read(
+    cx: &Cx,
+    endpoint: &Endpoint,
+    session: &Session,
+    known: &Rows,
+) -> Result<Rows, Fault> {
     let listed = match tables(session).await {
         Ok(listed) => listed,
         Err(cause) => return Err(refused(session, "listing its tables", cause).await),
     };
     let (readable, closed): (Vec<_>, Vec<_>) = listed.iter().partition(|table| table.readable);
+    let (written, readable): (Vec<_>, Vec<_>) =
+        readable.into_iter().partition(|table| known.contains_key(&table.shown));
     let megabytes = readable.iter().map(|table| table.bytes).sum::<i64>() >> 20;
     cx.progress(Progress {
         what: format!(
@@ -42,6 +49,7 @@ pub(super) async fn read(cx: &Cx, endpoint: &Endpoint, session: &Session) -> Res
     let found = scan(endpoint, session, &readable, "sum(x)").await?;
     let mut rows: Rows =
         found.into_iter().map(|(name, (count, sum))| (name, vec![count, sum])).collect();
+    rows.extend(written.iter().map(|table| (table.shown.clone(), known[&table.shown].clone())));
     rows.extend(closed.iter().map(|table| {
         let it = table.counter;
         (table.shown.clone(), vec![it.3, it.0, it.1, it.2])

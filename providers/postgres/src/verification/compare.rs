@@ -44,15 +44,13 @@ pub(super) async fn compare(
     let without_data =
         Tables::new(dump.into_iter().flat_map(|dump| texts(dump.inputs.get("exclude_data"))));
 
-    let (ours, theirs) = futures_util::try_join!(
-        contents::tables(expected, &excluded),
-        contents::tables(actual, &excluded)
-    )?;
+    let [ours, theirs] = contents::both(expected, actual, &excluded).await?;
     let comparison = Comparison {
         ends: (&want.expected, &want.actual),
         sides: (expected, actual),
         excluded: &excluded,
         dump,
+        contents: want.contents != Some(Contents::None),
     };
     let compared = async {
         if !want.objects.unwrap_or(true) {

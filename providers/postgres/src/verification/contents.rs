@@ -6,7 +6,7 @@
 //! another server puts rows into other partitions, the parent alone. Tested in `tests/`.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::try_join_all;
@@ -17,7 +17,7 @@ use super::side::Side;
 use crate::checksum::{MOST_COLUMNS, WHOLE, WITH_NULL};
 use crate::connect::Session;
 use crate::dump::hold::refused;
-use crate::facts::{USER_RELATIONS, unsafe_partitions};
+use crate::facts::{CONFIGURATION, USER_RELATIONS, unsafe_partitions};
 use crate::quoting::{Tables, display, identifier};
 
 /// Smaller parts of a table than this, in bytes on disk, are not read on their own.
@@ -46,6 +46,8 @@ pub(super) struct Table {
     pub(super) key: Vec<String>,
     /// On disk, with what lies outside its own file.
     pub(super) bytes: u64,
+    /// Of an extension that keeps what users enter in it: its name, and the condition that tells their rows.
+    extension: Option<(String, String)>,
     /// Pages of its own file, whose rows are found by their numbers; of others, none.
     pages: i64,
     estimate: i64,
@@ -84,14 +86,36 @@ pub(super) struct Measured {
     pub(super) checksum: Option<String>,
 }
 
-/// The tables of a side by their displayed name: ordinary ones, partitions, or in place of those that may hold other rows
-/// on another server their topmost parent; filled materialized views.
-pub(super) async fn tables(
-    side: &Side,
+/// The tables of both sides as [`tables`] lists them. Of an extension's tables, only what the expected side keeps in them
+/// is compared: the other server may have another version of it, or do without, which is told elsewhere.
+pub(super) async fn both(
+    expected: &Side,
+    actual: &Side,
     excluded: &Tables,
-) -> Result<BTreeMap<String, Table>, Fault> {
+) -> Result<[BTreeMap<String, Table>; 2], Fault> {
+    let (mut ours, mut theirs) =
+        futures_util::try_join!(tables(expected, excluded), tables(actual, excluded))?;
+    theirs.retain(|name, table| table.extension.is_none() || ours.contains_key(name));
+    let session = actual.session();
+    let there = session.query("select extname::text from pg_extension", &[]).await;
+    let there = there.map_err(|cause| session.fault("listing the extensions", cause))?;
+    let there: BTreeSet<String> = there.iter().map(|row| row.get(0)).collect();
+    ours.retain(|_, table| table.extension.as_ref().is_none_or(|(of, _)| there.contains(of)));
+    for (name, table) in &mut theirs {
+        table.extension = ours.get(name).and_then(|ours| ours.extension.clone());
+    }
+    Ok([ours, theirs])
+}
+
+/// The tables of a side by their displayed name: ordinary ones, partitions, or in place of those that may hold other rows
+/// on another server their topmost parent; filled materialized views; what users enter into tables of extensions.
+async fn tables(side: &Side, excluded: &Tables) -> Result<BTreeMap<String, Table>, Fault> {
     let statement = format!(
-        "with recursive {USER_RELATIONS}, {}
+        "with recursive {USER_RELATIONS}, {CONFIGURATION}, {}, listed as (
+           select oid, nspname, relname, relkind, relpersistence, null::text as extension, null::text as condition
+             from user_relations
+           union all select oid, nspname, relname, relkind, relpersistence, extname::text, condition from configuration
+             where relkind = 'r' and oid not in (select oid from user_relations))
          select u.nspname::text, u.relname::text,
                 pg_table_size(u.oid) + coalesce((select sum(pg_table_size(oid)) from under where root = u.oid), 0)::int8,
                 coalesce(s.n_live_tup, 0),
@@ -116,8 +140,9 @@ pub(super) async fn tables(
                     and d.deptype = 'n'),
                  u.relkind = 'p',
                  u.relpersistence = 'u' or exists (select from under d join pg_class p on p.oid = d.oid
-                  where d.root = u.oid and p.relpersistence = 'u')
-         from user_relations u join pg_class c on c.oid = u.oid
+                  where d.root = u.oid and p.relpersistence = 'u'),
+                u.extension, coalesce(u.condition, '')
+         from listed u join pg_class c on c.oid = u.oid
          left join pg_stat_all_tables s on s.relid = u.oid
          where (u.relkind = 'r' or (u.relkind = 'm' and c.relispopulated) or u.oid in (select oid from unsafe))
            and u.oid not in (select oid from under)",
@@ -144,6 +169,7 @@ pub(super) async fn tables(
             is_type: row.get(9),
             with_partitions: row.get(10),
             unlogged: row.get(11),
+            extension: row.get::<_, Option<String>>(12).map(|name| (name, row.get(13))),
         })
         .filter(|table| !excluded.contains(&table.schema, &table.name))
         .map(|table| (display(&table.schema, &table.name), table))
@@ -199,6 +225,7 @@ impl Task {
     /// Conditions that give all its rows, each once, and about how many bytes each reads: not much more than `share`.
     fn ranges(&self, share: u64, version_number: i32) -> Vec<(String, u64)> {
         let Table { bytes, pages, .. } = self.table;
+        let pages = if self.table.condition().is_some() { 0 } else { pages };
         let reads = !matches!(self.measure, Measure::Nothing | Measure::Estimate);
         let parts = i64::try_from(bytes / share).unwrap_or(i64::MAX).clamp(1, pages.max(1));
         if parts == 1 || !reads || version_number < RANGES_SINCE {
@@ -216,10 +243,19 @@ impl Task {
 }
 
 impl Table {
-    /// Its own rows alone, or those of its partitions, as SQL.
+    /// Its own rows alone, or those of its partitions, or what users entered, as SQL.
     pub(super) fn from(&self) -> String {
         let only = if self.with_partitions { "" } else { "only " };
-        format!("{only}{}.{}", identifier(&self.schema), identifier(&self.name))
+        let table = format!("{only}{}.{}", identifier(&self.schema), identifier(&self.name));
+        match self.condition() {
+            None => table,
+            Some(condition) => format!("(select ctid, xmin, * from {table} {condition})"),
+        }
+    }
+
+    /// `WHERE …`, which tells the rows that count.
+    fn condition(&self) -> Option<&str> {
+        self.extension.as_ref().map(|(_, condition)| condition.as_str()).filter(|it| !it.is_empty())
     }
 }
 

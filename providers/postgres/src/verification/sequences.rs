@@ -11,7 +11,7 @@ use pgferry_engine::fault::Fault;
 use super::report::{Report, equal_or};
 use super::side::Side;
 use crate::dump::hold::refused;
-use crate::facts::USER_RELATIONS;
+use crate::facts::{CONFIGURATION, USER_RELATIONS};
 use crate::quoting::{Tables, display, identifier};
 use crate::sequences::{self, Values};
 
@@ -94,8 +94,9 @@ async fn unreadable(sides: &[&Side]) -> Result<BTreeSet<String>, Fault> {
     for side in sides.iter().filter(|side| side.in_recovery) {
         let session = side.session();
         let statement = format!(
-            "with {USER_RELATIONS} select nspname::text, relname::text from user_relations
-             where relkind = 'S' and relpersistence = 'u'"
+            "with {USER_RELATIONS}, {CONFIGURATION}
+             select nspname::text, relname::text from user_relations where relkind = 'S' and relpersistence = 'u'
+             union select nspname::text, relname::text from configuration where relkind = 'S' and relpersistence = 'u'"
         );
         let rows = session
             .query(&statement, &[])
@@ -114,8 +115,9 @@ async fn values(
     let (session, outside) = (side.session(), side.outside().await?);
     let read = async {
         let statement = format!(
-            "with {} select nspname::text, relname::text from user_relations where relkind = 'S' order by 1, 2",
-            USER_RELATIONS
+            "with {USER_RELATIONS}, {CONFIGURATION}
+             select nspname::text, relname::text from user_relations where relkind = 'S'
+             union select nspname::text, relname::text from configuration where relkind = 'S' order by 1, 2"
         );
         let mut named = Vec::new();
         for row in session.query(&statement, &[]).await? {

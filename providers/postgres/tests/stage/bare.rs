@@ -315,11 +315,15 @@ impl Yard {
         AnyResource::act(&Verification, &cx, change(want)).await
     }
 
-    /// The archive as a file.
-    pub(crate) async fn file(&self, object: &str) -> String {
+    pub(crate) fn opened(&self) -> pgferry_objects::Bucket {
         let endpoint = pgferry_objects::Endpoint::from_url(&self.origin, "us-ord").unwrap();
         let keys = pgferry_objects::Credentials::new(ACCESS_KEY, SECRET_KEY);
-        let bucket = pgferry_objects::Bucket::open(&endpoint, BUCKET, keys).unwrap();
+        pgferry_objects::Bucket::open(&endpoint, BUCKET, keys).unwrap()
+    }
+
+    /// The archive as a file.
+    pub(crate) async fn file(&self, object: &str) -> String {
+        let bucket = self.opened();
         let size = bucket.head(object).await.unwrap().unwrap().size;
         let bytes = bucket.get_range(object, 0..size).await.unwrap();
         let file = self.home.path().join(object);

@@ -166,3 +166,23 @@ pub(crate) const SLOW: &str =
        perform pg_catalog.pg_sleep(3600); end if; return $1; end';
     create table public.slow (a text); insert into public.slow values ('a');
     create index on public.slow (public.held(a))";
+
+/// What a run remembers of rows that it did not read is what is there: their number, and the sum of their `xmin`.
+pub(crate) async fn rows_are_remembered(stage: &Stage, done: &Done<Tree>) {
+    let target = stage.target().await;
+    let tables = "select relname::text from pg_class where relnamespace = 'odd'::regnamespace and relkind = 'r'";
+    let (mut rows, mut seen) = (done.memory["fingerprint"]["rows"].clone(), 0);
+    for table in target.query(tables, &[]).await.unwrap() {
+        let name: &str = table.get(0);
+        let sum = format!(
+            "select count(*), coalesce(sum(xmin::text::int8), 0)::int8 from only odd.\"{name}\""
+        );
+        let found = target.query_one(&sum, &[]).await.unwrap();
+        let found = json!([found.get::<_, i64>(0), found.get::<_, i64>(1)]);
+        if let Some(remembered) = rows.as_object_mut().unwrap().remove(&format!("odd.{name}")) {
+            assert_eq!(remembered, found, "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "{rows}");
+}

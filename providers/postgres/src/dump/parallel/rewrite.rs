@@ -58,7 +58,11 @@ pub(super) fn rewrite(toc: &mut Toc, restorer: &Restorer) -> Result<Vec<String>,
             analyze_too(entry);
         }
         let owner = entry.owner.shown();
-        if !owner.is_empty() && !restorer.gives_to(&owner) {
+        let gives = match entry.desc == *"SCHEMA" && entry.tag == *"public" {
+            true => restorer.gives_public_to(&owner),
+            false => restorer.gives_to(&owner),
+        };
+        if !owner.is_empty() && !gives {
             // The session's own role restores what belongs to nobody. Default rights are theirs who own them.
             if !is_acl && owner != restorer.role && entry.desc != *"DEFAULT ACL" {
                 *unowned.entry(owner).or_default() += 1;
@@ -109,8 +113,6 @@ fn is_unwanted(entry: &Entry, restorer: &Restorer) -> bool {
         "EVENT TRIGGER" => !restorer.superuser,
         "COMMENT" if of("EXTENSION ") || of("EVENT TRIGGER ") => !restorer.superuser,
         "COMMENT" if tag == "SCHEMA public" => !restorer.superuser && !restorer.owns_public,
-        // Groups of large objects lose their rights in older versions; so all of them do.
-        "ACL" if of("LARGE OBJECT") => true,
         "SECURITY LABEL" => !provider(&entry.definition).is_some_and(|by| restorer.labels_by(&by)),
         _ => false,
     }
@@ -268,7 +270,6 @@ mod tests {
             [
                 "COMMENT EXTENSION tablefunc",
                 "SECURITY LABEL TABLE t",
-                "ACL LARGE OBJECT 7",
                 "PUBLICATION p",
                 "EVENT TRIGGER et",
                 "DATABASE PROPERTIES d",
@@ -276,7 +277,7 @@ mod tests {
                 "COMMENT DATABASE d",
                 "7 times the owner `app`",
                 "1 statements on rights of `gone`",
-                "1 statements on rights of `reader`",
+                "2 statements on rights of `reader`",
                 "1 times the tablespace `fast`",
             ]
         );
@@ -292,12 +293,12 @@ mod tests {
             ..Restorer::default()
         };
         let (entries, left_out) = rewritten(&superuser);
-        assert_eq!(entries.len(), 13, "{entries:?}");
+        assert_eq!(entries.len(), 14, "{entries:?}");
+        assert!(entries.contains(&"app ACL GRANT SELECT ON LARGE OBJECT 7 TO reader;".to_owned()));
         assert!(entries.contains(&"app ACL GRANT SELECT ON TABLE public.t TO reader;".to_owned()));
         assert_eq!(
             left_out,
             [
-                "ACL LARGE OBJECT 7",
                 "PUBLICATION p",
                 "DATABASE PROPERTIES d",
                 "ACL DATABASE d",

@@ -27,6 +27,7 @@ fn facts(major: u32) -> Facts {
         closed_functions: vec![],
         labels: vec![],
         other_owners: vec![],
+        owners_in: vec![],
         prepared_transactions: 0,
         unreadable: vec![],
         hidden_rows: vec![],
@@ -180,12 +181,46 @@ fn losses_are_told_by_name() {
     assert_eq!(
         told(&source, superuser, true),
         [
-            "rights of `reader` do not come along, grant them anew on the target: `large object 7`",
             everything[3],
             everything[4],
             "what `gone` own on the source belongs to the restoring role afterwards",
         ]
     );
+}
+
+#[test]
+fn owners_who_may_make_nothing_in_their_schema_are_told() {
+    let mut source = facts(16);
+    let owner = |schema: &str, may_make| ("app".to_owned(), schema.to_owned(), may_make);
+    source.owners_in = vec![
+        owner("new", true),
+        owner("public", true),
+        owner("shut", false),
+        owner("there", true),
+        owner("there too", false),
+    ];
+    let check = |owns_public: bool, gives: &[&str], told: &[&str]| {
+        let mut seen = Seen { parallel: true, ..seen(source.clone(), 16, &[16]) };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let makes = [("public", &[][..]), ("there", &[]), ("there too", &["app"])];
+        seen.target.as_mut().expect("a target").restorer = Restorer {
+            gives: names(gives),
+            owns_public,
+            makes: makes.map(|(schema, roles)| (schema.to_owned(), names(roles))).into(),
+            ..Restorer::default()
+        };
+        let found = judge(&Tree::Null, &json(&seen).expect("serialises"));
+        let schemas: Vec<&str> = found
+            .iter()
+            .filter(|finding| finding.code == "PGF1110")
+            .filter_map(|finding| finding.message.split('`').nth(3))
+            .collect();
+        assert_eq!(schemas, told);
+    };
+    check(true, &["app"], &["shut", "there"]);
+    check(false, &["app"], &["public", "shut", "there"]);
+    // Of others it is told that they are no owners at all.
+    check(true, &[], &[]);
 }
 
 #[test]

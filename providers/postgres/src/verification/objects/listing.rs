@@ -35,6 +35,12 @@ pub(super) struct Object {
 }
 
 impl Key {
+    /// Whether it is the schema `public`, or something said of it.
+    pub(super) fn is_of_public(&self) -> bool {
+        (self.class == "SCHEMA" && self.name == "public")
+            || self.subject() == Some(("SCHEMA", "", "public"))
+    }
+
     /// What rights, a comment or a label are of: class, schema and name. A column's is its table.
     pub(super) fn subject(&self) -> Option<(&str, &str, &str)> {
         if !ABOUT.contains(&self.class.as_str()) {
@@ -111,7 +117,7 @@ fn is_compared(entry: &Entry) -> bool {
     let about = |what: &str| ABOUT.contains(&class.as_str()) && name.starts_with(what);
     !(LEFT_OUT.contains(&class.as_str())
         || of_provider(&schema)
-        || (class == "SCHEMA" && (of_provider(&name) || name == "public"))
+        || (class == "SCHEMA" && of_provider(&name))
         || about("DATABASE ")
         || about("EXTENSION ")
         || about("PUBLICATION ")

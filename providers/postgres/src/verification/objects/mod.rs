@@ -6,6 +6,7 @@
 
 mod differ;
 mod extensions;
+mod large_objects;
 mod listing;
 mod reword;
 mod rights;
@@ -29,14 +30,13 @@ use super::side::Side;
 use crate::connect::{Access, Format, connect};
 use crate::dump::hold::{LOCK_TIMEOUT, refused_to_program};
 use crate::dump::locks::{Counted, Locks, Room, Work};
-use crate::dump::process::launch;
+use crate::dump::process::{KEEPALIVES, launch};
 use crate::programs::{self, Misfit, Program};
 use crate::quoting::{Tables, display};
 
-/// Silences are no reason to forget the connection; and values in definitions are written alike on both sides, whatever
-/// their databases have set. `pg_dump` itself sets the style of dates, intervals and floats.
-const CONNECTION: &str = "keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=5 \
-    options='-c standard_conforming_strings=on -c timezone=UTC -c bytea_output=hex -c xmlbinary=base64 \
+/// Values in definitions are written alike on both sides, whatever their databases have set. `pg_dump` itself sets the style
+/// of dates, intervals and floats.
+const SETTINGS: &str = "options='-c standard_conforming_strings=on -c timezone=UTC -c bytea_output=hex -c xmlbinary=base64 \
     -c lc_monetary=C -c quote_all_identifiers=off'";
 
 /// What there is to say of the objects.
@@ -59,12 +59,21 @@ pub(super) struct Deviation {
     pub(super) table: Option<String>,
 }
 
+impl Outcome {
+    /// A difference of what belongs to no table.
+    fn differ(&mut self, text: String) {
+        self.differences.push(Deviation { text, table: None });
+    }
+}
+
 /// What is compared.
 pub(super) struct Comparison<'a> {
     pub(super) ends: (&'a Endpoint, &'a Endpoint),
     pub(super) sides: (&'a Side, &'a Side),
     pub(super) excluded: &'a Tables,
     pub(super) dump: Option<&'a Remembered>,
+    /// Whether the contents of large objects are compared, which finds those that one side alone has.
+    pub(super) contents: bool,
 }
 
 impl Comparison<'_> {
@@ -88,7 +97,11 @@ impl Comparison<'_> {
         let rights = Rights::of(cx, self.ends.1, self.dump, actual).await?;
         let ours = listing(&ours, &extensions.moved);
         let theirs = listing(&theirs, &Default::default());
-        let mut outcome = self.compared(&ours, &theirs, &rights).await?;
+        let mut uncompared = Uncompared::default();
+        let mut outcome = self.compared(&ours, &theirs, &rights, &mut uncompared).await?;
+        let apart = !self.contents;
+        large_objects::compare(self.sides, apart, &rights, &mut uncompared, &mut outcome).await?;
+        outcome.uncompared = uncompared.listed();
         for (side, tables) in [(expected, &blind), (actual, &other_blind)] {
             for (schema, name) in tables {
                 outcome.differences.push(Deviation {
@@ -101,9 +114,8 @@ impl Comparison<'_> {
                 });
             }
         }
-        let plain = |text: String| Deviation { text, table: None };
         outcome.equal += extensions.equal;
-        outcome.differences.extend(extensions.differences.into_iter().map(plain));
+        extensions.differences.into_iter().for_each(|text| outcome.differ(text));
         outcome.versions = extensions.versions;
         Ok(outcome)
     }
@@ -138,7 +150,7 @@ impl Comparison<'_> {
         ]
         .map(str::to_owned)
         .to_vec();
-        arguments.push(format!("--dbname={CONNECTION}"));
+        arguments.push(format!("--dbname={KEEPALIVES} {SETTINGS}"));
         arguments.push(format!("--lock-wait-timeout={LOCK_TIMEOUT}"));
         arguments.push(format!("--snapshot={}", side.snapshot));
         // Of a database without an encoding, nobody knows how to convert what is in it.
@@ -171,8 +183,9 @@ impl Comparison<'_> {
         ours: &Listing,
         theirs: &Listing,
         rights: &Rights,
+        uncompared: &mut Uncompared,
     ) -> Result<Outcome, Fault> {
-        let (mut outcome, mut uncompared) = (Outcome::default(), Uncompared::default());
+        let mut outcome = Outcome::default();
         let mut tell = |object: &Object, text: String| {
             let table = object.table.as_ref().map(|(schema, name)| display(schema, name));
             outcome.differences.push(Deviation { text, table });
@@ -180,13 +193,20 @@ impl Comparison<'_> {
         let mut doubts: Vec<(&Key, Object, &Object)> = Vec::new();
         let mut equal = 0;
         for (key, object) in ours {
-            let Some(text) = rights.arrives(key, object, &mut uncompared) else { continue };
-            let Some(found) = theirs.get(key) else {
-                tell(object, format!("{} is missing", object.shown));
+            let found = theirs.get(key);
+            let now = found.map(|found| found.owner.as_str());
+            let Some(text) = rights.arrives(key, object, now, uncompared) else { continue };
+            let Some(found) = found else {
+                // Its entry says nothing but that its owner is not the usual one.
+                let missing = match key.class == "SCHEMA" && key.is_of_public() {
+                    true => format!("{}: owner `{}` expected", object.shown, object.owner),
+                    false => format!("{} is missing", object.shown),
+                };
+                tell(object, missing);
                 continue;
             };
             if object.owner != found.owner && !object.owner.is_empty() {
-                if rights.owner_carried(&object.owner) {
+                if rights.owner_carried(key, &object.owner) {
                     tell(
                         object,
                         format!(
@@ -195,7 +215,7 @@ impl Comparison<'_> {
                         ),
                     );
                 } else {
-                    rights.owner_left(&object.owner, object, &mut uncompared);
+                    rights.owner_left(&object.owner, &object.shown, uncompared);
                 }
             }
             let is_acl = matches!(key.class.as_str(), "ACL" | "DEFAULT ACL");
@@ -234,7 +254,6 @@ impl Comparison<'_> {
             }
         }
         outcome.equal = equal;
-        outcome.uncompared = uncompared.listed();
         Ok(outcome)
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Rights {
 pub(super) struct Uncompared(BTreeMap<&'static str, BTreeSet<String>>);
 
 impl Uncompared {
-    fn add(&mut self, what: &'static str, shown: &str) {
+    pub(super) fn add(&mut self, what: &'static str, shown: &str) {
         self.0.entry(what).or_default().insert(shown.to_owned());
     }
 
@@ -85,35 +85,84 @@ impl Rights {
         Ok(Self { restorer, carried: by_restore || by_copy, prepared })
     }
 
-    /// Whether an object of `owner` belongs to that role on the target as well.
-    pub(super) fn owner_carried(&self, owner: &str) -> bool {
+    /// Whether the source's object of `owner` belongs to that role on the target as well.
+    pub(super) fn owner_carried(&self, key: &Key, owner: &str) -> bool {
+        let (class, schema, _) = key.subject().unwrap_or((&key.class, &key.schema, &key.name));
+        self.carried
+            && match key.is_of_public() {
+                true => self.restorer.gives_public_to(owner),
+                false => self.restorer.is_kept(class, schema, owner),
+            }
+    }
+
+    /// The same of a large object.
+    pub(super) fn has_large_object(&self, owner: &str) -> bool {
         self.carried && self.restorer.gives_to(owner)
     }
 
-    /// What is left of the source's `object` on the target; `None`: it does not come along.
+    /// Whether rights were to come along at all.
+    pub(super) fn carried(&self) -> bool {
+        self.carried
+    }
+
+    pub(super) fn labels_by(&self, provider: &str) -> bool {
+        self.restorer.labels_by(provider)
+    }
+
+    /// What is left of rights on what `owner` has on the source, and whether that is all. Where that role does not keep it,
+    /// it is `now` of somebody on the target; of the role itself where nothing is told.
+    pub(super) fn left_of(
+        &self,
+        text: &str,
+        owner: &str,
+        stays: bool,
+        now: Option<&str>,
+    ) -> (String, bool) {
+        if !self.carried {
+            return (String::new(), text.is_empty());
+        }
+        let mut kept = fitting(text, &self.restorer).0.unwrap_or_default();
+        if !stays {
+            let role = &self.restorer.role;
+            kept = without_own(
+                &kept,
+                owner,
+                Some(role).filter(|role| now.is_none_or(|now| now == **role)),
+            );
+        }
+        let whole = same_words(&kept, text);
+        (kept, whole)
+    }
+
+    /// What is left of the source's `object` on the target, which is `now` of somebody; `None`: it does not come along.
     pub(super) fn arrives(
         &self,
         key: &Key,
         object: &Object,
+        now: Option<&str>,
         uncompared: &mut Uncompared,
     ) -> Option<String> {
         let Restorer { superuser, owns_public, ref roles, .. } = self.restorer;
         let of = |what: &str| key.name.starts_with(what);
         let left_out = match key.class.as_str() {
             "ACL" | "DEFAULT ACL" => {
-                let mut kept =
-                    if self.carried { fitting(&object.text, &self.restorer).0 } else { None };
-                // The owner's own rights go with an owner who stays behind: there is nothing left to revoke.
-                if let Some(text) = &mut kept
-                    && !self.owner_carried(&object.owner)
-                {
-                    *text = without_revoked_from(text, &object.owner);
-                }
-                let whole = kept.as_deref().is_some_and(|kept| same_words(kept, &object.text));
+                // What a role will make is that role's wherever it makes it.
+                let stays = key.class == "DEFAULT ACL"
+                    || now == Some(&object.owner)
+                    || self.owner_carried(key, &object.owner);
+                let (kept, whole) = self.left_of(&object.text, &object.owner, stays, now);
                 if !whole {
                     uncompared.add("rights", &object.shown);
                 }
-                return kept;
+                return Some(kept).filter(|kept| !kept.is_empty());
+            }
+            // An entry of it says nothing but that its owner is not the usual one.
+            "SCHEMA"
+                if key.is_of_public()
+                    && now != Some(&object.owner)
+                    && !self.owner_carried(key, &object.owner) =>
+            {
+                Some("owners")
             }
             "EVENT TRIGGER" if !superuser => Some("event triggers"),
             "COMMENT" if of("EVENT TRIGGER ") && !superuser => Some("event triggers"),
@@ -179,9 +228,9 @@ impl Rights {
         superuser || owner.is_empty() || owner == role || self.restorer.gives_to(owner)
     }
 
-    pub(super) fn owner_left(&self, owner: &str, object: &Object, uncompared: &mut Uncompared) {
+    pub(super) fn owner_left(&self, owner: &str, shown: &str, uncompared: &mut Uncompared) {
         if owner != self.restorer.role {
-            uncompared.add("owners", &object.shown);
+            uncompared.add("owners", shown);
         }
     }
 }
@@ -202,14 +251,20 @@ fn same_words(one: &str, other: &str) -> bool {
     one.split_whitespace().eq(other.split_whitespace())
 }
 
-/// The statements of `text` but those that revoke from `owner`.
-fn without_revoked_from(text: &str, owner: &str) -> String {
-    let is_revoked = |statement: &str| {
-        let role = statement.trim_end().trim_end_matches(';').rsplit_once(" FROM ");
-        statement.starts_with("REVOKE ")
-            && role.is_some_and(|(_, role)| role.trim_matches('"').replace("\"\"", "\"") == owner)
+/// The statements of `text` but those that go with an owner who stays behind: what was taken from `owner` is not there to
+/// be taken, and what was granted to whom it belongs to now goes without saying.
+fn without_own(text: &str, owner: &str, now: Option<&String>) -> String {
+    let named = |statement: &str, word: &str| {
+        let statement = statement.trim_end().trim_end_matches(';');
+        let role = statement.rsplit_once(word)?.1.trim_end_matches(" WITH GRANT OPTION");
+        Some(role.trim_matches('"').replace("\"\"", "\""))
     };
-    text.split_inclusive(";\n").filter(|statement| !is_revoked(statement)).collect()
+    let goes_without_saying = |statement: &str| match statement.split(' ').next() {
+        Some("REVOKE") => named(statement, " FROM ").as_deref() == Some(owner),
+        Some("GRANT") => now.is_some() && named(statement, " TO ").as_ref() == now,
+        _ => false,
+    };
+    text.split_inclusive(";\n").filter(|statement| !goes_without_saying(statement)).collect()
 }
 
 /// Statements in an order of their own, without what separates them.
@@ -226,9 +281,11 @@ mod tests {
 
     #[test]
     fn what_an_owner_had_goes_with_the_owner() {
-        let text = "REVOKE ALL ON TABLE public.t FROM \"The Owner\";\nGRANT SELECT ON TABLE public.t TO reader;\n";
+        let me = "me".to_owned();
+        let text = "REVOKE ALL ON TABLE public.t FROM \"The Owner\";\nGRANT SELECT ON TABLE public.t TO reader;\n\
+                    GRANT ALL ON TABLE public.t TO me WITH GRANT OPTION;\n";
         let left = "GRANT SELECT ON TABLE public.t TO reader;\n";
-        assert_eq!(without_revoked_from(text, "The Owner"), left);
-        assert_eq!(without_revoked_from(text, "reader"), text);
+        assert_eq!(without_own(text, "The Owner", Some(&me)), left);
+        assert_eq!(without_own(text, "reader", None), text);
     }
 }
