@@ -141,6 +141,8 @@ pub(crate) enum Command {
         #[arg(long)]
         auto_approve: bool,
     },
+    /// Shows what is open, what has not ended and what runs, also while another command works on the same state.
+    Status,
     /// Closes every window and key that is still open, without a plan.
     Release,
     /// Deletes a database that was cut over from, with its backups: not within 7 days, and only by its name.

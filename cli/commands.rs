@@ -19,6 +19,7 @@ mod sandbox;
 mod schema;
 mod show;
 mod state;
+mod status;
 mod validate;
 mod verify;
 
@@ -51,6 +52,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Stop> {
             let mode = Mode { destroy: true, ..Mode::default() };
             apply::run(&common, &planning, &mode, auto_approve).await
         }
+        Command::Status => status::run(&common),
         Command::Release => release::run(&common).await,
         Command::Retire { address, confirm } => {
             retire::run(&common, &address, confirm.as_deref()).await

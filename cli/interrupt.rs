@@ -8,6 +8,7 @@ use std::io::{Error, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pgferry_engine::address::Address;
 use pgferry_engine::state::store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -100,8 +101,26 @@ pub(crate) fn watch(cancel: CancellationToken) {
             ),
             None => "Stopped at once; everything is recorded.".to_owned(),
         });
+        for (address, how) in open_now() {
+            view::say(&format!("`{address}` stays open: {how}; or the next apply takes it over"));
+        }
         AT_ONCE.notify_one();
     });
+}
+
+/// What is open, and how it is closed.
+type Open = Box<dyn Fn() -> Vec<(Address, String)> + Send>;
+
+static OPEN: Mutex<Option<Open>> = Mutex::new(None);
+
+/// From now on `open` knows which scopes are open, for who stops at once.
+pub(crate) fn names_what_is_open(open: impl Fn() -> Vec<(Address, String)> + Send + 'static) {
+    *OPEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(open));
+}
+
+fn open_now() -> Vec<(Address, String)> {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.as_ref().map(|open| open()).unwrap_or_default()
 }
 
 static AT_ONCE: Notify = Notify::const_new();

@@ -69,12 +69,7 @@ impl Stop {
 
 impl From<StateError> for Stop {
     fn from(error: StateError) -> Self {
-        let help = error.help();
-        let mut message = error.to_string();
-        if let Some(cause) = std::error::Error::source(&error) {
-            message = format!("{message}: {cause}");
-        }
-        Self::Because { message, help }
+        Self::Because { message: error.chain(), help: error.help() }
     }
 }
 

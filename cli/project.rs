@@ -14,12 +14,14 @@ use pgferry_engine::graph::Graph;
 use pgferry_engine::info::Catalog;
 use pgferry_engine::plan::{self, Draft, Options, Reality, Refresh};
 use pgferry_engine::refresh::{Resources, refresh};
+use pgferry_engine::secret::written_in_clear;
 use pgferry_engine::source::Source;
 use pgferry_engine::spec::{self, Inputs, Spec};
 use pgferry_engine::state::State;
 use pgferry_engine::state::journal;
 use pgferry_engine::state::store::{Lock, Store};
 use pgferry_engine::tree::Tree;
+use pgferry_objects::state::is_remote;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Common, Mode, Planning, pairs};
@@ -28,6 +30,7 @@ use crate::environment::{environment, variables};
 use crate::outcome::Stop;
 use crate::place;
 use crate::saved::Saved;
+use crate::view;
 
 /// A spec that holds no mistakes.
 pub(crate) struct Project {
@@ -81,6 +84,7 @@ impl Project {
             folder(path).with_context(|| format!("finding the folder of `{}`", source.name))?;
         let inputs = Inputs { variables: variables.clone(), env: env.clone(), base: base.clone() };
         let catalog = catalog();
+        written_in_clear(&source.text);
         let loaded = spec::load(&source, &inputs, &catalog).map_err(|mistakes| Stop::Spec {
             source: Box::new(source.clone()),
             mistakes,
@@ -104,10 +108,32 @@ impl Project {
     ///
     /// Shared, because it may be large, and the planning looks into it from several sides.
     pub(crate) fn state(&self) -> Result<Arc<State>, Stop> {
-        Ok(Arc::new(match journal::recover(self.store.as_ref())? {
-            Some(state) => state,
-            None => State::new(&self.spec.name, lineage()?),
-        }))
+        match self.known_state()? {
+            Some(state) => Ok(state),
+            None => Ok(Arc::new(State::new(&self.spec.name, lineage()?))),
+        }
+    }
+
+    /// The same; `None` where there is neither a state nor a journal.
+    pub(crate) fn known_state(&self) -> Result<Option<Arc<State>>, Stop> {
+        Ok(journal::recover(self.store.as_ref())?.map(Arc::new))
+    }
+
+    /// Warns of a state that goes with the machine: the next job of a CI runner starts without it.
+    pub(crate) fn warn_if_not_shared(&self) {
+        let in_ci = self.env.get("CI").is_some_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
+        let place = self.store.name();
+        if !in_ci || is_remote(&place) {
+            return;
+        }
+        view::warning(
+            &format!(
+                "`CI` is set, and the state is the local file `{place}`: a job that does not find it makes everything a second time"
+            ),
+            Some(
+                "write `state: s3://BUCKET/KEY` in the spec, a private bucket that all jobs reach; `pgferry state migrate s3://BUCKET/KEY` moves this one there",
+            ),
+        );
     }
 
     /// Takes the lock for `purpose`.

@@ -13,9 +13,10 @@ use pgferry_engine::info::Kind;
 use pgferry_engine::plan::values::{Values, Whole};
 use pgferry_engine::plan::{Draft, Input, Plan, Reality};
 use pgferry_engine::secret::{gives_away, redact};
-use pgferry_engine::state::State;
+use pgferry_engine::state::{SECRET_IN_CLEAR, State, given_away};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::arguments::{Common, Mode, Planning, pairs};
 use crate::outcome::Stop;
@@ -100,10 +101,21 @@ impl Saved {
         let failed = |cause: &dyn std::fmt::Display| {
             Stop::because(format!("saving the plan as `{}`: {cause}", path.display()))
         };
-        let text = serde_json::to_string(self).map_err(|cause| failed(&cause))?;
+        let mut document = serde_json::to_value(self).map_err(|cause| failed(&cause))?;
+        mask_talk(&mut document);
+        // The spec is a text in clear wherever it is.
+        let checked =
+            document.as_object().into_iter().flatten().filter(|(name, _)| *name != "spec");
+        for (name, part) in checked {
+            if let Some(field) = given_away(part) {
+                let why = format!("`{name}.{field}` holds a secret, and would be stored in clear");
+                return Err(failed(&why).help(SECRET_IN_CLEAR));
+            }
+        }
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|cause| failed(&cause))?;
-        file.write_all(redact(&text).as_bytes()).map_err(|cause| failed(&cause))?;
+        let text = serde_json::to_vec(&document).map_err(|cause| failed(&cause))?;
+        file.write_all(&text).map_err(|cause| failed(&cause))?;
         file.as_file().sync_all().map_err(|cause| failed(&cause))?;
         file.persist(path).map_err(|cause| failed(&cause.error))?;
         Ok(())
@@ -169,6 +181,32 @@ impl Saved {
             )));
         }
         Ok(())
+    }
+}
+
+/// Blanks known secrets out of what is for people alone: findings, reasons, notes.
+fn mask_talk(document: &mut Json) {
+    match document {
+        Json::Array(items) => items.iter_mut().for_each(mask_talk),
+        Json::Object(members) => {
+            for (name, member) in members {
+                match name.as_str() {
+                    "reasons" | "notes" | "message" | "help" => mask(member),
+                    // Values of resources, whatever their fields are called.
+                    "values" | "drifted" | "before" | "after" => {}
+                    _ => mask_talk(member),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn mask(talk: &mut Json) {
+    match talk {
+        Json::Array(items) => items.iter_mut().for_each(mask),
+        Json::String(text) => *text = redact(text).into_owned(),
+        _ => {}
     }
 }
 

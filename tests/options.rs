@@ -267,3 +267,116 @@ fn shells_are_told_what_can_be_typed() {
     let said = Command::new("bash").args(["-c", ask]).current_dir(room.folder.path()).output();
     assert_eq!(String::from_utf8(said.unwrap().stdout).unwrap(), "--refresh-only\n");
 }
+
+/// A saved plan says whose state is to be made only where nothing was begun. Here another run has begun something and
+/// died: taking its place would forget that, and make it twice under another name.
+#[test]
+fn a_saved_plan_replaces_nothing_that_was_begun() {
+    let spec = "
+pgferry: 1
+name: begun
+resources:
+  told: { type: core.command, command: [sh, -c, 'echo told >> told'] }
+";
+    for point in ["before:1", "after:1", "before:2", "after:2"] {
+        let room = Room::new(spec);
+        assert_eq!(room.run(&["plan", "--out", "p"]).0, 0);
+        let (code, ..) = room.run_with(&["apply", "--auto-approve"], &[("PGFERRY_KILL", point)]);
+        assert_eq!(code, -1, "killed");
+        let journal = std::fs::read(room.path("pgferry.state.json.journal")).unwrap();
+        let (code, out, err) = room.run(&["apply", "p"]);
+        assert_eq!(code, 1, "{point}: {out}{err}");
+        let want = "Error: the saved plan is stale: it was made against another state: of lineage ";
+        assert!(err.starts_with(want), "{point}: {err}");
+        let after = std::fs::read(room.path("pgferry.state.json.journal")).unwrap();
+        assert_eq!(after, journal, "{point}: the journal is not touched");
+        let (code, _, err) = room.run(&["apply", "--auto-approve"]);
+        assert_eq!(code, 0, "{point}: {err}");
+    }
+    // Where nothing was begun, it does.
+    let room = Room::new(spec);
+    assert_eq!(room.run(&["plan", "--out", "p"]).0, 0);
+    assert_eq!(room.run(&["apply", "p"]).0, 0);
+}
+
+/// What is stored is stored as it is, or not at all: never with a mask in it.
+#[test]
+fn a_value_that_would_give_a_secret_away_is_refused_by_name() {
+    let room = Room::new(
+        "
+pgferry: 1
+name: given-away
+variables:
+  pin: { sensitive: true }
+resources:
+  touch:
+    type: core.command
+    command: [touch, 'file-of-${env.WORD}']
+    env: { PIN: '${var.pin}' }
+",
+    );
+    let env = [("WORD", "some-pin-of-mine"), ("PGFERRY_VAR_pin", "some-pin-of-mine")];
+    for arguments in [&["plan"][..], &["plan", "--out", "p"], &["apply", "--auto-approve"]] {
+        let (code, out, err) = room.run_with(arguments, &env);
+        assert_eq!(code, 1, "{arguments:?}: {out}{err}");
+        let want = "Error: `command` of `touch` holds a secret, and would be stored in clear\n  help: hand it on as what it is, ";
+        assert!(err.contains(want), "{arguments:?}: {err}");
+        assert!(!out.contains("some-pin") && !err.contains("some-pin"), "{out}{err}");
+    }
+    let names = std::fs::read_dir(room.folder.path()).unwrap();
+    let names: Vec<String> =
+        names.map(|one| one.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    assert!(!names.iter().any(|name| name == "p" || name.starts_with("file-of")), "{names:?}");
+    let other = [("WORD", "something-else"), env[1]];
+    assert_eq!(room.run_with(&["plan", "--out", "p"], &other).0, 0);
+    assert_eq!(room.run_with(&["apply", "p"], &other).0, 0);
+    assert!(room.path("file-of-something-else").exists());
+}
+
+/// A runner of CI throws its files away: whoever keeps the state in one is told before anything is made.
+#[test]
+fn a_local_state_in_ci_is_warned_of() {
+    let room = Room::new("pgferry: 1\nname: ci\nresources:\n  a: { type: core.value, input: 1 }\n");
+    let said = |env: &[(&str, &str)], arguments: &[&str]| room.run_with(arguments, env).2;
+    let path = room.path("pgferry.state.json");
+    let want = format!(
+        "Warning: `CI` is set, and the state is the local file `{}`: a job that does not find it makes everything a second time\n  help: write `state: s3://BUCKET/KEY` in the spec, a private bucket that all jobs reach; ",
+        path.canonicalize().unwrap_or(path).display()
+    );
+    assert!(said(&[("CI", "true")], &["plan"]).contains(&want), "{want}");
+    assert!(said(&[("CI", "1")], &["apply", "--auto-approve"]).contains("Warning: `CI` is set"));
+    for env in [&[][..], &[("CI", "")], &[("CI", "false")]] {
+        assert!(!said(env, &["plan"]).contains("`CI`"), "{env:?}");
+    }
+}
+
+#[test]
+fn status_tells_what_was_cut_short() {
+    let room = Room::new(
+        "pgferry: 1\nname: s\nresources:\n  told: { type: core.command, command: [echo, told] }\n",
+    );
+    let (code, out, _) = room.run(&["status"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with("No state at `") && out.ends_with("` yet; nothing was begun.\n"),
+        "{out}"
+    );
+    room.run_with(&["apply", "--auto-approve"], &[("PGFERRY_KILL", "after:1")]);
+    let (code, out, _) = room.run(&["status"]);
+    assert_eq!(code, 0);
+    for said in [
+        "\nNo command is running.\n\nNot finished:\n  told (core.command): begun at ",
+        ", and its end was not recorded\n\nThe next apply first has to:\n  - find out what became of `told`\n",
+    ] {
+        assert!(out.contains(said), "{out}");
+    }
+    let (_, out, _) = room.run(&["status", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&told["unfinished"][0]["address"], &told["open"]),
+        (&"told".into(), &serde_json::json!([]))
+    );
+    assert_eq!(told["next"], serde_json::json!(["find out what became of `told`"]));
+    assert_eq!(room.run(&["apply", "--auto-approve"]).0, 0);
+    assert!(room.run(&["status"]).1.ends_with("plans as usual.\n"));
+}

@@ -8,11 +8,12 @@ mod stage;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use reqwest::Method;
 use serde_json::Value;
 use stage::programs::{Hold, record_arguments};
 use stage::project::Project;
 use stage::tap::Tap;
-use stage::{QUICK, Stage, password, until};
+use stage::{APP, QUICK, Stage, password, until};
 
 /// A project whose talk with both APIs is listened to.
 fn overheard(stage: &Stage) -> (Project, Tap, Tap) {
@@ -183,4 +184,40 @@ fn the_state_is_for_its_owner_only() {
     }
     let state: Value = project.state();
     assert_eq!(state["name"], "acme-to-heroku");
+}
+
+/// A password that is the same as the app's name, and one as the database's: both are stored as they are, so that the
+/// next plan finds what was made, and a destroy destroys it.
+#[test]
+fn a_password_that_is_also_a_name_corrupts_nothing() {
+    let stage = Stage::start(&QUICK);
+    let mut project = Project::new(&stage);
+    let variables = "variables:\n  pin: { sensitive: true }\n  code: { sensitive: true }\n";
+    project.edit("variables:\n", variables);
+    let command = "    command: [./notify.sh, \"migration starts\"]\n";
+    let env = format!("{command}    env: {{ PIN: \"${{var.pin}}\", CODE: \"${{var.code}}\" }}\n");
+    project.edit(command, &env);
+    project.set("PGFERRY_VAR_pin", APP);
+    project.set("PGFERRY_VAR_code", "acme_org_db");
+    project.run(&["plan", "--out", "night.plan"]).assert_code(0);
+    let plan: Value = serde_json::from_str(&project.read("night.plan")).unwrap();
+    assert_eq!(plan["values"]["app"]["after"]["name"], APP);
+    assert!(plan["spec"].as_str().unwrap().contains(APP), "the spec is in it as it is");
+    project.run(&["apply", "night.plan"]).assert_code(0);
+    let state = project.state();
+    assert_eq!(state["resources"]["app"]["attrs"]["name"], APP);
+    assert_eq!(state["resources"]["source"]["attrs"]["database"], "acme_org_db");
+    project.assert_nothing_to_do("with a password that is also a name");
+    let target = state["resources"]["target"]["attrs"]["name"].as_str().unwrap().to_owned();
+    // `acme-web` lets go of it first.
+    for attached in stage.look("/apps/acme-web/addon-attachments").as_array().unwrap() {
+        let path = format!("/addon-attachments/{}", attached["id"].as_str().unwrap());
+        stage.heroku(Method::DELETE, &path, &Value::Null);
+    }
+    let (app, target) = (format!("app={APP}"), format!("target={target}"));
+    let confirmed = ["destroy", "--auto-approve", "--confirm", &app, "--confirm", &target];
+    project.run(&confirmed).assert_code(0);
+    let left = stage.left();
+    assert_eq!(left["addons"], serde_json::json!([]), "{left}");
+    assert_eq!(left["apps"], serde_json::json!(["acme-web"]), "{left}");
 }

@@ -11,7 +11,7 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::json;
 use stage::programs::Hold;
-use stage::project::{Ended, Project};
+use stage::project::{Ended, Project, Running};
 use stage::{APP, QUICK, Stage, until};
 
 const STATES: &str = "acme-states";
@@ -188,6 +188,87 @@ fn a_run_that_was_frozen_finds_itself_replaced_and_stops() {
     ]);
     assert_eq!(objects(&stage), after, "it has left everything as the other made it");
     second.assert_nothing_to_do("on the machine that went on");
+}
+
+/// A run works under a freeze and loses the lock: freed by its id, though its lease has not run out.
+#[test]
+fn a_run_whose_lock_is_freed_by_force_stops_and_leaves_the_freeze_alone() {
+    replaced_under_a_freeze(|_, _, second| {
+        let lock = id(&second.run(&["apply", "--auto-approve"]));
+        second.run(&["force-unlock", &lock]).assert_code(0);
+    });
+}
+
+/// The same, where its process was stopped until the lease had run out.
+#[test]
+fn a_run_whose_lease_has_run_out_stops_and_leaves_the_freeze_alone() {
+    replaced_under_a_freeze(|stage, first, _| {
+        first.signal(Signal::STOP);
+        a_minute_passes(stage, 1);
+    });
+}
+
+/// Whoever was replaced stops by itself, and ends nothing that is the other's now.
+fn replaced_under_a_freeze(replace: impl Fn(&Stage, &Running, &Project)) {
+    let stage = stage();
+    let hold = Hold::new(stage.home.path(), "told");
+    let freeze = "  source:\n    type: postgres.database\n    url: ${env.SOURCE_DATABASE_URL}\n  freeze:\n    type: postgres.freeze\n    database: ${source}\n    on_success: release\n  first:\n";
+    let spec = SMALL
+        .replace("echo told", &format!("{}; echo told", hold.words()))
+        .replace("  first:\n", freeze)
+        .replace("depends_on: [first]", "depends_on: [first, freeze]");
+    let frozen = || stage.source("show default_transaction_read_only") == "on";
+    let (first, second) = (small(&stage, &spec), small(&stage, &spec));
+    let running = first.spawn(&["apply", "--auto-approve"]);
+    until("the command", || hold.is_reached());
+    replace(&stage, &running, &second);
+    let mut other = second.spawn(&["apply", "--auto-approve"]);
+    until("the other goes on", || {
+        assert!(other.is_alive(), "{}", other.said());
+        other.said().contains("told: Running...")
+    });
+    running.signal(Signal::CONT);
+    let ended = running.end();
+    ended.assert_code(1);
+    ended.assert_says(&[
+        "Warning: `freeze` stays open: this run has lost the lock, and another may be working under it\n  help: if no other run is, `pgferry release` closes it; by hand: ",
+        &format!("Error: the lock on the state `{PLACE}` is lost: it was "),
+    ]);
+    assert!(frozen(), "the other works under it");
+    hold.let_go();
+    let ended = other.end();
+    ended.assert_code(0);
+    assert!(!frozen(), "it is released by who opened it last");
+    second.assert_nothing_to_do("on the machine that went on");
+}
+
+/// The bucket of the state cannot be reached any more while a run works under a freeze: it says what stays open and how
+/// that is closed without the bucket.
+#[test]
+fn a_state_out_of_reach_leaves_nothing_open_without_a_word() {
+    let stage = stage();
+    let hold = Hold::new(stage.home.path(), "told");
+    let freeze = "  source:\n    type: postgres.database\n    url: ${env.SOURCE_DATABASE_URL}\n  freeze:\n    type: postgres.freeze\n    database: ${source}\n  first:\n";
+    let spec = SMALL
+        .replace("echo told", &hold.words())
+        .replace("  first:\n", freeze)
+        .replace("depends_on: [first]", "depends_on: [first, freeze]");
+    let machine = small(&stage, &spec);
+    let running = machine.spawn(&["apply", "--auto-approve"]);
+    until("the command", || hold.is_reached());
+    stage.faults(json!({ "s3_503_next": 1_000_000 }));
+    hold.let_go();
+    let ended = running.end();
+    ended.assert_code(1);
+    ended.assert_says(&[
+        "Warning: `freeze` stays open: ",
+        "`pgferry release` closes it; by hand: as the owner: `begin read write; alter database \"acme_org_db\" reset default_transaction_read_only; commit`; or the next apply takes it over\n",
+    ]);
+    assert_eq!(stage.source("show default_transaction_read_only"), "on");
+    stage.faults(json!({ "s3_503_next": 0 }));
+    a_minute_passes(&stage, 1);
+    machine.run(&["release"]).assert_says(&["Released: 1. Left open: 0."]);
+    assert_eq!(stage.source("show default_transaction_read_only"), "off");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pgferry_engine::address::Address;
-use pgferry_engine::apply::{Applying, Outcome, apply};
+use pgferry_engine::apply::{Applying, Outcome, apply, left_open};
 use pgferry_engine::cx::{Clock, SystemClock, World};
 use pgferry_engine::event::Sink;
 use pgferry_engine::plan::{Draft, Options, Reality};
@@ -33,6 +33,7 @@ pub(super) async fn run(
     let purpose = if mode.destroy { "destroy" } else { "apply" };
     let _lock = project.lock(purpose, common.lock_timeout)?;
     let state = project.state()?;
+    project.warn_if_not_shared();
     view::summary::leftovers(&state);
     let options = project.options(planning, mode, &state)?;
     let resources = project.connect(&state)?;
@@ -61,10 +62,11 @@ pub(super) async fn saved(common: &Common, path: &Path) -> Result<Exit, Stop> {
     saved.agrees_with(common)?;
     let project = Project::reopen(common, &saved)?;
     let _lock = project.lock("apply", common.lock_timeout)?;
-    let mut state = project.state()?;
-    if state.serial == 0 && state.resources.is_empty() {
-        Arc::make_mut(&mut state).lineage.clone_from(&saved.plan.lineage);
-    }
+    let state = project.known_state()?;
+    // Only where nothing was ever begun can the plan say whose state it is to become.
+    let state = state
+        .unwrap_or_else(|| Arc::new(State::new(&project.spec.name, saved.plan.lineage.clone())));
+    project.warn_if_not_shared();
     view::summary::leftovers(&state);
     saved.fits(&state)?;
     let options = project.options(&saved.planning, &saved.mode, &state)?;
@@ -180,7 +182,14 @@ pub(super) async fn carry_out(
         parallelism: common.parallelism,
         confirmed: options.confirmed.clone(),
     };
-    Ok(apply(applying).await?)
+    // Both are shared with the walk.
+    let (journal, resources) = (applying.journal.clone(), applying.resources.clone());
+    let open = move || journal.with_state(|state| left_open(state, &resources));
+    interrupt::names_what_is_open(open.clone());
+    apply(applying).await.map_err(|cause| {
+        view::summary::left_open(&open(), &cause);
+        cause.into()
+    })
 }
 
 /// Tells how it ended.

@@ -7,7 +7,7 @@ use pgferry_engine::cx::World;
 use pgferry_engine::plan::destroy::destroy;
 use pgferry_engine::plan::{Draft, Options, Plan, Reality};
 use pgferry_engine::refresh::Resources;
-use pgferry_engine::state::State;
+use pgferry_engine::state::{State, StateError};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Common, Mode, Planning};
@@ -71,6 +71,7 @@ async fn made(
     let project = Project::open(common)?;
     let _lock = project.lock("plan", common.lock_timeout)?;
     let state = project.state()?;
+    project.warn_if_not_shared();
     view::summary::leftovers(&state);
     let options = Options { preflight, ..project.options(planning, mode, &state)? };
     let resources = project.connect(&state)?;
@@ -110,13 +111,17 @@ pub(super) fn show(plan: &Plan, common: &Common) {
     }
 }
 
-/// Stops where a finding says that it must.
+/// Stops where a finding says that it must, and where a secret would be stored in clear.
 pub(super) fn refuse_errors(plan: &Plan) -> Result<(), Stop> {
-    let errors = plan.errors().count();
-    if errors == 0 {
-        return Ok(());
-    }
     let codes: Vec<&str> = plan.errors().map(|located| located.finding.code.as_str()).collect();
-    Err(Stop::because(format!("the plan cannot be applied: {}", codes.join(", ")))
-        .help("each finding above says what to do about it"))
+    if !codes.is_empty() {
+        return Err(Stop::because(format!("the plan cannot be applied: {}", codes.join(", ")))
+            .help("each finding above says what to do about it"));
+    }
+    match plan.gives_away() {
+        Some((address, field)) => {
+            Err(StateError::GivesAway { address: address.to_string(), field }.into())
+        }
+        None => Ok(()),
+    }
 }

@@ -61,8 +61,11 @@ impl Saved {
             let then = then.scopes.get(address).map(|scope| scope.what);
             let now = now.scopes.get(address).map(|scope| scope.what);
             let same = then == now
-                // What was left to do under it has been done elsewhere; it closes either way.
-                || (then, now) == (Some(ScopeAction::TakeOver), Some(ScopeAction::Close));
+                // What was left to do under it has been done elsewhere; it ends in the same way.
+                || matches!(
+                    (then, now),
+                    (Some(ScopeAction::TakeOver), Some(ScopeAction::Close | ScopeAction::Hold))
+                );
             if !same {
                 moved.push(format!(
                     "`{address}` was to be {}, now it is to be {}",
@@ -188,6 +191,7 @@ fn scope(what: Option<ScopeAction>) -> &'static str {
         Some(ScopeAction::OpenAndClose) => "opened and closed",
         Some(ScopeAction::TakeOver) => "taken over, then closed",
         Some(ScopeAction::Close) => "closed",
+        Some(ScopeAction::Hold) => "held open",
     }
 }
 

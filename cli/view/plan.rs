@@ -86,13 +86,17 @@ pub(crate) fn summary(plan: &Plan) -> String {
     if !plan.has_changes() {
         return text;
     }
-    let opened = plan.scopes.values().filter(|s| s.what != ScopeAction::Close).count();
-    let closed = plan.scopes.len() - opened;
+    let opened = plan.scopes.values().filter(|s| s.what.opens()).count();
+    let held = plan.scopes.values().filter(|s| s.what == ScopeAction::Hold).count();
+    let closed = plan.scopes.len() - opened - held;
     if opened > 0 {
         let _ = write!(text, "\nScopes: {opened} to open and close.");
     }
     if closed > 0 {
         let _ = write!(text, "\nScopes left open: {closed} to close.");
+    }
+    if held > 0 {
+        let _ = write!(text, "\nScopes left open: {held} to hold.");
     }
     let forgotten = plan.changes.values().filter(|c| c.action == Action::Forget).count();
     if forgotten > 0 {
@@ -242,6 +246,7 @@ fn scopes(out: &mut String, plan: &Plan) {
             ScopeAction::OpenAndClose => "opens and closes",
             ScopeAction::TakeOver => "is open since the last run; is taken over, then closes",
             ScopeAction::Close => "was left open and closes",
+            ScopeAction::Hold => "was left open and is held: `on_success` is `hold`",
         };
         let _ = write!(out, "  {address} ({}) {what}", scope.type_name);
         if let Some(expected) = plan.expected.get(address) {

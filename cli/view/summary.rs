@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pgferry_engine::address::Address;
 use pgferry_engine::apply::Outcome;
-use pgferry_engine::state::{ScopeStatus, State};
+use pgferry_engine::state::{ScopeStatus, State, StateError};
 
 use super::{print, talk, talk_error, talk_warning, warning};
 
@@ -111,6 +111,22 @@ pub(crate) fn leftovers(state: &State) {
                 None,
             );
         }
+    }
+}
+
+/// What stays open because an apply ends at once: nothing can be recorded any more, for that `cause`.
+pub(crate) fn left_open(open: &[(Address, String)], cause: &StateError) {
+    let (why, unless) = match cause {
+        _ if cause.is_of_another() => (
+            "this run has lost the lock, and another may be working under it",
+            "if no other run is, ",
+        ),
+        StateError::GivesAway { .. } => ("nothing under it was tried", ""),
+        _ => ("what is done can no longer be recorded", ""),
+    };
+    for (address, how) in open {
+        let help = format!("{unless}{how}; or the next apply takes it over");
+        warning(&format!("`{address}` stays open: {why}"), Some(&help));
     }
 }
 

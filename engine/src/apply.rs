@@ -25,7 +25,7 @@ mod retries;
 mod walk;
 
 pub(crate) use act::without_secrets;
-pub use closing::release;
+pub use closing::{Released, left_open, release};
 pub use prove::{proofs, prove};
 pub use retire::retire;
 
@@ -87,11 +87,16 @@ impl Outcome {
 /// Applies a plan and saves the state.
 ///
 /// # Errors
-/// The journal or the state cannot be written. What was done so far is in the journal and is folded by the next run.
-/// Failures of resources are no errors here; they are in the [`Outcome`].
+/// The journal or the state cannot be written, or another run has the lock by now: what runs is then dropped where it
+/// is. What was done so far is in the journal and is folded by the next run. Failures of resources are no errors here;
+/// they are in the [`Outcome`].
 pub async fn apply(applying: Applying) -> Result<Outcome, StateError> {
     let journal = applying.journal.clone();
-    let outcome = walk::walk(applying).await?;
+    let outcome = tokio::select! {
+        biased;
+        outcome = walk::walk(applying) => outcome?,
+        cause = journal.lost() => return Err(cause),
+    };
     journal.finish()?;
     Ok(outcome)
 }

@@ -51,6 +51,14 @@ pub trait Notes: Send + Sync {
     /// # Errors
     /// The journal could not be written; the act must stop.
     fn note(&self, address: &Address, note: Json) -> Result<(), Fault>;
+
+    /// Returns if this run may still change something: nobody else has the lock.
+    ///
+    /// # Errors
+    /// Another run has it by now, and may be working on the same things: nothing more may be requested.
+    fn may_act(&self) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 /// Forgets every note; for reads.
@@ -233,11 +241,12 @@ impl Cx {
         self.world.notes.note(&self.address, note)
     }
 
-    /// Announces an outward effect to the test that may be watching.
+    /// Announces an outward effect, just before each request that changes something.
     ///
     /// # Errors
-    /// What the test injects; none outside tests.
+    /// This run has lost the lock; or what a test injects that is watching.
     pub fn effect(&self, what: &str) -> Result<(), Fault> {
+        self.world.notes.may_act()?;
         self.world.hook.as_ref().map_or(Ok(()), |hook| hook.before(&self.address, what))
     }
 

@@ -9,6 +9,7 @@ pub mod adopt;
 pub mod apply;
 mod check;
 pub mod codes;
+mod complete;
 pub mod cx;
 pub mod diag;
 pub mod event;

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use crate::address::Address;
 use crate::finding::{Finding, Severity};
 use crate::info::{Kind, OnRemove};
-use crate::state::Entry;
+use crate::state::{Entry, in_tree};
 use crate::tree::Tree;
 
 pub mod check;
@@ -209,6 +209,15 @@ pub enum ScopeAction {
     TakeOver,
     /// Found open with nothing left to do under it.
     Close,
+    /// Found open with everything under it done, and `on_success` is `hold`: it stays open on purpose.
+    Hold,
+}
+
+impl ScopeAction {
+    /// Whether it is opened, or taken over as open, for something that is done under it.
+    pub fn opens(self) -> bool {
+        matches!(self, Self::OpenAndClose | Self::TakeOver)
+    }
 }
 
 /// A finding and whose it is.
@@ -264,6 +273,16 @@ impl Plan {
     /// Findings that stop it.
     pub fn errors(&self) -> impl Iterator<Item = &Located> {
         self.findings.iter().filter(|located| located.finding.severity == Severity::Error)
+    }
+
+    /// The first field of what has work that would give a secret away once it is stored.
+    pub fn gives_away(&self) -> Option<(&Address, String)> {
+        let works = self.changes.values().filter(|change| change.action.is_work());
+        let mut fields = works.flat_map(|c| c.fields.iter().map(move |field| (&c.address, field)));
+        fields.find_map(|(address, field)| {
+            let (path, _) = in_tree(&field.name, field.after.as_ref()?)?;
+            Some((address, path))
+        })
     }
 
     /// Resources to add, change, destroy, import, in Terraform's sense: managed and run resources are counted.

@@ -242,7 +242,8 @@ pub trait Resource: Send + Sync + 'static {
     }
 
     /// Opens a scope. `prior` is the intent of an opening found half-done or still open after a crash: adopt it.
-    /// What `close` needs goes to the journal by [`Cx::note`] before the first change.
+    /// What `close` needs goes to the journal by [`Cx::note`] before the first change. One that was open, as a note at the
+    /// end of the opening says, and is not any more is [`Class::Gone`]: what was done under it may be out of date.
     fn open(
         &self,
         _cx: &Cx,
@@ -256,6 +257,11 @@ pub trait Resource: Send + Sync + 'static {
     /// success. A secret it needs cannot be noted: [`Cx::reread`] reads the resource anew that has it.
     fn close(&self, _cx: &Cx, _intent: &Intent) -> impl Future<Output = Result<(), Fault>> + Send {
         async { Ok(()) }
+    }
+
+    /// How a person closes it without pgferry: commands, as noted values stand in them. `None`: nothing was changed yet.
+    fn by_hand(_intent: &Intent) -> Option<String> {
+        None
     }
 }
 
@@ -341,6 +347,7 @@ pub trait AnyResource: Send + Sync {
         prior: Option<&'a Intent>,
     ) -> BoxFuture<'a, Result<Done<Tree>, Fault>>;
     fn close<'a>(&'a self, cx: &'a Cx, intent: &'a Intent) -> BoxFuture<'a, Result<(), Fault>>;
+    fn by_hand(&self, intent: &Intent) -> Option<String>;
 }
 
 fn decode<T: DeserializeOwned>(type_name: &str, want: &Tree) -> Result<T, Fault> {
@@ -474,6 +481,9 @@ impl<R: Resource> AnyResource for R {
     }
     fn close<'a>(&'a self, cx: &'a Cx, intent: &'a Intent) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(Resource::close(self, cx, intent))
+    }
+    fn by_hand(&self, intent: &Intent) -> Option<String> {
+        R::by_hand(intent)
     }
 }
 

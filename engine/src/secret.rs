@@ -33,6 +33,7 @@ impl Secret {
     pub fn new(value: impl Into<String>) -> Self {
         let value = Arc::new(Zeroizing::new(value.into()));
         known::learn(&value);
+        shown_parts(&value).into_iter().for_each(|part| known::learn_clear(&part));
         Self(value)
     }
 
@@ -42,9 +43,43 @@ impl Secret {
     }
 }
 
-/// Whether `text` is a secret or has one in it; also one that is too short for [`redact`], if it is all of the text.
+/// Whether `text`, once stored, gives a secret away: it is one, or has one in it of eight characters or more. What also
+/// stands in clear, in the spec or as a name in a connection string, is no secret where it is a name.
 pub fn gives_away(text: &str) -> bool {
-    known::is_short(text) || redact(text) != text
+    known::is_short(text) || hidden_in(text).is_some()
+}
+
+/// The secret of eight characters or more that storing `text` would give away.
+pub(crate) fn hidden_in(text: &str) -> Option<Zeroizing<String>> {
+    known::hidden_in(text)
+}
+
+/// Takes in a text that people wrote in clear, such as a spec: where a secret is the same as a word of it, that word can
+/// be stored.
+pub fn written_in_clear(text: &str) {
+    known::learn_clear(text);
+}
+
+/// How many bytes at the end of `text`, of which more is to come, cannot be shown yet: a secret may begin in them.
+pub fn unfinished(text: &str) -> usize {
+    known::tail(text)
+}
+
+/// The parts of a connection string that are shown as they are: user, host and database. Without a password, the user
+/// may be a token.
+fn shown_parts(secret: &str) -> Vec<String> {
+    let parts = || {
+        let (_, rest) = secret.split_once("://")?;
+        let rest = rest.split(['?', '#']).next()?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, place) = authority.rsplit_once('@')?;
+        let (user, _) = user.split_once(':')?;
+        let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
+        Some([user, host, path].map(|part| decoded(part).to_string()).to_vec())
+    };
+    let mut parts = parts().unwrap_or_default();
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
 /// How else `secret` may stand in foreign text: escaped as in a URL or in JSON; and of a URL, the password in it.
@@ -213,5 +248,38 @@ mod tests {
         for text in ["o\"dd\\se cret", r#"o\"dd\\se cret"#, "o%22dd%5Cse%20cret"] {
             assert_eq!(redact(text), "(sensitive)", "{text}");
         }
+    }
+
+    #[test]
+    fn a_word_that_also_stands_in_clear_can_be_stored() {
+        let _name = Secret::new("the-name-of-an-app");
+        assert!(gives_away("at the-name-of-an-app"));
+        written_in_clear("app: { name: the-name-of-an-app }");
+        assert!(!gives_away("at the-name-of-an-app"));
+        assert_eq!(redact("at the-name-of-an-app"), "at (sensitive)", "shown it is not");
+        let _url = Secret::new("postgres://owner-of-it:the-database@h:5/the-database");
+        assert!(!gives_away("the-database"), "it is the database's name");
+        let _token = Secret::new("https://token-without-password@h/path-of-it");
+        assert!(gives_away("https://token-without-password@h/path-of-it"));
+    }
+
+    #[test]
+    fn each_line_of_it_is_masked_and_none_is_a_secret_of_its_own() {
+        let _key = Secret::new("-----BEGIN KEY-----\nfirst-line-of-it\n  second-line-of-it\nend\n");
+        assert_eq!(redact("says first-line-of-it"), "says (sensitive)");
+        assert_eq!(redact("says second-line-of-it"), "says (sensitive)");
+        assert_eq!(redact("-----BEGIN KEY----- end"), "-----BEGIN KEY----- end");
+        assert!(!gives_away("first-line-of-it"));
+    }
+
+    #[test]
+    fn what_may_begin_a_secret_waits_for_what_follows() {
+        let _secret = Secret::new("twenty-letters-of-it");
+        let text = format!("{} twenty-let", "x".repeat(5_000));
+        let kept = text.len() - unfinished(&text);
+        assert!(kept <= 5_001, "the beginning of a secret is shown");
+        let text = format!("{}twenty-letters-of-it{}", "x".repeat(5_000), "y".repeat(3));
+        let shown = &text[..text.len() - unfinished(&text)];
+        assert!(!shown.contains("twenty"), "a secret is cut in two: {shown}");
     }
 }

@@ -28,7 +28,9 @@ mod redacted;
 pub(crate) mod rename;
 pub mod store;
 
-pub use error::StateError;
+pub use error::{SECRET_IN_CLEAR, StateError};
+pub use redacted::given_away;
+pub(crate) use redacted::in_tree;
 
 /// The format this build writes. Older ones load for ever; newer ones are refused.
 pub const FORMAT: u32 = 1;

@@ -99,6 +99,7 @@ pub(crate) fn plan(plan: &Plan, to: &mut dyn FnMut(&Line)) {
             ScopeAction::OpenAndClose => "open",
             ScopeAction::TakeOver => "renew",
             ScopeAction::Close => "close",
+            ScopeAction::Hold => "hold",
         };
         let planned = Planned {
             resource: resource(address, &scope.type_name),

@@ -161,7 +161,7 @@ pub(crate) struct Planned {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) previous_resource: Option<Resource>,
     /// `noop`, `move`, `remove` (forget), `create`, `read`, `update`, `replace`, `delete`, `import`, `run`; of scopes
-    /// `open`, `renew` (take over) and `close`.
+    /// `open`, `renew` (take over), `close` and `hold`.
     pub(crate) action: &'static str,
     /// Terraform's reason, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]

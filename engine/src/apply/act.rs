@@ -16,8 +16,8 @@ use crate::info::{Kind, TypeInfo};
 use crate::plan::{Action, Answer, Ask, Change, StepKind};
 use crate::resource::{AnyResource, Done, Remembered, Settled, Verb};
 use crate::state::Record;
-use crate::state::StateError;
 use crate::state::journal::Durability;
+use crate::state::{SECRET_IN_CLEAR, StateError};
 use crate::tree::{Fields, Handle, Handles, Tree};
 
 mod effect;
@@ -70,8 +70,17 @@ impl From<Fault> for Stop {
 
 impl From<StateError> for Stop {
     fn from(cause: StateError) -> Self {
-        Self::Journal(cause)
+        match cause {
+            // The others can still be recorded.
+            StateError::GivesAway { .. } => Self::Fault(unstorable(&cause)),
+            cause => Self::Journal(cause),
+        }
     }
+}
+
+/// The failure of something that cannot be remembered without giving a secret away.
+fn unstorable(cause: &StateError) -> Fault {
+    Fault::failed(cause.to_string()).help(SECRET_IN_CLEAR)
 }
 
 struct Acting {

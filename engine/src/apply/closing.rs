@@ -5,22 +5,23 @@ use std::sync::Arc;
 
 use super::act::limit::Limit;
 use super::retries::Retries;
-use super::walk::Walk;
+use super::walk::{Status, Walk};
 use super::{Applying, Failure, Outcome};
 use crate::address::Address;
+use crate::complete::{all_done, under};
 use crate::cx::{Cx, World};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::graph::Graph;
 use crate::handles::rereading;
-use crate::info::{Catalog, Kind};
-use crate::plan::ScopeAction;
+use crate::info::Catalog;
+use crate::plan::{ScopeAction, StepKind};
 use crate::refresh::Resources;
 use crate::resource::AnyResource;
 use crate::spec::Spec;
 use crate::state::StateError;
-use crate::state::journal::{Durability, Journal};
-use crate::state::{DoneUnder, Outcome as Unsettled, Record, Scope, State};
+use crate::state::journal::{Durability, Journal, WithoutNotes};
+use crate::state::{Outcome as Unsettled, Record, Scope, State};
 use crate::tree::Tree;
 
 pub(super) enum Stop {
@@ -75,10 +76,16 @@ impl Walk {
         if planned == Some(ScopeAction::Close) {
             return Ok(true);
         }
+        if planned == Some(ScopeAction::TakeOver) && self.is_untouched(&address, &below) {
+            let why =
+                "nothing under it was tried; the next apply goes on, `pgferry release` closes it";
+            self.outcome.held.push((address, why.to_owned()));
+            return Ok(false);
+        }
         let complete = self.everything_under_is_done(&address);
         let policy = if complete { "on_success" } else { "on_failure" };
         let said = scope.intent.inputs.get(policy).and_then(Tree::as_text);
-        if said == Some("hold") {
+        if said == Some("hold") || planned == Some(ScopeAction::Hold) {
             self.applying
                 .journal
                 .append(&Record::Held { address: address.clone(), complete }, Durability::Synced)?;
@@ -88,38 +95,16 @@ impl Walk {
         }
         Ok(true)
     }
-}
 
-/// What the spec puts under `scope`, and what was done under its present epoch, wherever the spec puts that now.
-fn under(scope: &Address, graph: &Graph, state: &State) -> BTreeSet<Address> {
-    let mut below = graph.descendants(scope);
-    let Some(epoch) = state.scopes.get(scope).map(|scope| scope.epoch) else { return below };
-    for (address, entry) in &state.resources {
-        let here = entry.done.as_ref().is_some_and(|d| d.epochs.get(scope) == Some(&epoch));
-        if here && !below.contains(address) {
-            below.extend(graph.descendants(address));
-            below.insert(address.clone());
-        }
+    /// Whether a scope that was found open was not taken over, and nothing under it was given up either.
+    fn is_untouched(&self, scope: &Address, below: &BTreeSet<Address>) -> bool {
+        let mut steps = self.applying.plan.steps.iter().zip(&self.status);
+        let taken_over = steps.any(|(step, status)| {
+            step.address == *scope && step.what == StepKind::Open && *status == Status::Succeeded
+        });
+        let given_up = self.outcome.failed.iter().any(|failure| below.contains(&failure.address));
+        !taken_over && !given_up && !self.applying.world.cancel.is_cancelled()
     }
-    below
-}
-
-/// Whether all that acts among `below` is finished and will stay so: what was left out, of an earlier `run` or of a
-/// broken epoch, will be done again.
-fn all_done(below: &BTreeSet<Address>, spec: &Spec, catalog: &Catalog, state: &State) -> bool {
-    let acts = |address: &Address| {
-        let info = spec.resources.get(address).and_then(|block| catalog.get(&block.type_name));
-        info.is_some_and(|info| matches!(info.kind, Kind::Managed | Kind::Run))
-    };
-    let broken = |(scope, epoch): (&Address, &u64)| {
-        state.scopes.get(scope).is_some_and(|scope| scope.broken.contains_key(epoch))
-    };
-    let good = |done: &DoneUnder| done.run == spec.run && !done.epochs.iter().any(broken);
-    below.iter().filter(|address| acts(address)).all(|address| {
-        let entry = state.resources.get(address);
-        entry.is_some_and(|entry| entry.done.as_deref().is_none_or(good))
-            && !state.operations.contains_key(address)
-    })
 }
 
 /// Closes one scope and writes it down. Not stopped by Ctrl-C: a window left open helps nobody.
@@ -131,9 +116,13 @@ pub(super) async fn close(
     complete: bool,
 ) -> Result<(), Stop> {
     let limit = Limit::of(&applying.spec, &cx.address, "delete");
-    close_one(&applying.journal, cx, resource, scope, complete, limit).await
+    let (closed, recorded) =
+        close_one(&applying.journal, cx, resource, scope, complete, limit).await;
+    recorded.map_err(Stop::Journal)?;
+    closed.map_err(Stop::Fault)
 }
 
+/// Whether it is closed, and whether that, or why not, could be written down.
 async fn close_one(
     journal: &Journal,
     cx: &Cx,
@@ -141,7 +130,11 @@ async fn close_one(
     scope: &Scope,
     complete: bool,
     limit: Limit,
-) -> Result<(), Stop> {
+) -> (Result<(), Fault>, Result<(), StateError>) {
+    // Nothing is written down before it: whoever has the lock by now may have opened it anew.
+    if let Err(cause) = journal.confirm() {
+        return (Err(Fault::failed(cause.to_string())), Err(cause));
+    }
     let mut cx = cx.clone();
     cx.world.cancel = tokio_util::sync::CancellationToken::new();
     let address = cx.address.clone();
@@ -151,14 +144,14 @@ async fn close_one(
     match result {
         Ok(()) => {
             let released = Record::Released { address: address.clone(), at: cx.now(), complete };
-            journal.append(&released, Durability::Synced).map_err(Stop::Journal)?;
+            let recorded = journal.append(&released, Durability::Synced);
             cx.world.sink.event(Event::Succeeded { address, verb: cx.verb, elapsed, id: None });
-            Ok(())
+            (Ok(()), recorded)
         }
         Err(fault) => {
             let message = fault.chain();
             let record = Record::CloseFailed { address: address.clone(), message: message.clone() };
-            journal.append(&record, Durability::Synced).map_err(Stop::Journal)?;
+            let recorded = journal.append(&record, Durability::Synced);
             let help = Some("`pgferry release` tries again".to_owned());
             cx.world.sink.event(Event::Failed {
                 address,
@@ -167,7 +160,7 @@ async fn close_one(
                 message,
                 help: help.clone(),
             });
-            Err(Stop::Fault(Fault { help, ..fault }))
+            (Err(Fault { help, ..fault }), recorded)
         }
     }
 }
@@ -180,14 +173,36 @@ async fn try_close(cx: &Cx, resource: &dyn AnyResource, scope: &Scope) -> Result
     Ok(())
 }
 
+/// What is open and how it is closed, by address: for who can write nothing down any more.
+pub fn left_open(state: &State, resources: &Resources) -> Vec<(Address, String)> {
+    let how = |scope: &Scope| {
+        let by_hand = resources.get(&scope.type_name).and_then(|it| it.by_hand(&scope.intent));
+        match by_hand {
+            Some(by_hand) => format!("`pgferry release` closes it; by hand: {by_hand}"),
+            None => "`pgferry release` closes it".to_owned(),
+        }
+    };
+    state.open_scopes().map(|(address, scope)| (address.clone(), how(scope))).collect()
+}
+
+/// What a release came to.
+#[derive(Debug)]
+pub struct Released {
+    /// What was closed, and what could not be.
+    pub outcome: Outcome,
+    /// Whether that is remembered.
+    pub recorded: Result<(), StateError>,
+}
+
 /// Closes every open scope, without a plan: the notes hold all that is needed, but for what no file may hold, which
 /// is read anew.
 ///
 /// Scopes are closed in reverse address order. What was done under them in this epoch counts as incomplete, unless it
-/// was held after all of it had succeeded, or all that the spec puts there is done.
+/// was held after all of it had succeeded, or all that the spec puts there is done. A scope is closed also where that
+/// cannot be written down.
 ///
 /// # Errors
-/// The journal or the state cannot be written. A scope that cannot be closed is in the outcome.
+/// Another run has the lock by now; nothing more was closed. A scope that cannot be closed is in the outcome.
 pub async fn release(
     spec: &Arc<Spec>,
     graph: &Arc<Graph>,
@@ -195,9 +210,11 @@ pub async fn release(
     resources: &Resources,
     world: &World,
     journal: Journal,
-) -> Result<Outcome, StateError> {
-    let world = rereading(spec, graph, catalog, resources, world, &journal);
-    let mut outcome = Outcome::default();
+) -> Result<Released, StateError> {
+    let notes = Arc::new(WithoutNotes(journal.clone()));
+    let world = World { notes, ..world.clone() };
+    let world = rereading(spec, graph, catalog, resources, &world, &journal);
+    let (mut outcome, mut recorded) = (Outcome::default(), Ok(()));
     let state = journal.state();
     let open: Vec<_> = state.open_scopes().map(|(a, s)| (a.clone(), s.clone())).collect();
     for (address, scope) in open.into_iter().rev() {
@@ -217,14 +234,17 @@ pub async fn release(
         let limit = Limit::of(spec, &address, "delete");
         let complete =
             scope.complete || all_done(&under(&address, graph, &state), spec, catalog, &state);
-        match close_one(&journal, &cx, resource.as_ref(), &scope, complete, limit).await {
+        let (closed, kept) =
+            close_one(&journal, &cx, resource.as_ref(), &scope, complete, limit).await;
+        match closed {
             Ok(()) => outcome.done.push((address, crate::plan::Action::Delete)),
-            Err(Stop::Journal(cause)) => return Err(cause),
-            Err(Stop::Fault(fault)) => {
-                outcome.failed.push(failed(fault.chain(), fault.help));
-            }
+            Err(fault) => outcome.failed.push(failed(fault.chain(), fault.help)),
+        }
+        match kept {
+            Err(cause) if cause.is_of_another() => return Err(cause),
+            kept => recorded = recorded.and(kept),
         }
     }
-    journal.finish()?;
-    Ok(outcome)
+    let recorded = recorded.and_then(|()| journal.finish());
+    Ok(Released { outcome, recorded })
 }

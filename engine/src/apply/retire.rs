@@ -1,11 +1,13 @@
 //! Carries out a retirement that was judged and confirmed: one deletion, written down before and after.
 
+use std::sync::Arc;
+
 use crate::address::Address;
 use crate::cx::Cx;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::resource::{AnyResource, Remembered};
-use crate::state::journal::{Durability, Journal};
+use crate::state::journal::{Durability, Journal, WithoutNotes};
 use crate::state::{Record, Removal, StateError};
 
 /// Deletes what the lookup at the address of `cx` leads to, and writes it down. A freeze that is held on it is over
@@ -21,6 +23,9 @@ pub async fn retire(
     name: &str,
     journal: &Journal,
 ) -> Result<Result<(), Fault>, StateError> {
+    let mut cx = cx.clone();
+    cx.world.notes = Arc::new(WithoutNotes(journal.clone()));
+    let cx = &cx;
     let address = cx.address.clone();
     let record = |removal| Record::Removal { address: cx.address.clone(), removal };
     journal.append(&record(Removal::Begun), Durability::Synced)?;

@@ -27,12 +27,14 @@ impl Retries {
     /// Waits before another try after `fault`, and tells of it; whether it passes, or nobody can tell if it happened.
     ///
     /// # Errors
-    /// `fault` itself where another try would not help, comes too late, or the user asked to stop.
+    /// `fault` itself where another try would not help, comes too late, or the user asked to stop. That another run has
+    /// the lock by now.
     pub(super) async fn again(&mut self, cx: &Cx, fault: Fault) -> Result<(), Fault> {
         let Some(after) = self.pause(&fault, cx.now()) else { return Err(fault) };
         let (address, message) = (cx.address.clone(), fault.chain());
         cx.world.sink.event(Event::Retrying { address, message, after });
-        cx.sleep(after).await.map_err(|_| fault)
+        cx.sleep(after).await.map_err(|_| fault)?;
+        cx.world.notes.may_act()
     }
 
     fn pause(&mut self, fault: &Fault, now: Timestamp) -> Option<Duration> {

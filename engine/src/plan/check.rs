@@ -181,7 +181,7 @@ impl<'a> Check<'a> {
                 StepKind::Act => action.is_some_and(|action| {
                     !matches!(action, Action::NoOp | Action::Delete | Action::Forget)
                 }),
-                StepKind::Open => scope.is_some_and(|s| s.what != super::ScopeAction::Close),
+                StepKind::Open => scope.is_some_and(|s| s.what.opens()),
                 StepKind::Close => scope.is_some(),
                 StepKind::Remove => plan.removals.contains_key(address),
                 StepKind::Delete => action == Some(Action::Delete),

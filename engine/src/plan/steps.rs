@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
-use super::{Action, Change, Input, Located, ScopeAction, ScopeChange, Step, StepKind};
+use super::{Action, Change, Input, Located, ScopeChange, Step, StepKind};
 use crate::address::Address;
 use crate::finding::Finding;
 use crate::info::Kind;
@@ -89,7 +89,7 @@ impl Builder<'_> {
     }
 
     fn opens(&self, address: &Address) -> bool {
-        self.scopes.get(address).is_some_and(|scope| scope.what != ScopeAction::Close)
+        self.scopes.get(address).is_some_and(|scope| scope.what.opens())
     }
 
     /// The step that stands for `address`: an act, an opening, or nothing but order.
@@ -234,7 +234,7 @@ impl Builder<'_> {
 
     fn closing(&mut self, scope: &Address, change: &ScopeChange) {
         let mut after = Vec::new();
-        if change.what == ScopeAction::Close {
+        if !change.what.opens() {
             // What finished elsewhere is taken down first, so that the epoch counts as complete.
             let below = self.input.graph.descendants(scope);
             let settled = below.iter().filter(|dependent| {

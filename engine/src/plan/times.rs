@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::question::{Answer, Ask, Reality};
-use super::{Change, Input, ScopeAction, ScopeChange, Step, StepKind};
+use super::{Change, Input, ScopeChange, Step, StepKind};
 use crate::address::Address;
 use crate::info::Kind;
 use crate::pace::scaled;
@@ -65,7 +65,7 @@ pub(super) fn times(
             expected.insert(address.clone(), run);
         }
     }
-    for (scope, change) in scopes.iter().filter(|(_, scope)| scope.what != ScopeAction::Close) {
+    for (scope, change) in scopes.iter().filter(|(_, scope)| scope.what.opens()) {
         let info = input.catalog.get(&change.type_name);
         if info.is_some_and(|info| info.traits.epoch)
             && let Some(window) = window(scope, changes, steps, &expected)

@@ -4,6 +4,11 @@ use std::io;
 
 use super::FORMAT;
 
+/// What to do about a value that would give a secret away.
+pub const SECRET_IN_CLEAR: &str = "hand it on as what it is, into a field that takes secrets: by a `sensitive` variable, or one of the environment \
+     with TOKEN, SECRET, PASSWORD or KEY in its name; if it is a name that happens to be the same as a password, change \
+     the password, or write the name out in the spec";
+
 /// The state cannot be read, written or locked.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -39,6 +44,9 @@ pub enum StateError {
     /// The store cannot keep what a state needs.
     #[error("a state cannot be kept at `{path}`: {why}")]
     Unfit { path: String, why: String, help: String },
+    /// A value to be stored holds a secret, though its type says that it is none.
+    #[error("`{field}` of `{address}` holds a secret, and would be stored in clear")]
+    GivesAway { address: String, field: String },
     #[error("the journal beside `{path}` cannot be continued: {why}")]
     Journal { path: String, why: String },
 }
@@ -61,6 +69,19 @@ impl StateError {
                 source: io::Error::other(other.to_string()),
             },
         }
+    }
+
+    /// What happened and its cause, on one line.
+    pub fn chain(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+
+    /// Whether somebody else has the state by now, and may be working in what is open.
+    pub fn is_of_another(&self) -> bool {
+        matches!(self, Self::Fenced { .. } | Self::Overtaken { .. } | Self::Locked { .. })
     }
 
     /// What to do next.
@@ -93,6 +114,7 @@ impl StateError {
                 "nothing of it was overwritten; run the command again".to_owned()
             }
             Self::Unfit { help, .. } => help.clone(),
+            Self::GivesAway { .. } => SECRET_IN_CLEAR.to_owned(),
             Self::Journal { .. } => {
                 "nothing was changed; `pgferry state repair` shows how far it can be read".to_owned()
             }

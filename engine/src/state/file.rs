@@ -6,9 +6,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::StateError;
@@ -20,17 +20,29 @@ use super::store::{Durability, Lines, Lock, Store};
 pub struct StateFile {
     path: PathBuf,
     disk: Arc<dyn Disk>,
+    held: Held,
 }
+
+/// Which file was locked, by device and number, while it is.
+type Held = Arc<Mutex<Option<(u64, u64)>>>;
 
 /// A journal in a file.
 struct JournalFile {
     file: Box<dyn Opened>,
     path: PathBuf,
+    of: StateFile,
 }
 
 /// Released when dropped or when the process dies.
 struct FileLock {
     _file: File,
+    held: Held,
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 impl Lock for FileLock {}
@@ -43,7 +55,7 @@ impl StateFile {
 
     /// A state at `path` of a disk of one's own.
     pub fn on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), disk }
+        Self { path: path.into(), disk, held: Held::default() }
     }
 
     /// The file itself.
@@ -63,7 +75,7 @@ impl StateFile {
     }
 
     /// Who took the lock last, as it wrote.
-    fn holder(&self, lock: &mut File) -> Result<String, StateError> {
+    fn written_holder(&self, lock: &mut File) -> Result<String, StateError> {
         let mut holder = String::new();
         lock.rewind().map_err(self.io("reading the lock of"))?;
         lock.read_to_string(&mut holder).map_err(self.io("reading the lock of"))?;
@@ -116,6 +128,7 @@ impl Store for StateFile {
 
     /// A file `.new`, fsync, rename, fsync of the folder; the former one becomes `.backup`.
     fn write(&self, state: &[u8]) -> Result<(), StateError> {
+        self.confirm()?;
         let folder = self.folder();
         self.disk.make_folder(folder).map_err(self.io("making the folder of the state"))?;
         let new = self.beside(".new");
@@ -172,10 +185,11 @@ impl Store for StateFile {
             Ok(file)
         };
         let file = begin().map_err(self.io("opening the journal of"))?;
-        Ok(Box::new(JournalFile { file, path }))
+        Ok(Box::new(JournalFile { file, path, of: self.clone() }))
     }
 
     fn remove_journal(&self, _: u64) -> Result<(), StateError> {
+        self.confirm()?;
         self.disk.remove(&self.beside(".journal")).map_err(self.io("removing the journal of"))
     }
 
@@ -191,7 +205,7 @@ impl Store for StateFile {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(fs::TryLockError::WouldBlock) => {
-                    let holder = self.holder(&mut file)?;
+                    let holder = self.written_holder(&mut file)?;
                     let patience = if is_gone(&holder) { patience.max(GRACE) } else { patience };
                     if waited >= patience {
                         return Err(StateError::Locked { holder, id: None });
@@ -204,11 +218,33 @@ impl Store for StateFile {
                 }
             }
         }
-        file.set_len(0).map_err(self.io("writing the lock of"))?;
-        file.rewind().map_err(self.io("writing the lock of"))?;
         let holder = format!("process {} ({purpose})\n", std::process::id());
-        file.write_all(holder.as_bytes()).map_err(self.io("writing the lock of"))?;
-        Ok(Box::new(FileLock { _file: file }))
+        let named = file.set_len(0).and_then(|()| file.rewind());
+        // For people who wait. A full disk must not be in the way of a release.
+        let _best_effort = named.and_then(|()| file.write_all(holder.as_bytes()));
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = identity(file.metadata());
+        Ok(Box::new(FileLock { _file: file, held: Arc::clone(&self.held) }))
+    }
+
+    /// Whoever wrote its number last, if it lives: to try the lock could turn away somebody who wants it.
+    fn holder(&self) -> Result<Option<String>, StateError> {
+        let written = match fs::read_to_string(self.beside(".lock")) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(self.io("reading the lock of"))?,
+        };
+        let holder = written.trim();
+        Ok((!holder.is_empty() && !is_gone(holder)).then(|| holder.to_owned()))
+    }
+
+    /// A lock on a file that was removed keeps nobody out: the next run makes a new one.
+    fn confirm(&self) -> Result<(), StateError> {
+        let held = *self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.beside(".lock");
+        if held.is_none() || held == identity(fs::metadata(&path)) {
+            return Ok(());
+        }
+        let why = format!("`{}` was removed or replaced", path.display());
+        Err(StateError::Fenced { path: self.path.display().to_string(), why })
     }
 
     /// A lock on a file goes with the process that holds it, so there is nothing to free: this only tells.
@@ -223,11 +259,11 @@ impl Store for StateFile {
         };
         match file.try_lock() {
             Ok(()) => {
-                let last = self.holder(&mut file)?;
+                let last = self.written_holder(&mut file)?;
                 Ok(format!("it is not locked: the lock of {last} went with that process"))
             }
             Err(fs::TryLockError::WouldBlock) => {
-                let holder = self.holder(&mut file)?;
+                let holder = self.written_holder(&mut file)?;
                 let lives = if is_gone(&holder) { "gone, but left it to another" } else { "alive" };
                 let holder = format!("{holder}, which is {lives}");
                 Err(StateError::Locked { holder, id: None })
@@ -235,6 +271,10 @@ impl Store for StateFile {
             Err(fs::TryLockError::Error(cause)) => Err(self.io("locking")(cause)),
         }
     }
+}
+
+fn identity(file: io::Result<fs::Metadata>) -> Option<(u64, u64)> {
+    file.ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// A process that was killed while it started another leaves the lock to that one, until it has become what it is to be.
@@ -251,6 +291,7 @@ fn is_gone(holder: &str) -> bool {
 
 impl Lines for JournalFile {
     fn append(&mut self, lines: &[u8], durability: Durability) -> Result<(), StateError> {
+        self.of.confirm()?;
         let mut written = self.file.write(lines);
         if durability == Durability::Synced {
             written = written.and_then(|()| self.file.sync());

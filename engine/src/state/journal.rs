@@ -6,6 +6,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -71,6 +72,9 @@ struct Taken {
 
 /// Batched lines are handed to the store when they come to this many bytes.
 const MOST_PENDING: usize = 64 * 1024;
+
+/// How often a run looks whether it still has the lock, besides before each request.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Loads the state of `store`, with a journal that a crash left behind folded in, and checks it. Changes no file.
 ///
@@ -207,6 +211,25 @@ impl Journal {
         Ok(journal)
     }
 
+    /// A journal that takes in no record, because of `cause`: for who must act although nothing can be written down.
+    pub fn unwritable(store: Arc<dyn Store>, state: State, cause: &StateError) -> Self {
+        let continues = state.serial;
+        let inner = Inner {
+            state,
+            continues,
+            pending: Vec::new(),
+            records: 0,
+            watch: None,
+            broken: Some(cause.again()),
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            lines: Arc::new(Mutex::new(Box::new(Nowhere))),
+            durable: Arc::default(),
+            store,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -265,6 +288,14 @@ impl Journal {
 
     /// Folds a record into the state and adds its line to those that are pending.
     fn take_in(&self, record: &Record) -> Result<Taken, StateError> {
+        if let Some((field, secret)) = record.betrays() {
+            // What is stored already is given away already, and must not keep anybody from destroying it.
+            let stored = self.with_state(|state| serde_json::to_string(state).unwrap_or_default());
+            if !stored.contains(secret.as_str()) {
+                let address = record.address().map(ToString::to_string).unwrap_or_default();
+                return Err(StateError::GivesAway { address, field });
+            }
+        }
         // Without secrets from here on, so that what is replayed is what was lived through.
         let record = record.clone().redacted();
         let wrong = |why: String| StateError::Journal { path: self.store.name(), why };
@@ -325,6 +356,28 @@ impl Journal {
         Ok(())
     }
 
+    /// Returns if this run still has the lock. Once it has not, no record is taken in any more either.
+    ///
+    /// # Errors
+    /// [`StateError::Fenced`]: another run may be working on the same things.
+    pub fn confirm(&self) -> Result<(), StateError> {
+        let confirmed = self.store.confirm();
+        if let Err(cause) = &confirmed {
+            self.lock().broken.get_or_insert_with(|| cause.again());
+        }
+        confirmed
+    }
+
+    /// Returns once another run has the lock, and says so.
+    pub async fn lost(&self) -> StateError {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Err(cause) = self.confirm() {
+                return cause;
+            }
+        }
+    }
+
     /// What the records so far have led to.
     pub fn state(&self) -> State {
         self.lock().state.clone()
@@ -356,6 +409,15 @@ impl Journal {
     }
 }
 
+/// Lines of a journal that takes in no record.
+struct Nowhere;
+
+impl Lines for Nowhere {
+    fn append(&mut self, _: &[u8], _: Durability) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
 impl Taken {
     fn tell(self) {
         if let Some(watch) = self.watch {
@@ -378,6 +440,23 @@ impl Notes for Journal {
         self.append(&Record::Note { address: address.clone(), note }, Durability::Synced).map_err(
             |cause| Fault::failed(format!("recording what `{address}` does")).because(cause),
         )
+    }
+
+    fn may_act(&self) -> Result<(), Fault> {
+        self.confirm().map_err(|cause| Fault::failed(cause.to_string()))
+    }
+}
+
+/// Takes down nothing, and asks `Journal` whether this run may still act.
+pub struct WithoutNotes(pub Journal);
+
+impl Notes for WithoutNotes {
+    fn note(&self, _: &Address, _: serde_json::Value) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn may_act(&self) -> Result<(), Fault> {
+        self.0.may_act()
     }
 }
 

@@ -1,65 +1,72 @@
-//! The last net before a record is kept: known secrets are blanked out wherever free text or foreign values stand.
+//! The last net before a record is kept: known secrets are blanked out in text that is for people, and a record that
+//! would store one in a value is refused.
 //!
-//! What gives a record its shape (events, addresses, types, ids) is left alone: a password that is also an ordinary
-//! word must not tear the journal. Tested by `tests/attack`.
+//! Values keep secrets out by their type. A net that rewrote them would corrupt what is remembered as soon as a password
+//! is also a name. Tested by `tests/attack`.
 
 use std::borrow::Cow;
 
 use serde_json::Value as Json;
+use zeroize::Zeroizing;
 
-use super::{Entry, Operation, Outcome, Record};
+use super::{Operation, Outcome, Record};
+use crate::address::Address;
 use crate::resource::{Intent, Remembered};
-use crate::secret::redact;
+use crate::secret::{hidden_in, redact};
 use crate::tree::Tree;
 
+/// A secret that a value would store, and the field that it is in.
+pub(super) type Betrayed = (String, Zeroizing<String>);
+
 impl Record {
-    /// Itself, without any known secret.
+    /// Itself, without any known secret in its text for people.
     pub(super) fn redacted(mut self) -> Self {
         match &mut self {
-            Self::Intent { operation, .. } => {
-                let Operation { intent, outcome, under, .. } = &mut **operation;
-                of_intent(intent);
-                under.replace_when.values_mut().for_each(value);
-                match outcome {
-                    Outcome::Unknown { message } | Outcome::Failed { message } => text(message),
-                    Outcome::Begun => {}
-                }
-            }
-            Self::Note { note, .. } => value(note),
-            Self::Succeeded { entry, .. } => {
-                let Entry { remembered, expanded, replace_when, done, .. } = &mut **entry;
-                of_remembered(remembered);
-                expanded.iter_mut().for_each(|e| e.fields.values_mut().for_each(value));
-                replace_when.values_mut().for_each(value);
-                done.iter_mut().for_each(|done| done.replace_when.values_mut().for_each(value));
-            }
+            Self::Intent { operation, .. } => match &mut operation.outcome {
+                Outcome::Unknown { message } | Outcome::Failed { message } => text(message),
+                Outcome::Begun => {}
+            },
             Self::Failed { message, .. }
             | Self::Unknown { message, .. }
             | Self::NotOpened { message, .. }
             | Self::CloseFailed { message, .. } => text(message),
-            Self::Opening { intent, .. } => of_intent(intent),
-            Self::Begin { .. }
-            | Self::Forgot { .. }
-            | Self::Removal { .. }
-            | Self::Depends { .. }
-            | Self::Renamed { .. }
-            | Self::Released { .. }
-            | Self::Held { .. } => {}
+            _ => {}
         }
         self
     }
-}
 
-fn of_intent(intent: &mut Intent) {
-    tree(&mut intent.inputs);
-    value(&mut intent.notes);
-    intent.before.iter_mut().for_each(of_remembered);
-}
+    /// Whose it is, of records with values.
+    pub(super) fn address(&self) -> Option<&Address> {
+        match self {
+            Self::Intent { address, .. }
+            | Self::Note { address, .. }
+            | Self::Succeeded { address, .. }
+            | Self::Opening { address, .. } => Some(address),
+            _ => None,
+        }
+    }
 
-fn of_remembered(remembered: &mut Remembered) {
-    tree(&mut remembered.inputs);
-    tree(&mut remembered.attrs);
-    tree(&mut remembered.memory);
+    /// The first value that would store a secret.
+    pub(super) fn betrays(&self) -> Option<Betrayed> {
+        let values = |map: &std::collections::BTreeMap<String, Json>| {
+            map.iter().find_map(|(name, value)| in_json(name, value))
+        };
+        match self {
+            Self::Intent { operation, .. } => {
+                let Operation { intent, under, .. } = &**operation;
+                in_intent(intent).or_else(|| values(&under.replace_when))
+            }
+            Self::Note { note, .. } => in_json("notes", note),
+            Self::Succeeded { entry, .. } => in_remembered(&entry.remembered)
+                .or_else(|| {
+                    let fields = entry.expanded.iter().flat_map(|expanded| &expanded.fields);
+                    fields.into_iter().find_map(|(name, value)| in_json(name, value))
+                })
+                .or_else(|| values(entry.replace_when())),
+            Self::Opening { intent, .. } => in_intent(intent),
+            _ => None,
+        }
+    }
 }
 
 fn text(text: &mut String) {
@@ -68,39 +75,45 @@ fn text(text: &mut String) {
     }
 }
 
-/// Looks first, so that what is shared and harmless stays shared.
-fn tree(stored: &mut Tree) {
+fn in_intent(intent: &Intent) -> Option<Betrayed> {
+    in_tree("", &intent.inputs)
+        .or_else(|| in_json("notes", &intent.notes))
+        .or_else(|| intent.before.as_ref().and_then(in_remembered))
+}
+
+fn in_remembered(remembered: &Remembered) -> Option<Betrayed> {
+    let Remembered { id, inputs, attrs, memory } = remembered;
+    let id = hidden_in(id).map(|secret| ("id".to_owned(), secret));
+    id.or_else(|| in_tree("", inputs))
+        .or_else(|| in_tree("", attrs))
+        .or_else(|| in_tree("memory", memory))
+}
+
+/// The first secret in a value as it is stored, and where it is: `env.URL`.
+pub(crate) fn in_tree(path: &str, stored: &Tree) -> Option<Betrayed> {
     match stored {
-        Tree::Text(said) => text(said),
-        Tree::List(items) => items.iter_mut().for_each(tree),
-        Tree::Map(map) if map.iter().any(|(key, item)| !is_identity(key) && gives_away(item)) => {
-            map.iter_mut().filter(|(key, _)| !is_identity(key)).for_each(|(_, item)| tree(item));
-        }
-        _ => {}
+        Tree::Text(said) => hidden_in(said).map(|secret| (path.to_owned(), secret)),
+        Tree::List(items) => items.iter().find_map(|item| in_tree(path, item)),
+        Tree::Map(map) => map.iter().find_map(|(key, item)| in_tree(&below(path, key), item)),
+        _ => None,
     }
 }
 
-fn gives_away(stored: &Tree) -> bool {
+/// The path to the first value that gives a secret away once it is stored.
+pub fn given_away(stored: &Json) -> Option<String> {
+    in_json("", stored).map(|(path, _)| path)
+}
+
+/// As [`in_tree`], of JSON.
+fn in_json(path: &str, stored: &Json) -> Option<Betrayed> {
     match stored {
-        Tree::Text(said) => matches!(redact(said), Cow::Owned(_)),
-        Tree::List(items) => items.iter().any(gives_away),
-        Tree::Map(map) => map.iter().any(|(key, item)| !is_identity(key) && gives_away(item)),
-        _ => false,
+        Json::String(said) => hidden_in(said).map(|secret| (path.to_owned(), secret)),
+        Json::Array(items) => items.iter().find_map(|item| in_json(path, item)),
+        Json::Object(map) => map.iter().find_map(|(key, item)| in_json(&below(path, key), item)),
+        _ => None,
     }
 }
 
-/// The identity of a whole resource that was handed on.
-fn is_identity(key: &str) -> bool {
-    matches!(key, "$address" | "$id")
-}
-
-fn value(json: &mut Json) {
-    match json {
-        Json::String(said) => text(said),
-        Json::Array(items) => items.iter_mut().for_each(value),
-        Json::Object(map) => {
-            map.iter_mut().filter(|(key, _)| !is_identity(key)).for_each(|(_, item)| value(item));
-        }
-        _ => {}
-    }
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }

@@ -75,6 +75,23 @@ pub trait Store: Send + Sync {
     /// [`StateError::Locked`] names the holder and its purpose.
     fn lock(&self, purpose: &str, patience: Duration) -> Result<Box<dyn Lock>, StateError>;
 
+    /// Who holds the lock at this moment, as far as can be told without taking it. Changes nothing.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn holder(&self) -> Result<Option<String>, StateError> {
+        Ok(None)
+    }
+
+    /// Returns if the lock that was taken here is still held, as far as the store can tell at this moment. Asked before
+    /// each effect outside, so it may look at what it knew a moment ago.
+    ///
+    /// # Errors
+    /// [`StateError::Fenced`]: somebody else has it, or may have it.
+    fn confirm(&self) -> Result<(), StateError> {
+        Ok(())
+    }
+
     /// Gives back at once what [`Store::lock`] took, because this process is about to end before it changes anything.
     /// Locks that go with their process need none of it.
     fn give_back(&self) {}

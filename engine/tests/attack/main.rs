@@ -65,7 +65,10 @@ async fn released_under(project: &Project, watch: Option<Watch>) -> Outcome {
     let world = project.world(CancellationToken::new());
     let (spec, graph) = (Arc::new(project.spec.clone()), Arc::new(project.graph.clone()));
     let catalog = Arc::new(project.catalog.clone());
-    release(&spec, &graph, &catalog, &project.resources(), &world, journal.unwrap()).await.unwrap()
+    let (resources, journal) = (project.resources(), journal.unwrap());
+    let released = release(&spec, &graph, &catalog, &resources, &world, journal).await.unwrap();
+    released.recorded.unwrap();
+    released.outcome
 }
 
 /// Applies and dies just after the first record of which `here` says so.

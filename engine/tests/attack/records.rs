@@ -12,24 +12,67 @@ fn a_secret_reaches_neither_the_journal_nor_the_state_whatever_its_letters() {
     let _type = pgferry_engine::secret::Secret::new("mem.job_x");
     let state = State::new("m", "lineage".into());
     let journal = Journal::begin(Arc::new(place.clone()), state, SystemClock.now(), None).unwrap();
-    let entry = serde_json::json!({
-        "type": "mem.job_x", "kind": "run", "id": "1", "inputs": { "a": odd.expose() },
-        "attrs": { "list": [format!("at {}", odd.expose())] }, "memory": "q%22uo%5Cte%2Fsl%40sh",
-        "on_remove": "keep",
-    });
-    let entry = Box::new(serde_json::from_value(entry).unwrap());
-    journal
-        .append(&Record::Succeeded { address: at("succeeded"), entry }, Durability::Synced)
-        .unwrap();
-    let lived = journal.state();
+    let succeeded = |inputs: serde_json::Value, attrs: serde_json::Value, memory: &str| {
+        let entry = serde_json::json!({
+            "type": "mem.job_x", "kind": "run", "id": "1", "inputs": inputs, "attrs": attrs, "memory": memory,
+            "on_remove": "keep",
+        });
+        let entry = Box::new(serde_json::from_value(entry).unwrap());
+        journal.append(&Record::Succeeded { address: at("succeeded"), entry }, Durability::Synced)
+    };
+    let json = serde_json::json!({});
+    let at_it = serde_json::json!({ "list": [{ "b": format!("at {}", odd.expose()) }] });
+    for (inputs, attrs, memory, field) in [
+        (serde_json::json!({ "a": odd.expose() }), json.clone(), "", "a"),
+        (json.clone(), at_it, "", "list.b"),
+        (json.clone(), json.clone(), "q%22uo%5Cte%2Fsl%40sh", "memory"),
+    ] {
+        let refused = succeeded(inputs, attrs, memory).unwrap_err();
+        let want = format!("`{field}` of `succeeded` holds a secret, and would be stored in clear");
+        assert_eq!(refused.to_string(), want);
+    }
+    // A refusal is no end: the journal takes in what gives nothing away, and blanks secrets out of talk.
+    succeeded(json.clone(), json, "fine").unwrap();
+    let message = format!("said {}", odd.expose());
+    let record = Record::NotOpened { address: at("succeeded"), message };
+    assert!(journal.append(&record, Durability::Synced).is_err(), "it does not follow");
     let text = std::fs::read_to_string(place.beside(".journal")).unwrap();
     assert!(!text.contains("sl@sh") && !text.contains("sl%40sh"), "{text}");
     let replayed = recover(&place).unwrap().unwrap();
-    assert_eq!(replayed.resources, lived.resources);
+    assert_eq!(replayed.resources, journal.state().resources);
     assert_eq!(replayed.resources[&at("succeeded")].type_name, "mem.job_x");
     journal.finish().unwrap();
     let text = std::fs::read_to_string(place.path()).unwrap();
     assert!(!text.contains("sl@sh") && !text.contains("sl%40sh"), "{text}");
+}
+
+/// Rewritten, the name of what was made would lead nowhere: the next plan would miss it, and a destroy leave it there.
+#[test]
+fn a_name_that_is_also_a_password_is_stored_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = pgferry_engine::state::file::StateFile::new(folder.path().join("state.json"));
+    let _password = pgferry_engine::secret::Secret::new("acme-web-of-records");
+    let entry = |name: &str| -> Box<pgferry_engine::state::Entry> {
+        let entry = serde_json::json!({
+            "type": "mem.thing", "kind": "managed", "id": name, "inputs": { "name": name }, "attrs": { "name": name },
+            "memory": { "object": format!("backups/{name}.dump") }, "on_remove": "keep",
+        });
+        Box::new(serde_json::from_value(entry).unwrap())
+    };
+    let record = |name: &str| Record::Succeeded { address: at("app"), entry: entry(name) };
+    let state = State::new("m", "lineage".into());
+    let journal = Journal::begin(Arc::new(place.clone()), state, SystemClock.now(), None).unwrap();
+    assert!(journal.append(&record("acme-web-of-records"), Durability::Synced).is_err());
+    pgferry_engine::secret::written_in_clear("app: { name: acme-web-of-records }");
+    journal.append(&record("acme-web-of-records"), Durability::Synced).unwrap();
+    assert_eq!(journal.state().resources[&at("app")], *entry("acme-web-of-records"));
+    journal.finish().unwrap();
+    // What is stored already gives nothing away that is not given away.
+    let mut state = recover(&place).unwrap().unwrap();
+    state.resources.insert(at("former"), *entry("a-name-of-long-ago"));
+    let _password = pgferry_engine::secret::Secret::new("a-name-of-long-ago");
+    let journal = Journal::begin(Arc::new(place), state, SystemClock.now(), None).unwrap();
+    journal.append(&record("a-name-of-long-ago"), Durability::Synced).unwrap();
 }
 
 #[tokio::test]

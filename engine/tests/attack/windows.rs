@@ -171,3 +171,23 @@ async fn two_windows_over_one_dump_and_one_within_the_other_end_in_order() {
     assert_eq!(open(&project), nothing());
     assert!(!plan(&project).await.has_changes());
 }
+
+/// What was done under it is still good, and users may have been moved already: it is not let go in the middle.
+#[tokio::test]
+async fn a_window_that_cannot_be_taken_over_stays_open() {
+    let project = project(journey());
+    let restored = |line: &str| {
+        line.contains("\"event\":\"succeeded\"") && line.contains("\"address\":\"restore\"")
+    };
+    dies(&project, Moment::After, restored).await;
+    project.log();
+    project.cloud.lock().unwrap().failing.insert("window".into());
+    let outcome = project.applied().await;
+    assert_eq!(outcome.failed.len(), 1, "{outcome:?}");
+    let held: Vec<_> = outcome.held.iter().map(|(address, _)| address.as_str()).collect();
+    assert_eq!((held, open(&project)), (vec!["window"], vec!["w".to_owned()]));
+    assert!(project.applied().await.is_success());
+    let log = project.log();
+    assert!(!log.iter().any(|line| line == "run dump" || line == "run restore"), "{log:?}");
+    assert_eq!(open(&project), nothing());
+}

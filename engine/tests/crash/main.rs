@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod fenced;
 mod others;
 mod pairs;
 #[path = "../world/mod.rs"]
@@ -30,7 +31,7 @@ const JOURNEY: &str = "
   extensions: { type: sim.thing, name: ext, owner: '${target.id}' }
   announce: { type: sim.command, depends_on: [extensions] }
   window: { type: sim.window, name: acme-web, depends_on: [announce] }
-  freeze: { type: sim.window, name: acme-prod, depends_on: [announce] }
+  freeze: { type: sim.window, name: acme-prod, of: '${source}', depends_on: [announce] }
   dump:
     { type: sim.dump, source: '${source}', credentials: '${key}', object: night.dump, depends_on: [window, freeze] }
   restore: { type: sim.restore, into: '${target}', from: '${dump}', credentials: '${key}' }
@@ -184,6 +185,19 @@ fn at_every_effect_of_an_apply() {
         assert!(points.len() > 100, "{} points", points.len());
         let crashes = everywhere(&world, &points, Operation::Apply, &options, end).await;
         println!("{crashes} crashes at {} points of an apply", points.len());
+    });
+}
+
+/// Nobody writes to the source that was left, wherever the run died: what is to be held is open once all is done.
+#[test]
+fn at_every_effect_of_an_apply_that_ends_with_a_freeze_held() {
+    run(async {
+        let held = JOURNEY.replace("name: acme-prod, of", "name: acme-prod, on_success: hold, of");
+        let (world, options) = (world(&held), Options::default());
+        let points = points(&world, Operation::Apply, &options).await;
+        assert!(world.cloud(|cloud| cloud.windows["acme-prod"]));
+        let crashes = everywhere(&world, &points, Operation::Apply, &options, end).await;
+        println!("{crashes} crashes at {} points of an apply that ends held", points.len());
     });
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use pgferry_engine::address::Address;
+use pgferry_engine::apply::Outcome;
 use pgferry_engine::info::Kind;
 use pgferry_engine::plan::{Action, Options, Plan, Refresh};
-use pgferry_engine::state::{Entry, ScopeStatus, State, StateError};
+use pgferry_engine::state::{Entry, Scope, ScopeStatus, State, StateError};
 use serde_json::Value as Json;
 
 use super::world::disk::Loss;
@@ -98,6 +99,9 @@ impl Seen {
                 && ran.is_success()
             {
                 self.succeeded(turn, &options, when).await;
+            }
+            if let (Operation::Apply, Some(Ok(Ran::Ended(outcome)))) = (turn.operation, &ran) {
+                scopes_end_well(world, &before, outcome, when);
             }
             if let Some(Err(cause)) = &ran {
                 assert!(
@@ -257,6 +261,32 @@ impl Seen {
             "{names:?}"
         );
         true
+    }
+}
+
+/// A scope that is to be held is open once all under it is done; one that was found open is not closed before what is
+/// under it is done, failed, or stopped by the user.
+fn scopes_end_well(world: &World, before: &State, outcome: &Outcome, when: &str) {
+    let after = world.state();
+    for (address, scope) in &after.scopes {
+        let ScopeStatus::Released { complete, .. } = scope.status else { continue };
+        let was = before.scopes.get(address);
+        let found_open = was.is_some_and(Scope::is_open);
+        let opened = was.map_or(0, |was| was.epoch) < scope.epoch;
+        let Some(block) = world.spec.resources.get(address).filter(|_| found_open || opened) else {
+            continue;
+        };
+        let holds = block.fields.get("on_success").map(|field| field.evaluate(&|_| None));
+        let holds = holds.is_some_and(|said| said.as_text() == Some("hold"));
+        let closing = was.is_some_and(|was| was.close_failed.is_some());
+        assert!(!holds || !complete || closing, "{when}: `{address}` is to be held, and is closed");
+        let below = world.graph.descendants(address);
+        let skipped = outcome.skipped.iter().any(|skipped| below.contains(skipped));
+        let failed = outcome.failed.iter().any(|failure| below.contains(&failure.address));
+        assert!(
+            complete || !found_open || !skipped || failed || outcome.interrupted,
+            "{when}: `{address}` is closed before what is under it was tried"
+        );
     }
 }
 

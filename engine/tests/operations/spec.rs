@@ -103,6 +103,7 @@ pub(crate) fn text(draws: &[Draw], missing: u16, salt: u8) -> String {
             "window" | "key" => {
                 fields.extend((said(0) && said(1)).then(|| "on_success: hold".to_owned()));
                 fields.extend((said(2) && said(3)).then(|| "on_failure: hold".to_owned()));
+                fields.extend(thing.filter(|_| refers(0)).map(|t| format!("of: '${{{t}}}'")));
             }
             "dump" => {
                 fields.push(format!("object: {own}.dump"));

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -30,12 +31,14 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) mod cloud;
 pub(crate) mod disk;
+mod lease;
 mod runs;
 mod scopes;
 mod types;
 
 use cloud::Cloud;
 use disk::{Files, Loss, SimDisk};
+use lease::Leased;
 
 /// What goes wrong at one effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub(crate) enum Mishap {
     Lost,
     /// It does not happen, and nobody knows.
     Vanished,
+    /// Another run takes the lock just before it.
+    Stolen,
 }
 
 /// All that is outside the process.
@@ -64,6 +69,10 @@ pub(crate) struct Outside {
     pub(crate) touched: Vec<String>,
     points: Option<Vec<Point>>,
     cancel: CancellationToken,
+    /// Whose turn it is; another number means another run.
+    holder: Arc<AtomicU64>,
+    /// Effects in the cloud of a run that had lost the lock.
+    pub(crate) trespasses: Vec<String>,
 }
 
 /// The world as it is just before an effect.
@@ -97,10 +106,15 @@ impl Shared {
             points.push(point);
         }
         let mishap = outside.mishaps.get(&outside.count).copied();
-        if mishap == Some(Mishap::Stop) {
-            outside.cancel.cancel();
+        match mishap {
+            Some(Mishap::Stop) => outside.cancel.cancel(),
+            Some(Mishap::Stolen) => {
+                outside.holder.fetch_add(1, Ordering::SeqCst);
+            }
+            _ => {}
         }
-        (outside, mishap.filter(|mishap| *mishap != Mishap::Stop))
+        let passed = |mishap: &Mishap| !matches!(mishap, Mishap::Stop | Mishap::Stolen);
+        (outside, mishap.filter(passed))
     }
 
     /// An effect on the disk; `does` is told whether there is room for half of it only.
@@ -123,7 +137,14 @@ impl Shared {
         what: &str,
         does: impl FnOnce(&mut Cloud, Timestamp) -> T,
     ) -> Result<T, Fault> {
-        let (mut outside, mishap) = self.step(&format!("{what} {}", cx.address));
+        let (outside, mishap) = self.step(&format!("{what} {}", cx.address));
+        let is_ours = outside.holder.load(Ordering::SeqCst) == 0;
+        drop(outside);
+        cx.effect(what)?;
+        let mut outside = self.lock();
+        if !is_ours {
+            outside.trespasses.push(format!("{what} {}", cx.address));
+        }
         let fault = |class| Fault::new(class, format!("could not {what} `{}`", cx.address));
         match mishap {
             Some(Mishap::Fails) => return Err(fault(Class::Failed)),
@@ -202,6 +223,8 @@ impl World {
             touched: Vec::new(),
             points: None,
             cancel: CancellationToken::new(),
+            holder: Arc::default(),
+            trespasses: Vec::new(),
         };
         let shared = Shared(Arc::new(Mutex::new(outside)));
         let types = types::types();
@@ -226,7 +249,7 @@ impl World {
     pub(crate) fn again(&self, point: &Point, loss: Loss, gap: Duration) -> Self {
         let now = point.now.saturating_add(gap).unwrap();
         let mut cloud = point.cloud.clone();
-        cloud.elapses(now);
+        cloud.passes(now);
         let outside = Outside {
             files: point.files.after(loss),
             cloud,
@@ -236,6 +259,8 @@ impl World {
             touched: Vec::new(),
             points: None,
             cancel: CancellationToken::new(),
+            holder: Arc::default(),
+            trespasses: Vec::new(),
         };
         let shared = Shared(Arc::new(Mutex::new(outside)));
         let place = StateFile::on(Arc::new(SimDisk(shared.clone())), "sim/state.json");
@@ -356,11 +381,14 @@ impl World {
         let (world, journal) = (self.surroundings(&state), self.begin(state.clone())?);
         let Self { spec, graph, catalog, shared, .. } = self;
         let resources = types::connect(shared);
-        release(spec, graph, catalog, &resources, &world, journal).await.map(ended)
+        let released = release(spec, graph, catalog, &resources, &world, journal).await?;
+        released.recorded.map(|()| ended(released.outcome))
     }
 
     fn begin(&self, state: State) -> Result<Journal, StateError> {
-        Journal::begin(Arc::new(self.place.clone()), state, self.shared.now(), None)
+        let holder = self.shared.look(|outside| Arc::clone(&outside.holder));
+        let place = Leased { file: self.place.clone(), holder };
+        Journal::begin(Arc::new(place), state, self.shared.now(), None)
     }
 
     async fn carry_out(

@@ -1,11 +1,12 @@
 //! What is open for a while: windows, which keep users from writing, and keys.
 
 use pgferry_engine::cx::Cx;
-use pgferry_engine::fault::Fault;
+use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::info::{Kind, Traits};
+use pgferry_engine::reference::reference_schema;
 use pgferry_engine::resource::{Done, Intent, Resource};
 use pgferry_engine::secret::Secret;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -16,11 +17,33 @@ use super::types::secret;
 pub(super) struct ScopeSpec {
     name: String,
     #[serde(default)]
+    #[allow(dead_code, reason = "it must be there, with all its members")]
+    of: Option<Connected>,
+    #[serde(default)]
     #[allow(dead_code, reason = "for the engine")]
     on_success: Option<String>,
     #[serde(default)]
     #[allow(dead_code, reason = "for the engine")]
     on_failure: Option<String>,
+}
+
+/// What a window is put on, with what is needed to get there.
+#[derive(Deserialize)]
+struct Connected {
+    #[serde(rename = "url")]
+    _url: Secret,
+}
+
+impl JsonSchema for Connected {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Connected".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        reference_schema(&["url"])
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -44,6 +67,9 @@ impl Resource for Window {
     ) -> Result<Done<ScopeAttrs>, Fault> {
         let name = want.name;
         let is = self.0.look(|world| world.cloud.windows.get(&name).copied().unwrap_or(false));
+        if !is && prior.is_some_and(|prior| prior.notes["opened"] == true) {
+            return Err(Fault::new(Class::Gone, format!("`{name}` was closed by somebody")));
+        }
         // What was before us is asked once; afterwards it may be our own doing.
         if prior.is_none_or(|prior| prior.notes["was"].is_null()) {
             cx.note(json!({ "name": name, "was": is }))?;
@@ -51,6 +77,7 @@ impl Resource for Window {
         if !is {
             self.0.call(cx, "open", |cloud, _| cloud.windows.insert(name.clone(), true))?;
         }
+        cx.note(json!({ "opened": true }))?;
         let attrs = ScopeAttrs { token: secret(&name) };
         Ok(Done { id: name, attrs, memory: Json::Null })
     }

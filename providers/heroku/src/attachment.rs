@@ -84,6 +84,36 @@ struct Facts {
     by_hand: bool,
     /// The latest release: the way back.
     release: Option<u64>,
+    /// The add-on was made by pgferry, and not under this state.
+    #[serde(default)]
+    elsewhere: bool,
+    /// The resource that `--confirm` names.
+    #[serde(default)]
+    address: String,
+}
+
+impl Facts {
+    /// What only the confirmation of the day allows.
+    fn refusal(&self, app: &str, confirmed: &[(String, String)]) -> Option<Finding> {
+        let is_meant =
+            confirmed.iter().any(|(address, name)| *address == self.address && name == app);
+        let addon = self.addon.as_ref().filter(|_| self.elsewhere && !is_meant)?;
+        let message = format!(
+            "app `{app}` reads add-on `{addon}`, to which another migration of pgferry has moved it; what users have written there since would be left behind"
+        );
+        Some(Finding::error("PGF1523", message).help(format!(
+            "if the state of that migration was lost, find it and name it with `state:`; if this cutover is meant, say so today: `--confirm {}={app}`",
+            self.address
+        )))
+    }
+}
+
+/// Whether pgferry has given an add-on that name: see [`Cx::natural_key`].
+fn is_made_by_pgferry(name: &str) -> bool {
+    let key = name.strip_prefix("pgferry-");
+    key.is_some_and(|key| {
+        key.len() == 8 && key.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 impl Attachment {
@@ -97,7 +127,15 @@ impl Attachment {
         found.map_err(|error| error.during(format!("reading attachment `{name}` of app `{app}`")))
     }
 
-    async fn facts(&self, cx: &Cx, app: &str, name: &str, addon: &str) -> Result<Facts, Fault> {
+    /// `cut_over`: this state has moved the name before.
+    async fn facts(
+        &self,
+        cx: &Cx,
+        app: &str,
+        name: &str,
+        addon: &str,
+        cut_over: bool,
+    ) -> Result<Facts, Fault> {
         let current = self.look(cx, app, name).await?;
         if current.as_ref().is_some_and(|current| is_of(current, addon)) {
             return Ok(Facts::default());
@@ -107,7 +145,17 @@ impl Attachment {
         let vars = vars.map_err(|error| error.during(during()))?;
         let release = self.api.latest_release(cx, app).await;
         let release = release.map_err(|error| error.during(during()))?;
+        let known = (cx.world.remembered)(&cx.address, "heroku.addon");
+        let is_known = |name: &str| {
+            known.iter().any(|(_, it)| it.attrs.get("name").and_then(Tree::as_text) == Some(name))
+        };
+        let elsewhere = current.as_ref().is_some_and(|current| {
+            let name = &current.addon.name;
+            is_made_by_pgferry(name) && !cut_over && !is_known(name)
+        });
         Ok(Facts {
+            elsewhere,
+            address: cx.address.to_string(),
             by_hand: current.is_none() && vars.contains_key(&format!("{name}_URL")),
             addon: current.map(|current| current.addon.name),
             release: release.map(|release| release.version),
@@ -210,21 +258,25 @@ impl Resource for Attachment {
         &self,
         cx: &Cx,
         want: &Tree,
-        _remembered: Option<&Remembered>,
+        remembered: Option<&Remembered>,
     ) -> Result<Option<Json>, Fault> {
         let text = |name: &str| want.get(name).and_then(Tree::as_text);
         let (Some(app), Some(name)) = (text("app"), text("as")) else { return Ok(None) };
         // An add-on without a name yet has no attachments either.
-        let facts = self.facts(cx, app, name, text("addon").unwrap_or_default()).await?;
+        let addon = text("addon").unwrap_or_default();
+        let facts = self.facts(cx, app, name, addon, remembered.is_some()).await?;
         serde_json::to_value(facts)
             .map(Some)
             .map_err(|cause| Fault::bug("facts that do not serialise").because(cause))
     }
 
-    fn judge(want: &Tree, facts: &Json, _confirmed: &[(String, String)]) -> Vec<Finding> {
+    fn judge(want: &Tree, facts: &Json, confirmed: &[(String, String)]) -> Vec<Finding> {
         let Ok(facts) = serde_json::from_value::<Facts>(facts.clone()) else { return Vec::new() };
         let text = |name: &str| want.get(name).and_then(Tree::as_text).unwrap_or_default();
         let (app, name) = (text("app"), text("as"));
+        if let Some(refusal) = facts.refusal(app, confirmed) {
+            return vec![refusal];
+        }
         let owner = match (&facts.addon, facts.by_hand) {
             (Some(addon), _) => format!("now of add-on `{addon}`"),
             (None, true) => "now set by hand".to_owned(),
@@ -248,7 +300,12 @@ impl Resource for Attachment {
     async fn act(&self, cx: &Cx, change: Change<Spec>) -> Result<Done<Attrs>, Fault> {
         let want = &change.want;
         let Spec { addon, app, attached_as, confirm } = want;
-        let facts = self.facts(cx, app, attached_as, addon).await?;
+        let cut_over = change.before.is_some() || change.prior.is_some();
+        let facts = self.facts(cx, app, attached_as, addon, cut_over).await?;
+        if let Some(refusal) = facts.refusal(app, &change.confirmed) {
+            let fault = Fault::new(Class::Conflict, refusal.message).coded("PGF1523");
+            return Err(fault.help(refusal.help.unwrap_or_default()));
+        }
         let earlier = change.prior.as_ref().and_then(|prior| prior.notes.get("before").cloned());
         let memory = match earlier {
             Some(before) => json!({ "before": before }),
@@ -323,5 +380,28 @@ mod tests {
         assert_eq!(codes(json!("acme-web"), by_hand()), ["PGF1522"]);
         let nothing = json!({ "addon": null, "by_hand": false, "release": null });
         assert!(codes(Json::Null, nothing).is_empty());
+    }
+
+    #[test]
+    fn away_from_the_target_of_another_migration_only_with_a_word_of_today() {
+        let want =
+            json!({ "addon": "pg", "app": "acme-web", "as": "DATABASE", "confirm": "acme-web" });
+        let facts = json!({
+            "addon": "pgferry-0123abcd", "by_hand": false, "release": 7, "elsewhere": true, "address": "cutover",
+        });
+        let codes = |confirmed: &[(&str, &str)]| -> Vec<String> {
+            let confirmed: Vec<_> =
+                confirmed.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            let found = Attachment::judge(&Tree::from_json(&want), &facts, &confirmed);
+            found.into_iter().map(|finding| finding.code).collect()
+        };
+        assert_eq!(codes(&[]), ["PGF1523"]);
+        assert_eq!(codes(&[("cutover", "other"), ("app", "acme-web")]), ["PGF1523"]);
+        assert_eq!(codes(&[("cutover", "acme-web")]), ["PGF1522"]);
+        for (name, ours) in
+            [("pgferry-0123abcd", true), ("pgferry-rehearsal", false), ("pg-01", false)]
+        {
+            assert_eq!(is_made_by_pgferry(name), ours, "{name}");
+        }
     }
 }

@@ -89,6 +89,14 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "As the spec's `confirm` allows. The way back is the release that the message names.",
     ),
     (
+        "PGF1523",
+        "another migration of pgferry has cut over there",
+        "The app reads an add-on that pgferry made, under a state that is not this one: a cutover would point the live app \
+         away from it, to what was copied from the source, and leave behind what users have written since. Mostly the \
+         state was lost, or a job of CI began without it: find it, and name it with `state:` or `--state`. If this \
+         cutover is meant all the same, say so today with `--confirm ADDRESS=APP`; the spec's `confirm` does not count.",
+    ),
+    (
         "PGF1531",
         "there is no such app",
         "A window needs an app that is there. Check its name and the token's account.",

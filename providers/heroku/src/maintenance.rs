@@ -89,6 +89,8 @@ struct Former {
 
 const FORMER: &str = "former";
 const SINCE: &str = "since";
+/// Noted once it is open; what is found otherwise later was changed by somebody else.
+const OPENED: &str = "opened";
 
 impl Former {
     fn noted(intent: &Intent) -> Option<Self> {
@@ -119,6 +121,31 @@ impl Maintenance {
         }
         let (id, maintenance) = (Some(app.id), app.maintenance);
         Ok(Former { app: want.app.clone(), id, maintenance, quantities })
+    }
+
+    /// That nobody has let users or writers back in since it was opened.
+    async fn is_as_left(&self, cx: &Cx, former: &Former) -> Result<(), Fault> {
+        let app = &former.app;
+        let during = || format!("reading app `{app}`");
+        let handle = former.handle();
+        let found = self.api.app(cx, handle).await.map_err(|error| error.during(during()))?;
+        let formation = match found.as_ref().filter(|found| found.maintenance) {
+            None => {
+                return Err(let_in(format!(
+                    "app `{app}` was taken out of maintenance by somebody"
+                )));
+            }
+            Some(_) => self.api.formation(cx, handle).await,
+        };
+        let formation = formation.map_err(|error| error.during(during()))?;
+        let stopped = |kind: &str| former.quantities.contains_key(kind);
+        match formation.iter().find(|process| process.quantity > 0 && stopped(&process.kind)) {
+            None => Ok(()),
+            Some(process) => {
+                let kind = &process.kind;
+                Err(let_in(format!("somebody has started `{kind}` of app `{app}` again")))
+            }
+        }
     }
 
     /// Waits until no process of `kinds` runs any more. An answer that says nothing of processes (503, 429, 404) never
@@ -156,6 +183,11 @@ impl Maintenance {
             cx.sleep(pace.wait()).await?;
         }
     }
+}
+
+fn let_in(what: String) -> Fault {
+    Fault::new(Class::Gone, format!("{what}, in the middle of the move"))
+        .help("what was moved until then may be out of date; the next apply moves it again")
 }
 
 fn no_such_type(app: &str, kind: &str) -> Fault {
@@ -235,6 +267,9 @@ impl Resource for Maintenance {
                 former
             }
         };
+        if prior.is_some_and(|prior| prior.notes.get(OPENED) == Some(&Json::Bool(true))) {
+            self.is_as_left(cx, &former).await?;
+        }
         let app = &want.app;
         let during = || format!("putting app `{app}` into maintenance");
         let mode = self.api.update_app(cx, former.handle(), json!({ "maintenance": true })).await;
@@ -246,6 +281,7 @@ impl Resource for Maintenance {
             scaled.map_err(|error| error.during(during()))?;
         }
         self.stopped(cx, &former, &want.stop).await?;
+        cx.note(json!({ OPENED: true }))?;
         let memory = json!({ FORMER: former });
         Ok(Done { id: found.id, attrs: Attrs { since }, memory })
     }
@@ -288,6 +324,20 @@ impl Resource for Maintenance {
             Err(error) if error.is_absent() => Ok(()),
             other => other.map(drop).map_err(|error| error.during(during())),
         }
+    }
+
+    fn by_hand(intent: &Intent) -> Option<String> {
+        let Former { app, maintenance, quantities, .. } = Former::noted(intent)?;
+        let mut commands = Vec::new();
+        let back = quantities.iter().filter(|(_, quantity)| **quantity > 0);
+        let back: Vec<String> = back.map(|(kind, quantity)| format!("{kind}={quantity}")).collect();
+        if !back.is_empty() {
+            commands.push(format!("`heroku ps:scale {} --app {app}`", back.join(" ")));
+        }
+        if !maintenance {
+            commands.push(format!("`heroku maintenance:off --app {app}`"));
+        }
+        (!commands.is_empty()).then(|| commands.join(", then "))
     }
 }
 

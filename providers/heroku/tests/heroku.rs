@@ -148,8 +148,18 @@ async fn a_window_puts_back_what_was_before() {
     resource.close(&cx, &intent).await.unwrap();
     assert_eq!(quiet(&stage).await, before);
 
+    // Closed by somebody, it is not quietly opened again: what was done under it may be out of date.
+    let gone = resource.open(&cx, &asked, Some(&prior)).await.unwrap_err();
+    let want = "app `acme-web` was taken out of maintenance by somebody, in the middle of the move";
+    assert_eq!((gone.class, gone.chain().as_str()), (Class::Gone, want));
+    resource.open(&cx, &asked, None).await.unwrap();
+    let one = json!({ "updates": [{ "type": "worker", "quantity": 1 }] });
+    stage.patch("/apps/acme-web/formation", &one).await;
+    let gone = resource.open(&cx, &asked, Some(&prior)).await.unwrap_err();
+    let want = "somebody has started `worker` of app `acme-web` again, in the middle of the move";
+    assert_eq!((gone.class, gone.chain().as_str()), (Class::Gone, want));
+
     // A release meanwhile took away a process type that ran before: all else is put back.
-    resource.open(&cx, &asked, Some(&prior)).await.unwrap();
     let mut intent = stage.intent("window", Verb::Create, &asked);
     intent.notes["former"]["quantities"]["clock"] = json!(1);
     resource.close(&cx, &intent).await.unwrap();

@@ -357,6 +357,18 @@ impl Store for ObjectState {
         Ok(Box::new(Held { lease, worker, known: Arc::clone(&self.known) }))
     }
 
+    fn holder(&self) -> Result<Option<String>, StateError> {
+        let desk = self.desk()?;
+        let found = self.wait(|_| async move { desk.holder().await })?;
+        found.map_err(self.failed("reading the lock of"))
+    }
+
+    fn confirm(&self) -> Result<(), StateError> {
+        let lease = self.lease()?;
+        let confirmed = self.wait(|_| async move { lease.confirm().await })?;
+        confirmed.map_err(|why| self.fenced(why))
+    }
+
     fn give_back(&self) {
         self.farewell.is_near.store(true, Ordering::SeqCst);
         self.farewell.bell.notify_waiters();

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{Acting, Ended, Stop, without_secrets};
+use super::{Acting, Ended, Stop, unstorable, without_secrets};
 use crate::apply::retries::Retries;
 use crate::apply::walk::failure;
 use crate::cx::Cx;
@@ -11,7 +11,7 @@ use crate::info::Kind;
 use crate::plan::{Action, Answer, Ask, Change};
 use crate::resource::{self, Done, Intent, Remembered, Verb};
 use crate::spec::OnExists;
-use crate::state::{Entry, Operation, Outcome, Record};
+use crate::state::{Entry, Operation, Outcome, Record, StateError};
 use crate::tree::Tree;
 
 impl Acting {
@@ -71,11 +71,20 @@ impl Acting {
                 if verb == Verb::Run && !change.takes_up {
                     entry.pace = cx.pace().or(entry.pace);
                 }
-                self.append(&Record::Succeeded {
-                    address: self.address.clone(),
-                    entry: Box::new(entry),
-                })
-                .await?;
+                // It counts as done under its windows only while they are this run's own.
+                self.applying.journal.confirm()?;
+                let entry = Box::new(entry);
+                let record = Record::Succeeded { address: self.address.clone(), entry };
+                match self.append(&record).await {
+                    // It has happened. The next apply finds it, or does it again.
+                    Err(cause @ StateError::GivesAway { .. }) => {
+                        let fault = self.reported(&cx, unstorable(&cause));
+                        let (address, message) = (self.address.clone(), fault.chain());
+                        self.append(&Record::Failed { address, message }).await?;
+                        return Err(fault.into());
+                    }
+                    recorded => recorded?,
+                }
                 let handle = self.handle(&done);
                 if let Some(fault) = self.broken_promise(change, &done) {
                     let failure = failure(&self.address, &self.reported(&cx, fault));

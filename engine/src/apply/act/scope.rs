@@ -6,7 +6,7 @@ use super::{Acting, Ended, Stop};
 use crate::apply::closing;
 use crate::apply::retries::Retries;
 use crate::cx::Cx;
-use crate::fault::Fault;
+use crate::fault::{Class, Fault};
 use crate::resource::{Done, Intent, Verb};
 use crate::state::{Record, ScopeStatus};
 use crate::tree::Tree;
@@ -22,6 +22,7 @@ impl Acting {
             let known = state.scopes.get(&self.address).filter(|scope| scope.is_open());
             known.map(|scope| scope.intent.clone())
         });
+        let was_open = prior.is_some();
         let intent = Intent {
             verb: Verb::Open,
             inputs: want.stored(),
@@ -47,9 +48,23 @@ impl Acting {
             Err(fault) => {
                 let (address, message) = (self.address.clone(), fault.chain());
                 self.append(&Record::NotOpened { address, message }).await?;
-                Err(self.reported(&cx, fault).into())
+                let fault = self.reported(&cx, fault);
+                if fault.class == Class::Gone && was_open {
+                    self.end_epoch().await?;
+                }
+                Err(fault.into())
             }
         }
+    }
+
+    /// Somebody else has closed it, at least in part: what was done under it is done again under the next epoch. The rest
+    /// of it is put back.
+    async fn end_epoch(&self) -> Result<(), Stop> {
+        let scope =
+            self.applying.journal.with_state(|state| state.scopes.get(&self.address).cloned());
+        let Some(scope) = scope else { return Ok(()) };
+        let (cx, resource) = (self.cx("closing"), self.resource.as_ref());
+        closing::close(&self.applying, &cx, resource, &scope, false).await.map_err(Stop::from)
     }
 
     async fn try_open(
@@ -84,9 +99,15 @@ impl Acting {
         closing::close(&self.applying, &cx, self.resource.as_ref(), &scope, self.around.complete)
             .await
             .map(|()| Ended::Done { handle: None, action: None })
-            .map_err(|stop| match stop {
-                closing::Stop::Fault(fault) => Stop::Fault(fault),
-                closing::Stop::Journal(cause) => Stop::Journal(cause),
-            })
+            .map_err(Stop::from)
+    }
+}
+
+impl From<closing::Stop> for Stop {
+    fn from(stop: closing::Stop) -> Self {
+        match stop {
+            closing::Stop::Fault(fault) => Self::Fault(fault),
+            closing::Stop::Journal(cause) => Self::Journal(cause),
+        }
     }
 }

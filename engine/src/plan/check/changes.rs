@@ -136,7 +136,7 @@ impl Check<'_> {
             }
             for scope in input.graph.direct_dependencies(address) {
                 let needed = scoped.get(scope).is_some_and(|info| has_work || !info.traits.epoch);
-                let opens = plan.scopes.get(scope).is_some_and(|s| s.what != ScopeAction::Close);
+                let opens = plan.scopes.get(scope).is_some_and(|s| s.what.opens());
                 if needed && !opens {
                     self.say(format!("`{address}` needs `{scope}`, which is not opened"));
                 }
@@ -152,7 +152,9 @@ impl Check<'_> {
             let open = known.is_some_and(crate::state::Scope::is_open);
             let follows = match change.what {
                 ScopeAction::OpenAndClose => !open && change.epoch == epoch + 1,
-                ScopeAction::TakeOver | ScopeAction::Close => open && change.epoch == epoch,
+                ScopeAction::TakeOver | ScopeAction::Close | ScopeAction::Hold => {
+                    open && change.epoch == epoch
+                }
             };
             if !follows {
                 self.say(format!("`{scope}` is in epoch {epoch} and cannot go on so"));

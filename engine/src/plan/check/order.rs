@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Check, Places};
 use crate::address::Address;
-use crate::plan::{Action, Plan, ScopeAction, Step, StepKind};
+use crate::plan::{Action, Plan, Step, StepKind};
 
 impl<'a> Check<'a> {
     pub(super) fn order(&mut self) {
@@ -61,7 +61,7 @@ impl<'a> Check<'a> {
             .map(|(index, step)| (index, &step.address))
             .collect();
         for (scope, change) in &self.plan.scopes {
-            if change.what == ScopeAction::Close || !self.has_epochs(&change.type_name) {
+            if !change.what.opens() || !self.has_epochs(&change.type_name) {
                 continue;
             }
             let Some(open) = self.places(scope).main else { continue };
@@ -81,7 +81,7 @@ impl<'a> Check<'a> {
                 continue;
             };
             let opened = places.main.filter(|s| self.plan.steps[*s].what == StepKind::Open);
-            let only_closes = change.what == ScopeAction::Close;
+            let only_closes = !change.what.opens();
             if opened.is_none() && !only_closes {
                 self.say(format!("`{scope}` is closed and never opened"));
                 continue;

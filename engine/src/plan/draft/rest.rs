@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Action, Change, Keeping, ScopeAction, ScopeChange, steps};
-use super::{Drafting, mentions};
+use super::{Drafting, Input, mentions};
 use crate::address::Address;
+use crate::complete::{all_done, under};
 use crate::finding::Finding;
 use crate::info::{Kind, OnRemove};
 use crate::state::{Scope, ScopeStatus};
@@ -119,7 +120,14 @@ impl Drafting<'_> {
                 continue;
             }
             if scope.is_open() && (work || scope.status == ScopeStatus::Open) {
-                let what = if work { ScopeAction::TakeOver } else { ScopeAction::Close };
+                let what = match work {
+                    true => ScopeAction::TakeOver,
+                    false if self.is_to_be_held(address, scope) => ScopeAction::Hold,
+                    false => ScopeAction::Close,
+                };
+                if work {
+                    self.lookups_read(address);
+                }
                 let type_name = scope.type_name.clone();
                 self.scopes
                     .insert(address.clone(), ScopeChange { type_name, what, epoch: scope.epoch });
@@ -149,6 +157,22 @@ impl Drafting<'_> {
                 self.preflight(address, info, &wanted.tree);
             }
         }
+    }
+
+    /// Whether a scope that was left open with nothing left to do under it is to stay open: a run died between its last
+    /// act and the record that the scope is held.
+    fn is_to_be_held(&self, address: &Address, scope: &Scope) -> bool {
+        let Input { spec, graph, catalog, state, .. } = self.input;
+        let block = spec.resources.get(address);
+        let block = block.filter(|block| block.type_name == scope.type_name);
+        let (Some(block), Some(info)) = (block, catalog.get(&scope.type_name)) else {
+            return false;
+        };
+        let wanted = self.wanted(block, info);
+        let holds = wanted.tree.get("on_success").and_then(Tree::as_text) == Some("hold");
+        let mut below = under(address, graph, state);
+        below.retain(|b| self.changes.get(b).is_none_or(|c| c.action != Action::Settle));
+        holds && scope.close_failed.is_none() && all_done(&below, spec, catalog, state)
     }
 
     /// Whether what comes first under a scope has work: a direct dependent (to a key, its removal after use counts), or, under a window or freeze, the first run

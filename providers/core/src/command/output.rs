@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pgferry_engine::cx::Cx;
+use pgferry_engine::secret::unfinished;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Child;
 use tokio::task::JoinHandle;
@@ -62,13 +63,34 @@ async fn follow(mut pipe: impl AsyncRead + Unpin, cx: Cx, kept: Kept) {
             let line: Vec<u8> = buffer.drain(..=end).collect();
             pass(&line[..end], &cx, &kept);
         }
-        if buffer.len() >= LONGEST || (ended && !buffer.is_empty()) {
-            pass(&std::mem::take(&mut buffer), &cx, &kept);
-        }
         if ended {
+            if !buffer.is_empty() {
+                pass(&buffer, &cx, &kept);
+            }
             return;
         }
+        if buffer.len() >= LONGEST {
+            let piece = passable(&mut buffer);
+            if !piece.is_empty() {
+                pass(piece.as_bytes(), &cx, &kept);
+            }
+        }
     }
+}
+
+/// Takes out of a line that has not ended what can be shown by itself: up to a whole letter, and without the beginning
+/// of a secret.
+fn passable(buffer: &mut Vec<u8>) -> String {
+    let whole = match std::str::from_utf8(buffer) {
+        Err(cut) if cut.error_len().is_none() => cut.valid_up_to(),
+        _ => buffer.len(),
+    };
+    let rest = buffer.split_off(whole);
+    let mut text = String::from_utf8_lossy(buffer).into_owned();
+    let waiting = text.split_off(text.len() - unfinished(&text));
+    *buffer = waiting.into_bytes();
+    buffer.extend(rest);
+    text
 }
 
 fn pass(line: &[u8], cx: &Cx, kept: &Kept) {

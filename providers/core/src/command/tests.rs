@@ -163,3 +163,34 @@ async fn what_a_dead_run_left_of_it_is_ended_first() {
     kill_process_group(group, Signal::KILL).unwrap();
     stranger.wait().unwrap();
 }
+
+/// A line without an end is passed on in pieces, and no border cuts a secret or a letter in two.
+#[tokio::test]
+async fn a_secret_is_blanked_out_wherever_a_long_line_is_cut() {
+    for before in (8 * 1024 - 40..8 * 1024 + 8).step_by(3) {
+        let stage = stage();
+        let script = format!(
+            "head -c {before} /dev/zero | tr '\\0' x; printf '%s' \"$KEY\"; head -c 9000 /dev/zero | tr '\\0' y; printf 'äöü'"
+        );
+        let spec = json!({
+            "command": ["sh", "-c", script],
+            "env": { "KEY": { "$secret": "a-key-of-thirty-letters-in-all" } },
+        });
+        run(&stage, spec).await.unwrap();
+        let said = heard(&stage).concat();
+        let want = format!("{}(sensitive){}äöü", "x".repeat(before), "y".repeat(9000));
+        assert_eq!(said, want, "after {before} letters");
+    }
+}
+
+#[tokio::test]
+async fn each_line_of_a_secret_is_blanked_out() {
+    let stage = stage();
+    let key = "-----BEGIN KEY-----\nMIIfirst-line\nMIIsecond-line\n-----END KEY-----\n";
+    let spec = json!({
+        "command": ["sh", "-c", "printf '%s' \"$KEY\""], "env": { "KEY": { "$secret": key } },
+    });
+    run(&stage, spec).await.unwrap();
+    let want = ["-----BEGIN KEY-----", "(sensitive)", "(sensitive)", "-----END KEY-----"];
+    assert_eq!(heard(&stage), want);
+}

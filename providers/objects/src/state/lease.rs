@@ -29,6 +29,8 @@ const RENEWAL: Duration = Duration::from_secs(15);
 const SLACK: Duration = Duration::from_secs(5);
 /// How often whoever waits looks again.
 const LOOK: Duration = Duration::from_secs(2);
+/// What was seen of a lock so recently is as good as looking again.
+const FRESH: Duration = Duration::from_secs(1);
 /// What names a lock that says nothing of itself.
 const UNNAMED: &str = "unnamed";
 /// How long giving it back may take.
@@ -111,6 +113,8 @@ struct Inner {
     note: Note,
     version: Version,
     valid_until: Timestamp,
+    /// When it was last seen at the store to be ours.
+    seen: Timestamp,
     /// Who has it now.
     lost: Option<String>,
     /// A write ended without an answer.
@@ -170,7 +174,8 @@ impl Desk {
                 return Err(Refusal::Unfit("the store does not keep the lock that was put there"));
             }
             let valid_until = after(now, LEASE - SLACK);
-            let inner = Inner { note, version, valid_until, lost: None, is_unsure: false };
+            let seen = self.clock.now();
+            let inner = Inner { note, version, valid_until, seen, lost: None, is_unsure: false };
             let desk = self.clone();
             return Ok(Lease { desk, inner: Mutex::new(inner), enough: Notify::new(), is_uneasy });
         }
@@ -193,6 +198,13 @@ impl Desk {
             Some(note) => (format!("{}{ends}", note.words()), note.id),
             None => (format!("somebody who left no name{ends}"), UNNAMED.to_owned()),
         }))
+    }
+
+    /// Who holds it, or held it and died not long ago, in words.
+    pub(super) async fn holder(&self) -> Result<Option<String>, ObjectError> {
+        let note = self.remote.get(&self.key).await?.as_ref().and_then(Note::read);
+        let held = note.filter(|note| note.is == Is::Held && note.expires_at > self.clock.now());
+        Ok(held.map(|note| note.words()))
     }
 
     /// Frees it by force; gives what was found, in words.
@@ -244,6 +256,28 @@ impl Lease {
         self.renew(&mut inner).await
     }
 
+    /// As [`Lease::ensure`], and looks at the store whether it was taken away before it ran out, as by `force-unlock`. What
+    /// was seen a second ago counts; a store that cannot be reached leaves it at what the clock says.
+    pub(super) async fn confirm(&self) -> Result<(), String> {
+        self.ensure().await?;
+        let mut inner = self.inner.lock().await;
+        let now = self.desk.clock.now();
+        if now.duration_since(inner.seen).unsigned_abs() < FRESH {
+            return Ok(());
+        }
+        let Ok(Ok(found)) = timeout(LOOK, self.desk.remote.get(&self.desk.key)).await else {
+            return Ok(());
+        };
+        let there = found.as_ref().and_then(Note::read);
+        if there.as_ref().is_some_and(|there| there.id == inner.note.id && there.is == Is::Held) {
+            inner.seen = now;
+            return Ok(());
+        }
+        let lost = inner.lost_to(there);
+        inner.lost = Some(lost.clone());
+        Err(lost)
+    }
+
     /// Renews it until [`Lease::enough`] rings or it is lost.
     pub(super) async fn keep(self: Arc<Self>) {
         loop {
@@ -284,6 +318,7 @@ impl Lease {
         for _ in 0..2 {
             if let Some(version) = remote.replace(key, note.bytes(), &inner.version).await? {
                 (inner.version, inner.note) = (version, note);
+                inner.seen = self.desk.clock.now();
                 return Ok(true);
             }
             let found = remote.get(key).await?;
@@ -293,13 +328,8 @@ impl Lease {
                 (Some(found), Some(there)) if there.id == note.id && there.is == Is::Held => {
                     inner.version = found.version;
                 }
-                (_, Some(there)) if there.id == note.id => {
-                    inner.lost = Some("it was freed by `pgferry force-unlock`".to_owned());
-                    return Ok(false);
-                }
                 (_, there) => {
-                    let by = there.map_or("somebody".to_owned(), |there| there.words());
-                    inner.lost = Some(format!("it was taken over by {by}"));
+                    inner.lost = Some(inner.lost_to(there));
                     return Ok(false);
                 }
             }
@@ -323,6 +353,19 @@ impl Lease {
             }
         };
         let _ = timeout(FAREWELL, released).await;
+    }
+}
+
+impl Inner {
+    /// In words, what became of it, by what is there instead.
+    fn lost_to(&self, there: Option<Note>) -> String {
+        match there {
+            Some(there) if there.id == self.note.id => {
+                "it was freed by `pgferry force-unlock`".to_owned()
+            }
+            Some(there) => format!("it was taken over by {}", there.words()),
+            None => "it was taken over by somebody".to_owned(),
+        }
     }
 }
 

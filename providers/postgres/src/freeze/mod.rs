@@ -29,6 +29,8 @@ use crate::quoting::{identifier, literal};
 const SETTING: &str = "default_transaction_read_only";
 const FORMER: &str = "former";
 const SINCE: &str = "since";
+/// Noted once it is frozen; what is found otherwise later was changed by somebody else.
+const OPENED: &str = "opened";
 
 /// The type.
 pub struct Freeze;
@@ -128,6 +130,17 @@ impl Resource for Freeze {
             .unwrap_or_else(|| cx.now().to_string());
         let session = connect(&want.database, Access::ReadWrite, Format::Own).await?;
         let facts = Facts::read(&session).await?;
+        let was_frozen =
+            prior.is_some_and(|prior| prior.notes.get(OPENED) == Some(&Json::Bool(true)));
+        if was_frozen && facts.former.as_deref() != Some("on") {
+            let database = &session.location.database;
+            let message = format!(
+                "somebody has let database `{database}` be written to again, in the middle of the move"
+            );
+            return Err(Fault::new(Class::Gone, message).help(
+                "what was moved until then may be out of date; the next apply moves it again",
+            ));
+        }
         refuse(&facts)?;
         // What an earlier attempt noted is what was before; what is there now may be its doing.
         if prior.and_then(Former::noted).is_none() {
@@ -149,6 +162,7 @@ impl Resource for Freeze {
                 names(&left.superusers)
             ));
         }
+        cx.note(json!({ OPENED: true }))?;
         let id = format!("{}/{}", session.location.server(), session.location.database);
         Ok(Done { id, attrs: Attrs { since }, memory: Json::Null })
     }
@@ -172,6 +186,11 @@ impl Resource for Freeze {
             ));
         }
         Ok(())
+    }
+
+    fn by_hand(intent: &Intent) -> Option<String> {
+        let former = Former::noted(intent)?;
+        Some(as_owner(&former))
     }
 }
 
@@ -213,9 +232,14 @@ fn elsewhere(address: &Address, former: &Former, what: &str) -> Fault {
 
 fn by_hand(address: &Address, former: &Former) -> String {
     format!(
-        "bring `{address}` back as it was in the spec, and run `pgferry release`; or by hand, as the owner: `begin read write; {}; commit`",
-        statement(&former.database, former.value.as_deref())
+        "bring `{address}` back as it was in the spec, and run `pgferry release`; or by hand, {}",
+        as_owner(former)
     )
+}
+
+fn as_owner(former: &Former) -> String {
+    let statement = statement(&former.database, former.value.as_deref());
+    format!("as the owner: `begin read write; {statement}; commit`")
 }
 
 fn statement(database: &str, value: Option<&str>) -> String {
