@@ -50,7 +50,7 @@ impl Lock for FileLock {}
 impl StateFile {
     /// A state at `path`, which need not exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self::on(Arc::new(Folders), path)
+        Self::on(Arc::new(Folders), led_to(path.into()))
     }
 
     /// A state at `path` of a disk of one's own.
@@ -301,6 +301,17 @@ impl Lines for JournalFile {
     }
 }
 
+/// The file itself where `path` is a symbolic link to it, whether or not it is there yet: its lock and journal are beside it,
+/// by whatever name it is opened, and a write does not put another file in the link's place.
+fn led_to(mut path: PathBuf) -> PathBuf {
+    // As many as Linux follows (path_resolution(7)).
+    for _ in 0..40 {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+    }
+    path
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -359,5 +370,21 @@ mod tests {
         assert!(!waiting.is_finished(), "it neither waits nor is refused");
         drop(held);
         assert!(waiting.join().expect("no panic"), "the lock is free");
+    }
+
+    #[test]
+    fn a_link_to_a_state_is_that_state() {
+        let (here, there) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (link, real) = (here.path().join("s.json"), there.path().join("real.json"));
+        std::os::unix::fs::symlink(&real, &link).expect("a link");
+        let (by_link, itself) = (StateFile::new(&link), StateFile::new(&real));
+        by_link.write(b"one").expect("writes");
+        assert_eq!(itself.read().expect("reads").as_deref(), Some(b"one".as_slice()));
+        itself.write(b"two").expect("writes");
+        assert_eq!(by_link.read().expect("reads").as_deref(), Some(b"two".as_slice()));
+        let _held = by_link.lock("apply", Duration::ZERO).expect("free");
+        assert!(itself.lock("apply", Duration::ZERO).is_err(), "one lock for both names");
+        assert!(link.is_symlink());
     }
 }

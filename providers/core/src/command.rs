@@ -79,7 +79,7 @@ impl JsonSchema for TimeSpan {
         true
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$", "x-pattern-help": "a number and `ms`, `s`, `m` or `h`, such as `90s` or `1h30m`" })
+        json_schema!({ "type": "string", "pattern": "^([0-9]{1,9}(ms|s|m|h)){1,4}$", "x-pattern-help": "a number and `ms`, `s`, `m` or `h`, such as `90s` or `1h30m`" })
     }
 }
 

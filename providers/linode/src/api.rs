@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use url::Url;
 
-use crate::wire::{Access, Bucket, Certificate, Credentials, Endpoint, Instance, Key, Page};
+use crate::wire::{
+    Access, Bucket, Certificate, Credentials, Endpoint, Instance, Key, ListedKey, Page,
+};
 
 const LINODE: &str = "https://api.linode.com";
 const VERSION: &str = "v4";
@@ -150,7 +152,7 @@ impl Api {
         self.client.send(cx, call.json(json!({ "acl": acl }))).await.map(drop)
     }
 
-    pub(crate) async fn keys(&self, cx: &Cx) -> Result<Vec<Key>, Error> {
+    pub(crate) async fn keys(&self, cx: &Cx) -> Result<Vec<ListedKey>, Error> {
         self.list(cx, Call::get(&["object-storage", "keys"])).await
     }
 

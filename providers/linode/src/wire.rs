@@ -102,19 +102,33 @@ pub(crate) struct Endpoint {
     pub(crate) s3_endpoint: Option<String>,
 }
 
+/// A key that was just made.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Key {
     pub(crate) id: u64,
+    pub(crate) access_key: Secret,
+    pub(crate) secret_key: Secret,
+}
+
+/// A key in the list of all, anybody's: its secret is blanked out, or left out.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ListedKey {
+    pub(crate) id: u64,
     #[serde(default)]
     pub(crate) label: String,
-    pub(crate) access_key: Secret,
-    /// Only in the answer to its making.
-    pub(crate) secret_key: Secret,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_others_may_lack_what_ours_have() {
+        let list =
+            r#"[{ "id": 7, "label": "theirs" }, { "id": 8, "access_key": "A", "limited": true }]"#;
+        let keys: Vec<ListedKey> = serde_json::from_str(list).expect("keys");
+        assert_eq!(keys.iter().map(|key| key.id).collect::<Vec<_>>(), [7, 8]);
+    }
 
     #[test]
     fn times_without_a_zone_are_utc() {

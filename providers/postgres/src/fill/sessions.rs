@@ -2,6 +2,7 @@
 //!
 //! Tested in `tests/copy.rs`.
 
+use futures_util::future::join_all;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 
@@ -82,10 +83,8 @@ where
     F: Future<Output = Result<Session, Fault>>,
 {
     let mut sessions = vec![open().await?];
-    while sessions.len() < count {
-        // The limit of a small plan, most likely.
-        let Ok(more) = open().await else { break };
-        sessions.push(more);
-    }
+    // Some may be refused: the limit of a small plan, most likely.
+    let more = join_all((1..count).map(|_| open())).await;
+    sessions.extend(more.into_iter().flatten());
     Ok(sessions)
 }

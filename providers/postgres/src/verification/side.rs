@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of what is compared. Tested through `verification`.
 
+use futures_util::future::join_all;
 use pgferry_engine::fault::Fault;
 use pgferry_engine::reference::Endpoint;
 
@@ -47,13 +48,14 @@ impl Side {
             .map_err(doing)?;
         let (snapshot, encoding): (String, String) = (row.get(0), row.get(1));
         let (in_recovery, version_number) = (row.get(2), first.version_number);
-        let mut sessions = vec![first];
-        while sessions.len() <= WORKERS {
-            // The limit of a small plan, most likely; one session suffices.
-            let Ok(more) = connect(endpoint, Access::ReadOnly, format).await else { break };
+        let more = (0..WORKERS).map(async |_| {
+            let more = connect(endpoint, Access::ReadOnly, format).await?;
             take_up(&more, &snapshot).await?;
-            sessions.push(more);
-        }
+            Ok::<_, Fault>(more)
+        });
+        // Some may be refused: the limit of a small plan, most likely; one session suffices.
+        let more = join_all(more).await.into_iter().flatten();
+        let sessions = std::iter::once(first).chain(more).collect();
         Ok(Self {
             name: endpoint.address.to_string(),
             encoding,
