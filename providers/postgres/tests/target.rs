@@ -90,6 +90,19 @@ async fn the_fingerprint_changes_with_data_and_with_nothing_else() {
         "create schema app",
         "create collation c (locale = 'C')",
         "create function f() returns int language sql as 'select 1'",
+        "create policy p on t",
+        "alter policy p on t to current_user",
+        "alter table t force row level security",
+        "alter table t replica identity full",
+        "alter table t set (fillfactor = 50)",
+        "alter sequence t_id_seq increment by 5",
+        "create domain d as int",
+        "alter domain d set default 7",
+        "alter domain d set not null",
+        "create type pair as (a int)",
+        "alter type pair add attribute b text",
+        "create text search configuration words (copy = simple)",
+        "alter text search configuration words drop mapping for word",
     ] {
         busy.batch_execute(change).await.unwrap();
         let now = looked(&endpoint, &cx, &[last.clone()]).await;
