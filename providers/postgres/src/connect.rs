@@ -88,12 +88,15 @@ pub async fn connect(
         .user(&location.user)
         .dbname(&location.database)
         .application_name("pgferry")
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(patience(&location))
         .keepalives(true)
         .keepalives_idle(Duration::from_secs(20))
         .keepalives_interval(Duration::from_secs(10))
         .keepalives_retries(3)
         .tcp_user_timeout(DEAD);
+    if let Some(address) = location.address {
+        config.hostaddr(address);
+    }
     if let Some(password) = &location.password {
         config.password(password.expose());
     }
@@ -113,9 +116,9 @@ pub async fn connect(
         Some(MakeRustlsConnect::new(client_side(endpoint, &location)?))
     };
     let unreached = |cause| unreached(&location, cause);
-    let client = within(open(&config, tls.as_ref())).await.map_err(unreached)?;
+    let client = within(&location, open(&config, tls.as_ref())).await.map_err(unreached)?;
     // A server has a process for each session; a pool may have none left, and says nothing of it.
-    let asked = within(pooler::backend(&client)).await;
+    let asked = within(&location, pooler::backend(&client)).await;
     let backend = asked.map_err(|cause| match cause {
         Unreached::Silent => exhausted(&location),
         said => unreached(said),
@@ -148,12 +151,21 @@ async fn open(config: &Config, tls: Option<&MakeRustlsConnect>) -> Result<Client
 }
 
 fn client_side(endpoint: &Endpoint, location: &Location) -> Result<ClientConfig, Fault> {
-    crate::tls::configuration(location.tls, endpoint.ca_certificate.as_deref())
+    let authority = endpoint.ca_certificate.as_deref();
+    crate::tls::configuration(location.tls, authority, location.certificate.as_ref())
+}
+
+/// How long we wait for the server: as its connection string says, or as long as suits most.
+fn patience(location: &Location) -> Duration {
+    location.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
 }
 
 /// `connect_timeout` of the library covers the TCP handshake only; TLS and login get the same again.
-async fn within<T>(connecting: impl Future<Output = Result<T, Error>>) -> Result<T, Unreached> {
-    match tokio::time::timeout(CONNECT_TIMEOUT * 2, connecting).await {
+async fn within<T>(
+    location: &Location,
+    connecting: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Unreached> {
+    match tokio::time::timeout(patience(location) * 2, connecting).await {
         Ok(result) => result.map_err(Unreached::Said),
         Err(_) => Err(Unreached::Silent),
     }
@@ -194,7 +206,7 @@ fn exhausted(location: &Location) -> Fault {
     Fault::failed(message)
         .because(format!(
             "the pooler there had no session left for {} s",
-            CONNECT_TIMEOUT.as_secs() * 2
+            patience(location).as_secs() * 2
         ))
         .help(SESSIONS_WANTED)
 }
@@ -286,7 +298,14 @@ fn unreached(location: &Location, cause: Unreached) -> Fault {
         Some("28P01") => (Class::Denied, Some("the password or user name is wrong".to_owned())),
         Some("28000") => (
             Class::Denied,
-            Some("the server refuses this user from here: check its allow list".to_owned()),
+            Some(
+                if cause.as_db_error().is_some_and(|said| said.message().contains("certificate")) {
+                    "the server asks for a client certificate: give `sslcert` and `sslkey` in the URL"
+                    .to_owned()
+                } else {
+                    "the server refuses this user from here: check its allow list".to_owned()
+                },
+            ),
         ),
         Some("3D000") => {
             (Class::Failed, Some(format!("is `{}` the right name?", location.database)))
@@ -303,17 +322,26 @@ fn unreached(location: &Location, cause: Unreached) -> Fault {
 
 fn without_answer(location: &Location, cause: &Error) -> (Class, Option<String>) {
     let chain = Said::chain(cause);
+    let host = &location.host;
+    if chain.contains("password missing") {
+        let help = "it asks for a password, and none was given: write it into the URL, or into `~/.pgpass`";
+        return (Class::Denied, Some(help.to_owned()));
+    }
     if chain.contains("certificate") || chain.contains("UnknownIssuer") {
-        let help =
-            "the server's certificate is not trusted: give its authority as `ca_certificate`";
-        return (Class::Failed, Some(help.to_owned()));
+        return (Class::Failed, Some(untrusted(location, &chain)));
     }
     if chain.contains("server does not support TLS") {
         return (Class::Failed, Some("the server speaks no TLS".to_owned()));
     }
+    if chain.contains("failed to lookup address") {
+        return (
+            Class::Failed,
+            Some(format!("no address is known for `{host}`: is it spelled right?")),
+        );
+    }
     let help = format!(
-        "check that {} may be reached from here: the provider's allow list, firewall and port {}",
-        location.host, location.port
+        "check that {host} may be reached from here: the provider's allow list, firewall and port {}",
+        location.port
     );
     let class = if chain.contains("refused") || chain.contains("reset") {
         Class::Retry { after: None }
@@ -321,6 +349,28 @@ fn without_answer(location: &Location, cause: &Error) -> (Class, Option<String>)
         Class::Failed
     };
     (class, Some(help))
+}
+
+/// What to do about a certificate, or about one that the server wants of us.
+fn untrusted(location: &Location, chain: &str) -> String {
+    let host = &location.host;
+    if chain.contains("CertificateRequired") || chain.contains("certificate required") {
+        return "the server asks for a client certificate: give `sslcert` and `sslkey` in the URL"
+            .to_owned();
+    }
+    if chain.contains("NotValidForName") || chain.contains("not valid for name") {
+        return format!(
+            "the server's certificate does not name `{host}`: give the name it has as the host (and the address as `hostaddr`)"
+        );
+    }
+    // As Heroku documents it: its certificates are signed by nobody, and its databases stand on these hosts.
+    if host.ends_with(".amazonaws.com") && !host.ends_with(".rds.amazonaws.com") {
+        return "Heroku's certificates cannot be verified: write `?sslmode=require` behind the URL"
+            .to_owned();
+    }
+    "the server's certificate is not trusted: give its authority as `ca_certificate`, or as `sslrootcert=FILE` in the URL; \
+     `?sslmode=require` encrypts without asking who is there"
+        .to_owned()
 }
 
 /// What a server or the network said, whole: the library's own message leaves out the server's.
