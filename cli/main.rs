@@ -23,7 +23,9 @@ fn main() -> ExitCode {
     use clap::Parser;
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == BECOME) {
-        return become_command(words);
+        view::error(&become_command(words), None);
+        // As a shell says that a command cannot be started.
+        return ExitCode::from(127);
     }
     let arguments = match arguments::Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -100,6 +100,45 @@ fn at_every_effect_of_a_release() {
     });
 }
 
+/// Nothing but the cutover is left to do as the window is released, and only the record of that is missing: what users
+/// write from then on is not left behind by a cutover to what was moved before.
+#[test]
+fn a_window_that_was_closed_without_a_record_is_not_built_on() {
+    let spec = "
+  target: { type: sim.thing, name: db }
+  window: { type: sim.window, name: w, on_failure: hold }
+  dump: { type: sim.dump, object: night.dump, depends_on: [window] }
+  restore: { type: sim.restore, into: '${target}', from: '${dump}' }
+  cutover: { type: sim.cutover, name: cut, owner: '${target.id}', depends_on: [restore] }
+";
+    run(async {
+        let options = Options::default();
+        let applied = points(&world(spec), Operation::Apply, &options).await;
+        let cutover = applied.iter().position(|point| point.next == "make cutover").unwrap();
+        let world = world(spec);
+        world.mishaps([(cutover as u64 + 1, Mishap::Fails)]);
+        world.apply(&options).await.unwrap();
+        assert_eq!(world.cloud(|cloud| cloud.summary()["open"].clone()), json!(["w"]));
+        world.mishaps([]);
+        let points = points(&world, Operation::Release, &options).await;
+        let mut found = 0;
+        for point in &points {
+            for loss in Loss::ALL {
+                let again = world.again(point, loss, gap(loss));
+                let mut ran = again.apply(&options).await.unwrap();
+                if !ran.is_success() {
+                    found += 1;
+                    ran = again.apply(&options).await.unwrap();
+                }
+                let when = format!("released up to ({}), lost {loss:?}", point.next);
+                assert!(ran.is_success(), "{when}: {ran:?}");
+                assert!(again.cloud(|cloud| cloud.cut_over.is_some()), "{when}");
+            }
+        }
+        assert!(found > 0, "no release was cut short between the closing and its record");
+    });
+}
+
 /// No room, or no disk, at every effect of a release that has begun: what is open is closed all the same.
 #[test]
 fn a_release_closes_whatever_the_disk_takes_down() {

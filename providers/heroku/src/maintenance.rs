@@ -358,4 +358,19 @@ mod tests {
         );
         assert_eq!(codes(json!({ "absent": true })), ["PGF1531"]);
     }
+
+    #[test]
+    fn by_hand_as_it_was_before() {
+        let by_hand = |former: Json| {
+            let (at, notes) = (jiff::Timestamp::UNIX_EPOCH, json!({ FORMER: former }));
+            let verb = pgferry_engine::resource::Verb::Open;
+            Maintenance::by_hand(&Intent { verb, inputs: Tree::Null, at, notes, before: None })
+        };
+        let all = json!({ "app": "web", "maintenance": false, "quantities": { "clock": 0, "worker": 2 } });
+        let want = "`heroku ps:scale worker=2 --app web`, then `heroku maintenance:off --app web`";
+        assert_eq!(by_hand(all).as_deref(), Some(want));
+        let stays = json!({ "app": "web", "maintenance": true, "quantities": {} });
+        assert_eq!(by_hand(stays), None);
+        assert_eq!(by_hand(Json::Null), None);
+    }
 }

@@ -220,4 +220,36 @@ impl Resource for AccessKey {
             None => Ok(()),
         }
     }
+
+    fn by_hand(intent: &Intent) -> Option<String> {
+        let label = intent.notes.get(LABEL).and_then(Json::as_str)?;
+        let delete = |id: u64| format!("`linode-cli object-storage keys-delete {id}`");
+        let commands: Vec<String> = noted(intent).into_iter().map(delete).collect();
+        Some(match commands.is_empty() {
+            true => format!("delete the access key `{label}`, if there is one"),
+            false => commands.join(", then "),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand_each_key_that_was_made() {
+        let by_hand = |notes: Json| {
+            let at = jiff::Timestamp::UNIX_EPOCH;
+            let verb = pgferry_engine::resource::Verb::Open;
+            let intent = Intent { verb, inputs: Default::default(), at, notes, before: None };
+            AccessKey::by_hand(&intent)
+        };
+        let made = json!({ "label": "pgferry-01", "ids": [7, 9] });
+        let want = "`linode-cli object-storage keys-delete 7`, then `linode-cli object-storage keys-delete 9`";
+        assert_eq!(by_hand(made).as_deref(), Some(want));
+        let asked = json!({ "label": "pgferry-01", "ids": [] });
+        let want = "delete the access key `pgferry-01`, if there is one";
+        assert_eq!(by_hand(asked).as_deref(), Some(want));
+        assert_eq!(by_hand(Json::Null), None);
+    }
 }

@@ -26,6 +26,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// instead of waiting for the quarter of an hour that Linux gives it. Keepalives notice as soon where nothing is sent.
 const DEAD: Duration = Duration::from_secs(50);
 
+/// A role's own time-outs hold until we have switched them off; of a busy machine that may be too late.
+const HURRIED: [&str; 4] = ["57014", "55P03", "25P03", "57P05"];
+const HURRIED_TRIES: u32 = 10;
+const AT_ONCE: Class = Class::Retry { after: Some(Duration::ZERO) };
+
 /// What a session may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -80,6 +85,16 @@ pub async fn connect(
     access: Access,
     format: Format,
 ) -> Result<Session, Fault> {
+    let mut tries = 1;
+    loop {
+        match once(endpoint, access, format).await {
+            Err(fault) if fault.class == AT_ONCE && tries < HURRIED_TRIES => tries += 1,
+            connected => return connected,
+        }
+    }
+}
+
+async fn once(endpoint: &Endpoint, access: Access, format: Format) -> Result<Session, Fault> {
     let location = Location::of(endpoint)?;
     let mut config = Config::new();
     config
@@ -134,7 +149,12 @@ pub async fn connect(
     }
     let (own, version_number) = (Own::of(backend), backend.version_number);
     let session = Session { client, tls, location, version_number, own };
-    session.prepare(access, format).await.map_err(|cause| session.fault("opening it", cause))?;
+    session.prepare(access, format).await.map_err(|cause| match cause.code() {
+        Some(code) if HURRIED.contains(&code.code()) => {
+            self::unreached(&session.location, Unreached::Said(cause))
+        }
+        _ => session.fault("opening it", cause),
+    })?;
     Ok(session)
 }
 
@@ -289,6 +309,7 @@ fn unreached(location: &Location, cause: Unreached) -> Fault {
         ));
     };
     let (class, help) = match cause.code().map(SqlState::code) {
+        Some(code) if HURRIED.contains(&code) => (AT_ONCE, None),
         // Starting up, shutting down.
         Some("57P03" | "57P01") => (Class::Retry { after: Some(Duration::from_secs(2)) }, None),
         // Too many clients: of the server, of the role, of the database.

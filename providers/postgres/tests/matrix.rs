@@ -181,6 +181,7 @@ async fn moved_and_proved(
         let object = format!("{}-{}", from.bin.version, into.bin.version);
         let want = vec![
             ("source", source.clone()),
+            ("for", target.clone()),
             ("to", spec(vec![("bucket", stage.bucket_handle()), ("object", Tree::text(object))])),
             ("compression", Tree::text("zstd")),
         ];

@@ -272,6 +272,7 @@ const REWORDED: &str = "
     insert into t select g, 'a', 'sad', g % 3, 1 from generate_series(1, 100) g;
     create index part on t (lower(s)) where s in ('a', 'b') and n between 1 and 3;
     create view v as select id, s from t where s in ('a', 'b') and n between 1 and 3 and id > 0;
+    alter view v alter column s set default 'z';
     create policy p on t for select to public using (s in ('a', 'b') and n between 1 and 3);
     create policy q on t using (id > 1);
     create view grouped as select id from t where (id > 1 and d > 1) or n > 1;

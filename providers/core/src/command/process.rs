@@ -7,7 +7,6 @@
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -34,24 +33,21 @@ pub fn start_through(program: PathBuf) {
     let _already = PROGRAM.set(program);
 }
 
-/// Turns this process into `command`, program and arguments. Comes back only if that fails, with 127 as a shell does.
-pub fn become_command(command: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Turns this process into `command`, program and arguments. Comes back only if that fails, and says why.
+pub fn become_command(command: impl IntoIterator<Item = OsString>) -> String {
     let mut words = command.into_iter();
-    let Some(program) = words.next() else { return ExitCode::from(127) };
+    let Some(program) = words.next() else { return "no command is given".to_owned() };
     #[cfg(target_os = "linux")]
     {
         let parent = rustix::process::getppid();
         let bound = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         // It died before that was asked for; whoever adopted us is not it.
         if bound.is_ok() && rustix::process::getppid() != parent {
-            return ExitCode::from(127);
+            return "its pgferry has ended".to_owned();
         }
     }
     let cause = std::process::Command::new(&program).args(words).exec();
-    // The only way to say it: nothing else of pgferry runs in this process.
-    let message = format!("starting `{}`: {cause}\n", Path::new(&program).display());
-    let _unheard = std::io::Write::write_all(&mut std::io::stderr(), message.as_bytes());
-    ExitCode::from(127)
+    format!("starting `{}`: {cause}", Path::new(&program).display())
 }
 
 /// What starts `program`.

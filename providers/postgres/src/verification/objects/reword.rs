@@ -178,6 +178,8 @@ async fn pieces(
             found.entry((1255, row.get(0))).or_default().push(piece);
         }
     }
+    // A view is there before its columns get defaults.
+    found.values_mut().for_each(|of| of.sort_by_key(|piece| piece.kind != "view"));
     Ok(found)
 }
 
