@@ -339,3 +339,24 @@ fn what_is_secret_or_not_known_is_an_error_and_not_a_text() {
     let revealed = room.run_with(&["output", "password", "--reveal"], ENV);
     assert_eq!((revealed.0, revealed.1), (0, format!("{PASSWORD}\n")));
 }
+
+#[test]
+fn what_a_command_says_steers_no_terminal() {
+    let spec = r#"
+pgferry: 1
+name: coloured
+resources:
+  told:
+    type: core.command
+    command: [sh, -c, "printf '\\033[2J\\033[31mred\\033[0m\\a\\n'; printf '\\033]0;title\\033\\\\\\033[1mwhy\\n' >&2; exit 3"]
+"#;
+    let room = Room::new(spec);
+    for more in [&[][..], &["--json"]] {
+        let (code, out, err) = room.run(&[&["apply", "--auto-approve"], more].concat());
+        let all = format!("{out}{err}");
+        assert_ne!(code, 0, "{all}");
+        assert!(all.contains("red") && all.contains("why"), "{all}");
+        let raw = ['\u{1b}', '\u{7}'].into_iter().find(|sign| all.contains(*sign));
+        assert!(raw.is_none() && !all.contains("u001b"), "{all}");
+    }
+}

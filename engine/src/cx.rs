@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::address::Address;
 use crate::event::{Event, Progress, Sink};
 use crate::fault::{Class, Fault};
+use crate::foreign::shown;
 use crate::graph::Graph;
 use crate::pace::{Measured, Pace};
 use crate::resource::{Intent, Remembered};
@@ -222,13 +223,13 @@ impl Cx {
 
     /// Tells people something that they should read.
     pub fn warn(&self, message: impl Into<String>) {
-        let message = crate::secret::redact(&message.into()).into_owned();
+        let message = shown(&message.into());
         self.world.sink.event(Event::Warning { address: self.address.clone(), message });
     }
 
     /// Hands on output: a command's line, a verification's table.
     pub fn output(&self, text: impl Into<String>) {
-        let text = crate::secret::redact(&text.into()).into_owned();
+        let text = shown(&text.into());
         self.world.sink.event(Event::Output { address: self.address.clone(), text });
     }
 

@@ -112,7 +112,7 @@ impl Fault {
             }
             cause = error.source();
         }
-        crate::secret::redact(&text).into_owned()
+        crate::foreign::shown(&text)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod event;
 pub mod expr;
 pub mod fault;
 pub mod finding;
+mod foreign;
 pub mod graph;
 pub mod handles;
 pub mod info;

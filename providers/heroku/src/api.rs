@@ -59,7 +59,7 @@ impl Api {
         self.platform.find(cx, call).await?.map(|answer| answer.json()).transpose()
     }
 
-    /// All pages of a list.
+    /// All pages of a list, or none: what is not in a part of it would count as absent.
     async fn list<T: DeserializeOwned>(&self, cx: &Cx, call: Call) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
         let mut next = call.clone();
@@ -69,10 +69,10 @@ impl Api {
             all.extend(answer.json::<Vec<T>>()?);
             match range {
                 Some(range) if answer.status() == 206 => next = call.clone().header("range", range),
-                _ => break,
+                _ => return Ok(all),
             }
         }
-        Ok(all)
+        Err(Error::TooLong { service: "Heroku" })
     }
 
     pub(crate) async fn account(&self, cx: &Cx) -> Result<Account, Error> {

@@ -68,6 +68,7 @@ impl Api {
         self.client.find(cx, call).await?.map(|answer| answer.json()).transpose()
     }
 
+    /// All pages of a list, or none: what is not in a part of it would count as absent.
     async fn list<T: DeserializeOwned>(&self, cx: &Cx, call: Call) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
         for number in 1..=MOST_PAGES {
@@ -75,10 +76,10 @@ impl Api {
             let page: Page<T> = self.one(cx, call).await?;
             all.extend(page.data);
             if number >= page.pages {
-                break;
+                return Ok(all);
             }
         }
-        Ok(all)
+        Err(Error::TooLong { service: "Linode" })
     }
 
     /// Databases of that label; labels are not unique.

@@ -12,8 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::connect::{Access, Format, connect};
+use crate::connect::{Access, Format, Session, connect};
 use crate::facts::plain_version;
+use crate::location::resolved::{Wanted, resolve};
 
 /// The type.
 pub struct Database;
@@ -22,7 +23,10 @@ pub struct Database;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// `postgres://user:password@host:port/database`; best `${env.SOMETHING}`.
+    /// `postgres://user:password@host:port/database`, or libpq's `host=… user=… dbname=…`; best `${env.SOMETHING}`.
+    /// Without a password, `passfile`, `PGPASSFILE` and `~/.pgpass` are looked into, for a `service` the service files.
+    /// `sslrootcert`, `sslcert` and `sslkey` are paths from the spec's folder. Of several hosts the first that
+    /// `target_session_attrs` wants is used throughout.
     #[schemars(extend("x-change" = "identity"))]
     url: Secret,
     /// PEM of the authority that signed the server's certificate, instead of the machine's own store.
@@ -50,26 +54,89 @@ pub struct Attrs {
     pub tls: Tls,
     /// PEM of the authority to trust, if one was given.
     pub ca_certificate: Option<String>,
-    /// The connection string.
+    /// The connection string: a URL of the one server that is used, with the password that was found.
     pub url: Secret,
 }
 
-fn endpoint(cx: &Cx, want: &Tree) -> Result<Endpoint, Fault> {
+/// An endpoint for each host of the connection string, and which of them is meant.
+fn endpoints(cx: &Cx, want: &Tree) -> Result<(Vec<Endpoint>, Wanted), Fault> {
     let spec: Spec = want.to_typed().map_err(|cause| {
         Fault::new(Class::Rejected, "reading the fields of a `postgres.database`").because(cause)
     })?;
-    Ok(Endpoint {
+    let rejected = |why: String| {
+        Fault::new(Class::Rejected, format!("reading the URL of `{}`: {why}", cx.address))
+    };
+    let found = resolve(spec.url.expose(), &|name| cx.env(name), cx.base()).map_err(rejected)?;
+    if found.authority.is_some() && spec.ca_certificate.is_some() {
+        return Err(rejected("it has `sslrootcert` beside `ca_certificate`: give one".to_owned()));
+    }
+    let ca_certificate = spec.ca_certificate.or(found.authority);
+    let endpoints = found.urls.into_iter().map(|url| Endpoint {
         address: cx.address.clone(),
         id: None,
-        url: spec.url,
+        url: Secret::new(url),
         tls: spec.tls,
-        ca_certificate: spec.ca_certificate,
+        ca_certificate: ca_certificate.clone(),
         database: None,
         version: None,
         plan: None,
         app: None,
         name: None,
-    })
+    });
+    Ok((endpoints.collect(), found.wanted))
+}
+
+/// Connects to the first of `endpoints` that is the server which is meant.
+///
+/// # Errors
+/// As [`connect`], for the last; or none is such a server. A login that one of them refuses is not tried at the next.
+async fn chosen(endpoints: Vec<Endpoint>, wanted: Wanted) -> Result<(Endpoint, Session), Fault> {
+    let mut why_not = Vec::new();
+    let mut class = Class::Failed;
+    let several = endpoints.len() > 1;
+    let passes = match wanted {
+        Wanted::PreferStandby => vec![Wanted::Standby, Wanted::Any],
+        other => vec![other],
+    };
+    for wanted in passes {
+        for endpoint in &endpoints {
+            let session = match connect(endpoint, Access::ReadOnly, Format::Own).await {
+                Ok(session) => session,
+                Err(fault)
+                    if !several || matches!(fault.class, Class::Denied | Class::Rejected) =>
+                {
+                    return Err(fault);
+                }
+                Err(fault) => {
+                    if matches!(fault.class, Class::Retry { .. }) {
+                        class = fault.class;
+                    }
+                    why_not.push(fault.chain());
+                    continue;
+                }
+            };
+            if wanted == Wanted::Any {
+                return Ok((endpoint.clone(), session));
+            }
+            let state = session
+                .query_one(
+                    "select pg_is_in_recovery(), (select reset_val = 'on' from pg_settings
+                       where name = 'default_transaction_read_only')",
+                    &[],
+                )
+                .await
+                .map_err(|cause| session.fault("asking whether it is a standby", cause))?;
+            match wanted.refuses(state.get(0), state.get(1)) {
+                None => return Ok((endpoint.clone(), session)),
+                Some(why) => why_not.push(format!("{}: {why}", session.location.server())),
+            }
+        }
+    }
+    let address =
+        endpoints.first().map(|endpoint| endpoint.address.to_string()).unwrap_or_default();
+    Err(Fault::new(class, format!("finding a server of `{address}`"))
+        .because(why_not.join("; "))
+        .help("change the hosts of its URL, or `target_session_attrs`"))
 }
 
 impl Resource for Database {
@@ -84,8 +151,8 @@ impl Resource for Database {
         want: &Tree,
         _: Option<&Remembered>,
     ) -> Result<Option<Live<Attrs>>, Fault> {
-        let endpoint = endpoint(cx, want)?;
-        let session = connect(&endpoint, Access::ReadOnly, Format::Own).await?;
+        let (endpoints, wanted) = endpoints(cx, want)?;
+        let (endpoint, session) = chosen(endpoints, wanted).await?;
         let row = session
             .query_one("select current_setting('server_version')", &[])
             .await
@@ -113,8 +180,9 @@ impl Resource for Database {
         want: &Tree,
         _: Option<&Remembered>,
     ) -> Result<Option<Json>, Fault> {
-        let Ok(endpoint) = endpoint(cx, want) else { return Ok(None) };
-        let location = crate::location::Location::of(&endpoint)?;
+        let Ok((endpoints, _)) = endpoints(cx, want) else { return Ok(None) };
+        let Some(endpoint) = endpoints.first() else { return Ok(None) };
+        let location = crate::location::Location::of(endpoint)?;
         Ok(Some(json!({ "server": location.server(), "tls": location.tls })))
     }
 
@@ -130,7 +198,7 @@ impl Resource for Database {
                     "the connection to `{server}` is encrypted, but its certificate is not verified"
                 ),
             )
-            .help("give the authority's certificate as `ca_certificate`"),
+            .help("give the authority's certificate as `ca_certificate`, or its file as `sslrootcert` of the URL"),
         ]
     }
 }

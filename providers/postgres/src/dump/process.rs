@@ -139,7 +139,10 @@ pub(crate) fn launch(
             },
         )
         .env("PGGSSENCMODE", "disable")
-        .env("PGCONNECT_TIMEOUT", "30")
+        .env(
+            "PGCONNECT_TIMEOUT",
+            location.connect_timeout.map_or(30, |wait| wait.as_secs()).to_string(),
+        )
         .env(
             "PGSSLMODE",
             match location.tls {
@@ -162,6 +165,12 @@ pub(crate) fn launch(
     }
     if let Some(password) = &location.password {
         command.env("PGPASSWORD", password.expose());
+    }
+    if let Some(address) = location.address {
+        command.env("PGHOSTADDR", address.to_string());
+    }
+    if let Some(own) = &location.certificate {
+        command.env("PGSSLCERT", &own.certificate).env("PGSSLKEY", &own.key);
     }
     if let Some(root) = root {
         command.env("PGSSLROOTCERT", root);

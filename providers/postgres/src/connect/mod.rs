@@ -19,6 +19,10 @@ use crate::location::{ChannelBinding, Location};
 use crate::own::Own;
 use crate::pooler::{self, Pool};
 
+use self::unreached::{Unreached, exhausted, unreached};
+
+mod unreached;
+
 /// Long enough for a distant server, short enough for a person who mistyped a host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -103,12 +107,15 @@ async fn once(endpoint: &Endpoint, access: Access, format: Format) -> Result<Ses
         .user(&location.user)
         .dbname(&location.database)
         .application_name("pgferry")
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(patience(&location))
         .keepalives(true)
         .keepalives_idle(Duration::from_secs(20))
         .keepalives_interval(Duration::from_secs(10))
         .keepalives_retries(3)
         .tcp_user_timeout(DEAD);
+    if let Some(address) = location.address {
+        config.hostaddr(address);
+    }
     if let Some(password) = &location.password {
         config.password(password.expose());
     }
@@ -128,9 +135,9 @@ async fn once(endpoint: &Endpoint, access: Access, format: Format) -> Result<Ses
         Some(MakeRustlsConnect::new(client_side(endpoint, &location)?))
     };
     let unreached = |cause| unreached(&location, cause);
-    let client = within(open(&config, tls.as_ref())).await.map_err(unreached)?;
+    let client = within(&location, open(&config, tls.as_ref())).await.map_err(unreached)?;
     // A server has a process for each session; a pool may have none left, and says nothing of it.
-    let asked = within(pooler::backend(&client)).await;
+    let asked = within(&location, pooler::backend(&client)).await;
     let backend = asked.map_err(|cause| match cause {
         Unreached::Silent => exhausted(&location),
         said => unreached(said),
@@ -148,7 +155,7 @@ async fn once(endpoint: &Endpoint, access: Access, format: Format) -> Result<Ses
     let session = Session { client, tls, location, version_number, own };
     session.prepare(access, format).await.map_err(|cause| match cause.code() {
         Some(code) if HURRIED.contains(&code.code()) => {
-            self::unreached(&session.location, Unreached::Said(cause))
+            unreached::unreached(&session.location, Unreached::Said(cause))
         }
         _ => session.fault("opening it", cause),
     })?;
@@ -168,21 +175,25 @@ async fn open(config: &Config, tls: Option<&MakeRustlsConnect>) -> Result<Client
 }
 
 fn client_side(endpoint: &Endpoint, location: &Location) -> Result<ClientConfig, Fault> {
-    crate::tls::configuration(location.tls, endpoint.ca_certificate.as_deref())
+    let authority = endpoint.ca_certificate.as_deref();
+    crate::tls::configuration(location.tls, authority, location.certificate.as_ref())
+}
+
+/// How long we wait for the server: as its connection string says, or as long as suits most.
+fn patience(location: &Location) -> Duration {
+    location.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
 }
 
 /// `connect_timeout` of the library covers the TCP handshake only; TLS and login get the same again.
-async fn within<T>(connecting: impl Future<Output = Result<T, Error>>) -> Result<T, Unreached> {
-    match tokio::time::timeout(CONNECT_TIMEOUT * 2, connecting).await {
+async fn within<T>(
+    location: &Location,
+    connecting: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Unreached> {
+    match tokio::time::timeout(patience(location) * 2, connecting).await {
         Ok(result) => result.map_err(Unreached::Said),
         Err(_) => Err(Unreached::Silent),
     }
 }
-
-/// That there was no session to be had: what a run wants, and where the limit may be.
-const SESSIONS_WANTED: &str = "a copy wants `jobs` + 4 sessions of its source and twice `jobs` + 2 of its target, a dump `jobs` + 3, a \
-     verification 5 of each: end other sessions, raise the limit (the pool's size, `max_connections`, the role's or the \
-     database's CONNECTION LIMIT), or set fewer `jobs`";
 
 /// Makes sure that a pool has `wanted` sessions, the caller's included, before programs are started, which would wait for one without a word.
 /// A server itself says so at once.
@@ -202,26 +213,6 @@ pub(crate) async fn enough(endpoint: &Endpoint, wanted: usize) -> Result<(), Fau
         })?);
     }
     Ok(())
-}
-
-fn exhausted(location: &Location) -> Fault {
-    let message = format!(
-        "connecting to database `{}` at {} as `{}`",
-        location.database,
-        location.server(),
-        location.user
-    );
-    Fault::failed(message)
-        .because(format!(
-            "the pooler there had no session left for {} s",
-            CONNECT_TIMEOUT.as_secs() * 2
-        ))
-        .help(SESSIONS_WANTED)
-}
-
-enum Unreached {
-    Said(Error),
-    Silent,
 }
 
 impl Session {
@@ -282,66 +273,6 @@ pub(crate) fn fault(location: &Location, doing: &str, cause: Error) -> Fault {
     };
     let message = format!("{doing} in database `{}` at {}", location.database, location.server());
     Fault::new(class, message).because(Said::of(cause))
-}
-
-fn unreached(location: &Location, cause: Unreached) -> Fault {
-    let server = location.server();
-    let message = format!(
-        "connecting to database `{}` at {server} as `{}`",
-        location.database, location.user
-    );
-    let Unreached::Said(cause) = cause else {
-        return Fault::failed(message).because("no answer in time").help(format!(
-            "check that {} may be reached from here: the provider's allow list, firewall and port {}",
-            location.host, location.port
-        ));
-    };
-    let (class, help) = match cause.code().map(SqlState::code) {
-        Some(code) if HURRIED.contains(&code) => (AT_ONCE, None),
-        // Starting up, shutting down.
-        Some("57P03" | "57P01") => (Class::Retry { after: Some(Duration::from_secs(2)) }, None),
-        // Too many clients: of the server, of the role, of the database.
-        Some("53300") => {
-            (Class::Retry { after: Some(Duration::from_secs(2)) }, Some(SESSIONS_WANTED.to_owned()))
-        }
-        Some("28P01") => (Class::Denied, Some("the password or user name is wrong".to_owned())),
-        Some("28000") => (
-            Class::Denied,
-            Some("the server refuses this user from here: check its allow list".to_owned()),
-        ),
-        Some("3D000") => {
-            (Class::Failed, Some(format!("is `{}` the right name?", location.database)))
-        }
-        Some(_) => (Class::Failed, None),
-        None => without_answer(location, &cause),
-    };
-    let fault = Fault::new(class, message).because(Said::of(cause));
-    match help {
-        Some(help) => fault.help(help),
-        None => fault,
-    }
-}
-
-fn without_answer(location: &Location, cause: &Error) -> (Class, Option<String>) {
-    let chain = Said::chain(cause);
-    if chain.contains("certificate") || chain.contains("UnknownIssuer") {
-        let help =
-            "the server's certificate is not trusted: give its authority as `ca_certificate`";
-        return (Class::Failed, Some(help.to_owned()));
-    }
-    if chain.contains("server does not support TLS") {
-        return (Class::Failed, Some("the server speaks no TLS".to_owned()));
-    }
-    let help = format!(
-        "check that {} may be reached from here: the provider's allow list, firewall and port {}",
-        location.host, location.port
-    );
-    let class = if chain.contains("refused") || chain.contains("reset") {
-        Class::Retry { after: None }
-    } else {
-        Class::Failed
-    };
-    (class, Some(help))
 }
 
 /// What a server or the network said, whole: the library's own message leaves out the server's.
