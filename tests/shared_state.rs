@@ -232,7 +232,8 @@ fn replaced_under_a_freeze(replace: impl Fn(&Stage, &Running, &Project)) {
     ended.assert_code(1);
     ended.assert_says(&[
         "Warning: `freeze` stays open: this run has lost the lock, and another may be working under it\n  help: if no other run is, `pgferry release` closes it; by hand: ",
-        &format!("Error: the lock on the state `{PLACE}` is lost: it was "),
+        // Seen at the lock, or at the next line of the journal, whichever comes first.
+        &format!("Error: the lock on the state `{PLACE}` is lost: "),
     ]);
     assert!(frozen(), "the other works under it");
     hold.let_go();
