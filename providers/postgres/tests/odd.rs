@@ -158,3 +158,21 @@ async fn what_cannot_be_made_once_more_stays_a_difference_that_says_where_to_loo
     assert!(!said.is_empty());
     pair.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_the_lines_of_a_childs_check_counts() {
+    let child = |cases: &str| {
+        format!(
+            "create table chi (b int, constraint ck check (case {cases} else true end)) inherits (par);"
+        )
+    };
+    let (one, other) = ("when a > 0 then b > 0", "when b > 5 then a < 3");
+    let pair =
+        Pair::of(&format!("create table par (a int); {}", child(&format!("{one} {other}")))).await;
+    assert_eq!(pair.differences().await.unwrap(), Vec::<String>::new());
+    let swapped = child(&format!("{other} {one}"));
+    pair.server.run("other", &format!("drop table chi; {swapped}")).await;
+    let said = pair.differences().await.unwrap();
+    assert!(said.iter().any(|line| line.starts_with("table `public.chi` differs: ")), "{said:?}");
+    pair.end().await;
+}

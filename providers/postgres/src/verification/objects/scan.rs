@@ -184,6 +184,25 @@ pub(super) fn first_statement(text: &str) -> &str {
     text
 }
 
+/// What stands in the first parentheses of `text`, split at the commas in none other.
+pub(super) fn entries(text: &str) -> Option<(Range<usize>, Vec<&str>)> {
+    let tokens = tokens(text);
+    let open = tokens.iter().position(|token| token.is("("))?;
+    let start = tokens.get(open)?.end();
+    let (mut depth, mut from, mut entries) = (1, start, Vec::new());
+    for token in &tokens[open + 1..] {
+        depth += token.deeper();
+        if depth == 0 || (depth == 1 && token.is(",")) {
+            entries.push(&text[from..token.at]);
+            from = token.end();
+        }
+        if depth == 0 {
+            return Some((start..token.at, entries));
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,5 +267,14 @@ mod tests {
         ] {
             assert_eq!(first_statement(&format!("{first}{rest}")), first);
         }
+    }
+
+    #[test]
+    fn entries_are_split_at_their_commas() {
+        let text = "CREATE TABLE \"t (,\" (\n    a numeric(9,2),\n    b text DEFAULT ', ('\n)\nINHERITS (p);";
+        let (at, found) = entries(text).expect("entries");
+        assert_eq!(found, ["\n    a numeric(9,2)", "\n    b text DEFAULT ', ('\n"]);
+        assert_eq!(&text[at.end..], ")\nINHERITS (p);");
+        assert_eq!(entries("CREATE TABLE t (a"), None);
     }
 }
