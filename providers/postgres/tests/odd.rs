@@ -176,3 +176,21 @@ async fn the_order_of_the_lines_of_a_childs_check_counts() {
     assert!(said.iter().any(|line| line.starts_with("table `public.chi` differs: ")), "{said:?}");
     pair.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_of_a_password_is_shown() {
+    let pair = Pair::of(
+        r"create foreign data wrapper plain; create server far foreign data wrapper plain;
+          create user mapping for public server far options (password E'abc
+secretline2')",
+    )
+    .await;
+    assert_eq!(pair.differences().await.unwrap(), Vec::<String>::new());
+    let change = r"alter user mapping for public server far options (set password E'abc
+secretline3')";
+    pair.server.run("other", change).await;
+    let said = pair.differences().await.unwrap();
+    let expect = "user mapping `USER MAPPING public SERVER far` differs: a value in `password '…'` is another";
+    assert_eq!(said, [expect]);
+    pair.end().await;
+}
