@@ -392,7 +392,9 @@ fn exchanged(text: &str, pieces: &[(&Piece, String)]) -> String {
             _ => before,
         };
         let found = format!("{before}{}{after}", piece.text);
-        text = text.replacen(&found, &format!("{before}{}{after}", place(at)), 1);
+        if let Some(found) = scan::find(&text, &found) {
+            text.replace_range(found, &format!("{before}{}{after}", place(at)));
+        }
     }
     for (at, (_, word)) in pieces.iter().enumerate() {
         text = text.replace(&place(at), word);

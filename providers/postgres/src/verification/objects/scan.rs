@@ -151,6 +151,18 @@ pub(super) fn name_after(text: &str, after: &str) -> Option<Range<usize>> {
     Some(only.unwrap_or(first).at..end)
 }
 
+/// Where `part` is in `text` as whole words, and not within a name, text or comment of it.
+pub(super) fn find(text: &str, part: &str) -> Option<Range<usize>> {
+    let bare = part.trim();
+    let lead = part.find(bare)?;
+    let tokens = tokens(text);
+    let is_at = |at: usize| tokens.binary_search_by_key(&at, |token| token.at).is_ok();
+    let mut found = text.match_indices(part).map(|(at, _)| at).filter(|_| !bare.is_empty());
+    let ends = |end: usize| end == text.len() || is_at(end);
+    let at = found.find(|at| is_at(at + lead) && ends(at + lead + bare.len()))?;
+    Some(at..at + part.len())
+}
+
 /// The last part of `schema.name`, as it is stored.
 pub(super) fn bare(name: &str) -> String {
     let last = tokens(name).pop();
@@ -252,6 +264,19 @@ mod tests {
         assert_eq!(bare("s.\"a\"\"b\""), "a\"b");
         assert_eq!(bare("s.b"), "b");
         assert_eq!(bare("\"\"\"\""), "\"");
+    }
+
+    #[test]
+    fn parts_are_found_as_whole_words() {
+        for (text, part, expect) in [
+            ("CONSTRAINT \"CHECK (a)\" CHECK (a)", "CHECK (a)", Some(23)),
+            ("a int DEFAULT 10, b int DEFAULT 1,", " DEFAULT 1", Some(23)),
+            ("CREATE VIEW v AS\n SELECT 1;", " SELECT 1", Some(17)),
+            ("a text DEFAULT ' DEFAULT 1 '", " DEFAULT 1", None),
+            ("f()", "", None),
+        ] {
+            assert_eq!(find(text, part).map(|at| at.start), expect, "{text}");
+        }
     }
 
     #[test]
