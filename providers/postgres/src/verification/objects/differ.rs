@@ -31,7 +31,11 @@ pub(super) fn differing(class: &str, expected: &str, actual: &str) -> Vec<String
             theirs.get(op.new_range()).unwrap_or_default().iter().copied().map(Some).collect();
         let paired = one.len() == other.len();
         for (at, text) in one.iter().enumerate() {
-            let of = if paired { Some(at) } else { most_alike(text, &other) };
+            let opposite = paired
+                && other
+                    .get(at)
+                    .is_some_and(|other| other.is_some_and(|other| about(text) == about(other)));
+            let of = if opposite { Some(at) } else { most_alike(text, &other) };
             let with = of.and_then(|at| other.get_mut(at)).and_then(Option::take);
             told.push(match with {
                 Some(with) if line(text) == line(with) => {
@@ -80,9 +84,22 @@ fn most_alike(one: &str, others: &[Option<&str>]) -> Option<usize> {
     let length = |other: &str| one.chars().count().min(other.chars().count());
     let alike = others.iter().enumerate().filter_map(|(at, other)| Some((at, (*other)?)));
     alike
-        .filter(|(_, other)| same(other) * 2 >= length(other))
+        .filter(|(_, other)| about(one) == about(other) && same(other) * 2 >= length(other))
         .max_by_key(|(at, other)| (same(other), std::cmp::Reverse(*at)))
         .map(|(at, _)| at)
+}
+
+/// What an `ALTER TABLE` sets, of which column; of other lines nothing.
+fn about(line: &str) -> Vec<&str> {
+    let mut words = line.split_whitespace();
+    if words.next() != Some("ALTER") || !line.contains(" TABLE ") {
+        return Vec::new();
+    }
+    let action = words.skip_while(|word| matches!(*word, "FOREIGN" | "TABLE" | "ONLY")).skip(1);
+    let action: Vec<&str> = action.collect();
+    let length = if action.starts_with(&["ALTER", "COLUMN"]) { 5 } else { 2 };
+    let words = action.into_iter().take(length);
+    words.map(|word| if word.starts_with('(') { "(" } else { word }).collect()
 }
 
 fn shown(class: &str, line: &str) -> String {
@@ -127,6 +144,22 @@ mod tests {
                 "CREATE SERVER s OPTIONS (\n    password 'a'\n);\n",
                 "CREATE SERVER s OPTIONS (\n    password 'b'\n);\n",
                 &["a value in `password '…'` is another"],
+            ),
+            (
+                "TABLE",
+                "ALTER TABLE ONLY k.t ALTER COLUMN b SET (n_distinct=5);\n",
+                "ALTER TABLE ONLY k.t REPLICA IDENTITY FULL;\n",
+                &[
+                    "`ALTER TABLE ONLY k.t ALTER COLUMN b SET (n_distinct=5)` expected, missing",
+                    "`ALTER TABLE ONLY k.t REPLICA IDENTITY FULL` not expected",
+                ],
+            ),
+            (
+                "TABLE",
+                "ALTER TABLE ONLY k.t ALTER COLUMN b SET (n_distinct=5);\n",
+                "ALTER TABLE ONLY k.t ALTER COLUMN b SET (n_distinct=6);\n",
+                &["`ALTER TABLE ONLY k.t ALTER COLUMN b SET (n_distinct=5)` expected, \
+                   `ALTER TABLE ONLY k.t ALTER COLUMN b SET (n_distinct=6)` found"],
             ),
         ] {
             assert_eq!(differing(class, one, other), expect);
