@@ -113,7 +113,7 @@ fn a_changed_row_of_the_same_number_of_rows_is_found_by_its_contents() {
     meddle(&project, "target", "update billing.rates set rate = 0.99 where country = 'PL'");
     let failed = project.run(&["apply", "--auto-approve"]);
     failed.assert_code(1);
-    failed.assert_says(&["table `billing.rates`: contents differ in 4 rows: checksum "]);
+    failed.assert_says(&["table `billing.rates`: contents differ among 4 rows: checksum "]);
     assert_no_cutover(&stage);
 }
 

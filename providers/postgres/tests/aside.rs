@@ -167,7 +167,7 @@ async fn what_users_enter_into_tables_of_extensions() {
             "update \"Conf\" set v = 'c' where id = 3",
             "update \"Conf\" set v = 'b' where id = 3",
             &[][..],
-            "table `public.\"Conf\"`: contents differ in 2 rows",
+            "table `public.\"Conf\"`: contents differ among 2 rows",
         ),
         (
             "delete from \"Conf\" where id = 3",
@@ -179,7 +179,7 @@ async fn what_users_enter_into_tables_of_extensions() {
             "update plain set v = 'y' where v is null",
             "update plain set v = null where v = 'y'",
             &[],
-            "table `public.plain`: contents differ in 2 rows",
+            "table `public.plain`: contents differ among 2 rows",
         ),
         (
             "select setval('counted', 8)",

@@ -163,7 +163,7 @@ async fn checksums_are_taken_on_the_way_and_the_source_is_not_read_again() {
         let forge = "update told.single set a = $1 where a is null";
         assert_eq!(target.execute(forge, &[&forged]).await.unwrap(), 1);
         let fault = verify(&from, &into, &before).await.unwrap_err();
-        let differ = "`told.single`: contents differ in 5 rows";
+        let differ = "`told.single`: contents differ among 5 rows";
         assert!(fault.message.contains(differ), "{forged}: {}", fault.message);
         let back = "update told.single set a = null where ctid = (select min(ctid) from told.single where a = $1)";
         assert_eq!(target.execute(back, &[&forged]).await.unwrap(), 1);

@@ -74,7 +74,7 @@ async fn equal_databases_are_equal_and_each_difference_is_named() {
         &stage,
         "update \"Weird Schema\".\"CamelCase.With.Dots\" set kept = 'lost' where id = 7",
         "update \"Weird Schema\".\"CamelCase.With.Dots\" set kept = 'kept 7' where id = 7",
-        &["table `\"Weird Schema\".\"CamelCase.With.Dots\"`: contents differ in 100 rows: checksum "],
+        &["table `\"Weird Schema\".\"CamelCase.With.Dots\"`: contents differ among 100 rows: checksum "],
     )
     .await;
     with_change(
@@ -179,7 +179,7 @@ async fn equal_databases_are_equal_and_each_difference_is_named() {
     drop(source);
     let fault = verify(&stage, Some(&dump), without()).await.unwrap_err();
     assert!(
-        fault.message.contains("CamelCase.With.Dots\"`: contents differ in 100 rows"),
+        fault.message.contains("CamelCase.With.Dots\"`: contents differ among 100 rows"),
         "{}",
         fault.message
     );

@@ -83,7 +83,7 @@ impl Line {
                 format!("table `{name}`: {} expected, {} found", rows(one.rows), number(other.rows))
             }
             (Verdict::ContentsDiffer, Some(one), Some(other)) => format!(
-                "table `{name}`: contents differ in {}: checksum {} expected, {} found",
+                "table `{name}`: contents differ among {}: checksum {} expected, {} found",
                 rows(one.rows),
                 one.checksum.as_deref().unwrap_or("none"),
                 other.checksum.as_deref().unwrap_or("none")
@@ -250,7 +250,7 @@ public.users                  4               4  CONTENTS DIFFER
 public.gone                   1               -  MISSING
 sequences  7 equal
 DIFFERENT: table `public.accounts`: 20000 rows expected, 19999 found
-DIFFERENT: table `public.users`: contents differ in 4 rows: checksum -12 expected, 13 found; by `id`: 1 row changed: 7
+DIFFERENT: table `public.users`: contents differ among 4 rows: checksum -12 expected, 13 found; by `id`: 1 row changed: 7
 DIFFERENT: table `public.gone`: 1 row expected, the table is missing
 DIFFERENT: sequence `a.s`: stands at 5, 4 found"
         );
@@ -259,7 +259,7 @@ DIFFERENT: sequence `a.s`: stands at 5, 4 found"
             "\
 `target` is not what `source` is: 4 differences
   table `public.accounts`: 20000 rows expected, 19999 found
-  table `public.users`: contents differ in 4 rows: checksum -12 expected, 13 found; by `id`: 1 row changed: 7
+  table `public.users`: contents differ among 4 rows: checksum -12 expected, 13 found; by `id`: 1 row changed: 7
   table `public.gone`: 1 row expected, the table is missing
   sequence `a.s`: stands at 5, 4 found"
         );

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use pgferry_archive::{Entry, Text, Toc};
 
 use super::extensions::Moved;
+use super::scan;
 use crate::quoting::display;
 
 /// What tells an object apart: class, schema, name as listed; of classes whose names do not, the statement that drops it.
@@ -139,8 +140,8 @@ fn object(entry: &Entry, by_id: &BTreeMap<i32, &Entry>, moved: &Moved) -> (Key, 
     if class == "TYPE" {
         definition = without_usual_multirange(&definition, &name);
     }
-    if definition.contains("\nINHERITS (") {
-        definition = with_sorted_columns(&definition);
+    if matches!(class.as_str(), "TABLE" | "FOREIGN TABLE") {
+        definition = with_sorted_columns(&definition).unwrap_or(definition);
     }
     let more = if OVERLOADED.contains(&class.as_str()) {
         moved.renamed(&text(&entry.drop))
@@ -262,13 +263,13 @@ fn without_usual_multirange(definition: &str, name: &str) -> String {
 }
 
 /// A restore puts the columns of a table's parents first, so that their order is none that it keeps.
-fn with_sorted_columns(definition: &str) -> String {
-    let Some((head, rest)) = definition.split_once(" (\n") else { return definition.to_owned() };
-    let Some((columns, rest)) = rest.split_once("\n)\n") else { return definition.to_owned() };
-    let mut columns: Vec<&str> =
-        columns.lines().map(|line| line.strip_suffix(',').unwrap_or(line)).collect();
+fn with_sorted_columns(definition: &str) -> Option<String> {
+    let (at, mut columns) = scan::entries(definition)?;
+    let (head, rest) = (&definition[..at.start], &definition[at.end..]);
+    rest.strip_prefix(")\nINHERITS (")?;
+    columns.iter_mut().for_each(|column| *column = column.trim());
     columns.sort_unstable();
-    format!("{head} (\n{}\n)\n{rest}", columns.join(",\n"))
+    Some(format!("{head}\n    {}\n{rest}", columns.join(",\n    ")))
 }
 
 #[cfg(test)]
@@ -381,6 +382,22 @@ mod tests {
     fn the_columns_of_a_child_have_no_order() {
         let one = "CREATE TABLE k.child (\n    b integer,\n    a text\n)\nINHERITS (k.parent);\n";
         let other = "CREATE TABLE k.child (\n    a text,\n    b integer\n)\nINHERITS (k.parent);\n";
+        assert!(with_sorted_columns(one).is_some());
         assert_eq!(with_sorted_columns(one), with_sorted_columns(other));
+        let alone =
+            "CREATE TABLE k.t (\n    b integer,\n    a text DEFAULT '\n)\nINHERITS ('\n);\n";
+        assert_eq!(with_sorted_columns(alone), None);
+    }
+
+    #[test]
+    fn the_lines_of_a_childs_check_have_an_order() {
+        let of = |first: &str, second: &str| {
+            let check = format!("CHECK (\nCASE\n{first}\n{second}\n    ELSE true\nEND)");
+            let columns = format!("    b integer,\n    CONSTRAINT ck {check},\n    a numeric(9,2)");
+            format!("CREATE TABLE k.child (\n{columns}\n)\nINHERITS (k.parent);\n")
+        };
+        let (one, other) = ("    WHEN (a > 0) THEN (b > 0)", "    WHEN (b > 5) THEN (a < 3)");
+        assert_eq!(with_sorted_columns(&of(one, other)), with_sorted_columns(&of(one, other)));
+        assert_ne!(with_sorted_columns(&of(one, other)), with_sorted_columns(&of(other, one)));
     }
 }

@@ -10,6 +10,7 @@ mod large_objects;
 mod listing;
 mod reword;
 mod rights;
+mod scan;
 
 use std::collections::BTreeMap;
 
@@ -244,7 +245,9 @@ impl Comparison<'_> {
                 _ => &object.text,
             };
             let refused = match said {
-                Some(Err(said)) => format!("; made once more on the target to compare it: {said}"),
+                Some(Err(said)) => format!(
+                    "; made once more on the target to compare it: {said}; both may mean the same: compare them by hand"
+                ),
                 _ => String::new(),
             };
             let table = object.table.as_ref().map(|(schema, name)| display(schema, name));

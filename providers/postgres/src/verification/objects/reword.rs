@@ -4,15 +4,18 @@
 //! the same and is often written differently: `x BETWEEN 1 AND 2 AND y` gains or loses parentheses, casts of arrays move
 //! to their elements, other major versions qualify other names. So the source's text is made on the target once more,
 //! as a temporary object in a transaction that is rolled back, and what the target writes of that is compared. What cannot
-//! be made so stays different. Tested in `tests/verification.rs`.
+//! be made so stays different. Tested in `tests/verification.rs` and `tests/odd.rs`.
+//!
+//! The texts come from a database, which may be anybody's: each is sent as one statement by the extended protocol, which
+//! takes no second one, and after each trial the transaction is the one that was begun.
 
 use std::collections::BTreeMap;
 
-use pgferry_engine::fault::Fault;
-use tokio_postgres::SimpleQueryMessage;
+use pgferry_engine::fault::{Class, Fault};
 
 use super::Side;
 use super::listing::{Key, Object};
+use super::scan;
 use crate::connect::Session;
 use crate::quoting::identifier;
 
@@ -28,63 +31,59 @@ struct Piece {
     kind: String,
     name: String,
     text: String,
-    /// The relation that the text names as its own: as it names it, and without its schema.
-    of: String,
-    bare: String,
 }
 
 /// A column of the target: name, type with collation, whether it is generated.
 type Column = (String, String, bool);
 
-/// A piece, the statement that reads back what stands in its place, and the names to be put back in that: the first of
-/// some for another.
+/// A piece, the query that reads back what stands in its place, and the names to be put back in that: behind which word,
+/// and which.
 struct Part<'a> {
     piece: &'a Piece,
     read: String,
-    names: Vec<(Vec<String>, String)>,
+    names: Vec<(&'static str, String)>,
 }
 
 /// For each object: statements that make it anew, and the parts to be exchanged for what they give.
 struct Trial<'a> {
-    statements: String,
+    statements: Vec<String>,
     pieces: Vec<Part<'a>>,
 }
 
 /// Every part that can be read back, by the row of the catalogue: relations (checks, defaults, partition keys), views,
-/// indexes, constraints, defaults, policies, triggers, rules, statistics, domains, routines.
+/// indexes, constraints, defaults, policies, triggers, rules, statistics, domains, routines. A view that what it needs
+/// needs is written as a rule.
 const PIECES: &str = "
-select * from (
-select 1259::oid as class, conrelid as number, 'check' as kind, conname::text as name, pg_get_constraintdef(oid) as text, null::oid as parent
+select 1259::oid as class, conrelid as number, 'check' as kind, conname::text as name, pg_get_constraintdef(oid) as text
   from pg_constraint where contype = 'c' and conrelid = any ($1)
 union all select 1259, adrelid, case when to_jsonb(a) ->> 'attgenerated' <> '' then 'generated' else 'default' end,
-    attname::text, pg_get_expr(adbin, adrelid), null
+    attname::text, pg_get_expr(adbin, adrelid)
   from pg_attrdef join pg_attribute a on attrelid = adrelid and attnum = adnum where adrelid = any ($1)
-union all select 1259, partrelid, 'key', '', pg_get_partkeydef(partrelid), null
+union all select 1259, partrelid, 'key', '', pg_get_partkeydef(partrelid)
   from pg_partitioned_table where partrelid = any ($1)
-union all select 1259, oid, 'view', '', rtrim(pg_get_viewdef(oid), ';'), null from pg_class where relkind in ('v', 'm') and oid = any ($1)
-union all select 1259, indexrelid, 'index', '', pg_get_indexdef(indexrelid), indrelid from pg_index where indexrelid = any ($1)
-union all select 2606, oid, 'constraint', conname, pg_get_constraintdef(oid), conrelid
+union all select 1259, oid, 'view', '', rtrim(pg_get_viewdef(oid), ';') from pg_class where relkind in ('v', 'm') and oid = any ($1)
+union all select 1259, indexrelid, 'index', '', pg_get_indexdef(indexrelid) from pg_index where indexrelid = any ($1)
+union all select 2606, oid, 'constraint', conname, pg_get_constraintdef(oid)
   from pg_constraint where contype in ('c', 'x') and oid = any ($2)
 union all select 2604, d.oid, case when to_jsonb(a) ->> 'attgenerated' <> '' then 'generated' else 'default' end,
-    attname, pg_get_expr(adbin, adrelid), adrelid
+    attname, pg_get_expr(adbin, adrelid)
   from pg_attrdef d join pg_attribute a on attrelid = adrelid and attnum = adnum where d.oid = any ($2)
-union all select 3256, oid, 'using', polname, pg_get_expr(polqual, polrelid), polrelid
+union all select 3256, oid, 'using', polname, pg_get_expr(polqual, polrelid)
   from pg_policy where polqual is not null and oid = any ($2)
-union all select 3256, oid, 'with check', polname, pg_get_expr(polwithcheck, polrelid), polrelid
+union all select 3256, oid, 'with check', polname, pg_get_expr(polwithcheck, polrelid)
   from pg_policy where polwithcheck is not null and oid = any ($2)
-union all select 2620, oid, 'trigger', tgname, pg_get_triggerdef(oid), tgrelid from pg_trigger where oid = any ($2)
-union all select 2618, oid, 'rule', rulename, pg_get_ruledef(oid), ev_class from pg_rewrite where oid = any ($2)
-union all select 3381, s.oid, 'statistics', quote_ident(n.nspname) || '.' || quote_ident(stxname), pg_get_statisticsobjdef(s.oid), stxrelid
+union all select 2620, oid, 'trigger', tgname, pg_get_triggerdef(oid) from pg_trigger where oid = any ($2)
+union all select 2618, oid, 'rule', rulename, pg_get_ruledef(oid)
+  from pg_rewrite where ev_type <> '1' and oid = any ($2)
+union all select 2618, oid, 'view', '', rtrim(pg_get_viewdef(ev_class), ';')
+  from pg_rewrite where ev_type = '1' and oid = any ($2)
+union all select 3381, s.oid, 'statistics', quote_ident(n.nspname) || '.' || quote_ident(stxname), pg_get_statisticsobjdef(s.oid)
   from pg_statistic_ext s join pg_namespace n on n.oid = stxnamespace where s.oid = any ($2)
-union all select 1247, contypid, 'domain check', conname, pg_get_constraintdef(oid), null
+union all select 1247, contypid, 'domain check', conname, pg_get_constraintdef(oid)
   from pg_constraint where contypid = any ($2)
-union all select 1247, oid, 'domain default', format_type(typbasetype, typtypmod), pg_get_expr(typdefaultbin, 0), null
+union all select 1247, oid, 'domain default', format_type(typbasetype, typtypmod), pg_get_expr(typdefaultbin, 0)
   from pg_type where typtype = 'd' and typdefaultbin is not null and oid = any ($2)
-union all select 1255, oid, 'arguments', '', pg_get_function_arguments(oid), null from pg_proc where oid = any ($2)
-) as pieces, lateral (select
-    (select quote_ident(n.nspname) || '.' || quote_ident(c.relname) from pg_class c
-       join pg_namespace n on n.oid = c.relnamespace where c.oid = pieces.parent) as relation,
-    (select quote_ident(c.relname) from pg_class c where c.oid = pieces.parent) as bare) as r";
+union all select 1255, oid, 'arguments', '', pg_get_function_arguments(oid) from pg_proc where oid = any ($2)";
 
 /// Since 14, where a function's body may be a parse tree.
 const BODIES: &str = "select oid, pg_get_function_sqlbody(oid) from pg_proc where prosqlbody is not null and oid = any ($1)";
@@ -92,7 +91,7 @@ const BODIES: &str = "select oid, pg_get_function_sqlbody(oid) from pg_proc wher
 /// One savepoint for all trials: a rollback to it does not end it.
 const BEGIN: &str =
     "begin read write; set local lock_timeout = '5s'; set local check_function_bodies = off;
-    set local client_min_messages = error; savepoint pgferry_trial";
+    set local standard_conforming_strings = on; set local client_min_messages = error; savepoint pgferry_trial";
 
 const COLUMNS: &str = "
 select w.at, a.attname::text,
@@ -122,6 +121,7 @@ pub(super) async fn reworded(
     let pieces = pieces(expected, doubts).await?;
     let doing = |cause| target.fault("comparing definitions in the target's words", cause);
     target.batch_execute(BEGIN).await.map_err(doing)?;
+    let begun = transaction(target).await.map_err(doing)?;
     let columns = columns(target, doubts).await.map_err(doing)?;
     let mut found = BTreeMap::new();
     for doubt in doubts {
@@ -130,6 +130,13 @@ pub(super) async fn reworded(
         let of = doubt.source.table.as_ref().and_then(|table| columns.get(table)).unwrap_or(&none);
         let Some(trial) = trial(doubt, known, of) else { continue };
         let answered = attempt(target, &trial).await.map_err(doing)?;
+        target.batch_execute("rollback to savepoint pgferry_trial").await.map_err(doing)?;
+        if transaction(target).await.map_err(doing)? != begun {
+            let message = format!("making {} once more on the target", doubt.source.shown);
+            return Err(Fault::new(Class::Failed, message)
+                .because("the transaction that was to be rolled back ended")
+                .help("look for what it left on the target; its definition on the source is not a plain one"));
+        }
         let text = answered.map(|words| {
             let words = trial.pieces.iter().zip(words);
             let pieces: Vec<(&Piece, String)> =
@@ -140,6 +147,11 @@ pub(super) async fn reworded(
     }
     target.batch_execute("rollback").await.map_err(doing)?;
     Ok(found)
+}
+
+/// The number of the transaction that is open.
+async fn transaction(target: &Session) -> Result<i64, tokio_postgres::Error> {
+    Ok(target.query_one("select txid_current()", &[]).await?.get(0))
 }
 
 async fn pieces(
@@ -157,24 +169,12 @@ async fn pieces(
     let mut found: BTreeMap<(u32, u32), Vec<Piece>> = BTreeMap::new();
     for row in &rows {
         let Some(text) = row.get::<_, Option<String>>(4) else { continue };
-        let piece = Piece {
-            kind: row.get(2),
-            name: row.get(3),
-            text,
-            of: row.get::<_, Option<String>>(6).unwrap_or_default(),
-            bare: row.get::<_, Option<String>>(7).unwrap_or_default(),
-        };
+        let piece = Piece { kind: row.get(2), name: row.get(3), text };
         found.entry((row.get(0), row.get(1))).or_default().push(piece);
     }
     if expected.version_number >= 140_000 {
         for row in &session.query(BODIES, &[&others]).await.map_err(fault)? {
-            let piece = Piece {
-                kind: "body".to_owned(),
-                name: String::new(),
-                text: row.get(1),
-                of: String::new(),
-                bare: String::new(),
-            };
+            let piece = Piece { kind: "body".to_owned(), name: String::new(), text: row.get(1) };
             found.entry((1255, row.get(0))).or_default().push(piece);
         }
     }
@@ -228,26 +228,20 @@ fn trial<'a>(doubt: &Doubt<'_>, pieces: &'a [Piece], columns: &[Column]) -> Opti
         })
         .collect();
     let list = list.join(", ");
-    let mut trial = Trial { statements: String::new(), pieces: Vec::new() };
-    if !columns.is_empty() && !matches!(doubt.key.class.as_str(), "VIEW" | "MATERIALIZED VIEW") {
-        trial.statements = format!("create temp table {name} ({list});\n");
+    let mut trial = Trial { statements: Vec::new(), pieces: Vec::new() };
+    if !columns.is_empty() && !pieces.iter().any(|piece| piece.kind == "view") {
+        trial.statements.push(format!("create temp table {name} ({list})"));
     }
     for piece in pieces {
-        let Piece { text, of, .. } = piece;
+        let text = &piece.text;
         let own = identifier(&piece.name);
-        // Its relation, in the statement and in what is read back.
-        let made_of = |before: &str, after: &str| {
-            let only = format!("{before} ONLY {of}{after}");
-            let plain = format!("{before} {of}{after}");
-            let found = if text.contains(&only) { only } else { plain };
-            (text.replacen(&found, &format!("{before} {table}{after}"), 1), found)
-        };
-        let back = |before: &str, after: &str, found: String| {
-            let bare = &piece.bare;
-            let names = [format!("pg_temp.{bare}"), bare.clone()];
-            (names.map(|name| format!("{before} {name}{after}")).to_vec(), found)
-        };
         let mut names = Vec::new();
+        // Its relation, behind `word` in the statement and in what is read back.
+        let mut made_of = |word| {
+            let at = scan::name_after(text, word)?;
+            names.push((word, text[at.clone()].to_owned()));
+            Some(format!("{}{table}{}", &text[..at.start], &text[at.end..]))
+        };
         let (make, read) = match piece.kind.as_str() {
             "check" | "constraint" => (
                 format!("alter table {table} add constraint {own} {text}"),
@@ -279,38 +273,29 @@ fn trial<'a>(doubt: &Doubt<'_>, pieces: &'a [Piece], columns: &[Column]) -> Opti
                 format!("select rtrim(pg_get_viewdef({regclass}::regclass), ';')"),
             ),
             "index" => {
-                let (made, found) = made_of(" ON", " USING");
-                names.push(back(" ON", " USING", found));
+                let Some(made) = made_of("ON") else { continue };
                 let read = "pg_get_indexdef(indexrelid)";
                 let of = format!("from pg_index where indrelid = {regclass}::regclass");
                 (made, format!("select {read} {of}"))
             }
             "trigger" => {
-                let (made, found) = made_of(" ON", " ");
-                names.push(back(" ON", " ", found));
+                let Some(made) = made_of("ON") else { continue };
                 let read = "pg_get_triggerdef(oid)";
                 let of = format!("from pg_trigger where tgrelid = {regclass}::regclass");
                 (made, format!("select {read} {of}"))
             }
             "rule" => {
-                let (made, found) = made_of(" TO", "");
-                names.push(back(" TO", "", found));
+                let Some(made) = made_of("TO") else { continue };
                 let read = "pg_get_ruledef(oid)";
                 let of = format!("from pg_rewrite where ev_class = {regclass}::regclass");
                 (made, format!("select {read} {of}"))
             }
             "statistics" => {
-                let (made, found) = made_of(" FROM", "");
-                let made = made.replacen(
-                    &format!("STATISTICS {}", piece.name),
-                    "STATISTICS pg_temp.pgferry_statistics",
-                    1,
-                );
-                names.push(back(" FROM", "", found));
-                names.push((
-                    vec!["pg_temp.pgferry_statistics".to_owned(), "pgferry_statistics".to_owned()],
-                    piece.name.clone(),
-                ));
+                let Some(made) = made_of("FROM") else { continue };
+                let Some(at) = scan::name_after(&made, "STATISTICS") else { continue };
+                names.push(("STATISTICS", made[at.clone()].to_owned()));
+                let (before, after) = (&made[..at.start], &made[at.end..]);
+                let made = format!("{before}pg_temp.pgferry_statistics{after}");
                 let read = "pg_get_statisticsobjdef(oid)";
                 (
                     made,
@@ -335,8 +320,7 @@ fn trial<'a>(doubt: &Doubt<'_>, pieces: &'a [Piece], columns: &[Column]) -> Opti
             _ => continue,
         };
         if !make.is_empty() {
-            trial.statements.push_str(make.trim_end().trim_end_matches(';'));
-            trial.statements.push_str(";\n");
+            trial.statements.push(make);
         }
         trial.pieces.push(Part { piece, read, names });
     }
@@ -348,20 +332,20 @@ fn trial<'a>(doubt: &Doubt<'_>, pieces: &'a [Piece], columns: &[Column]) -> Opti
 fn of_its_own<'a>(doubt: &Doubt<'_>, pieces: &'a [Piece], trial: &mut Trial<'a>) {
     let text = &doubt.source.text;
     let class = doubt.key.class.as_str();
-    let Some(rest) = text.strip_prefix(&format!("CREATE {class} ")) else { return };
     if !matches!(class, "DOMAIN" | "FUNCTION" | "PROCEDURE") {
         return;
     }
-    // `schema.name` up to the parenthesis of its arguments, or to `AS`.
-    let end = if class == "DOMAIN" { rest.find(" AS ") } else { rest.find('(') };
-    let Some(end) = end else { return };
-    let made = format!("CREATE {class} pg_temp.pgferry_made{}", &rest[end..]);
-    trial.statements.push_str(&made);
-    trial.statements.push('\n');
+    // Under its own name, which a routine's body may call its arguments by.
+    let text = scan::first_statement(text);
+    let Some(at) = scan::name_after(text, class) else { return };
+    let name = scan::bare(&text[at.clone()]);
+    let made = format!("pg_temp.{}", identifier(&name));
+    trial.statements.push(format!("{}{made}{}", &text[..at.start], &text[at.end..]));
+    let name = quoted(&name);
+    let of_routine =
+        format!("pg_proc where proname = {name} and pronamespace = pg_my_temp_schema()");
+    let of_domain = format!("{}::regtype", quoted(&made));
     for piece in pieces {
-        let of_routine =
-            "pg_proc where proname = 'pgferry_made' and pronamespace = pg_my_temp_schema()";
-        let of_domain = "'pg_temp.pgferry_made'::regtype";
         let read = match piece.kind.as_str() {
             "arguments" => format!("select pg_get_function_arguments(oid) from {of_routine}"),
             "body" => format!("select pg_get_function_sqlbody(oid) from {of_routine}"),
@@ -380,11 +364,9 @@ fn of_its_own<'a>(doubt: &Doubt<'_>, pieces: &'a [Piece], trial: &mut Trial<'a>)
 
 impl Part<'_> {
     fn renamed(&self, word: String) -> String {
-        self.names.iter().fold(word, |word, (names, name)| {
-            match names.iter().find(|temporary| word.contains(temporary.as_str())) {
-                Some(temporary) => word.replacen(temporary, name, 1),
-                None => word,
-            }
+        self.names.iter().fold(word, |word, (after, name)| match scan::name_after(&word, after) {
+            Some(at) => format!("{}{name}{}", &word[..at.start], &word[at.end..]),
+            None => word,
         })
     }
 }
@@ -410,7 +392,9 @@ fn exchanged(text: &str, pieces: &[(&Piece, String)]) -> String {
             _ => before,
         };
         let found = format!("{before}{}{after}", piece.text);
-        text = text.replacen(&found, &format!("{before}{}{after}", place(at)), 1);
+        if let Some(found) = scan::find(&text, &found) {
+            text.replace_range(found, &format!("{before}{}{after}", place(at)));
+        }
     }
     for (at, (_, word)) in pieces.iter().enumerate() {
         text = text.replace(&place(at), word);
@@ -422,31 +406,27 @@ fn quoted(text: &str) -> String {
     crate::quoting::literal(text)
 }
 
-/// Carries a trial out and takes it back; what the server said against it is within.
+/// Carries a trial out, to be taken back; what the server said against it is within.
 async fn attempt(
     target: &Session,
     trial: &Trial<'_>,
 ) -> Result<Result<Vec<String>, String>, tokio_postgres::Error> {
-    let mut statements = trial.statements.clone();
-    for part in &trial.pieces {
-        statements.push_str(&format!("select ({});\n", part.read));
-    }
-    statements.push_str("rollback to savepoint pgferry_trial;");
-    match target.simple_query(&statements).await {
-        Ok(messages) => {
-            let words: Option<Vec<String>> = messages
-                .iter()
-                .filter_map(|message| match message {
-                    SimpleQueryMessage::Row(row) => Some(row.get(0).map(str::to_owned)),
-                    _ => None,
-                })
-                .collect();
-            Ok(words.ok_or_else(|| "it was not found again".to_owned()))
+    let reads: Vec<String> = trial.pieces.iter().map(|part| format!("({})", part.read)).collect();
+    let read = format!("select array[{}]::text[]", reads.join(", "));
+    let mut words: Vec<Option<String>> = Vec::new();
+    for statement in trial.statements.iter().chain([&read]) {
+        match target.query_typed(statement, &[]).await {
+            Ok(rows) => {
+                if let Some(row) = rows.first() {
+                    words = row.get(0);
+                }
+            }
+            Err(cause) if cause.as_db_error().is_some() => {
+                return Ok(Err(crate::connect::Said::of(cause).to_string()));
+            }
+            Err(cause) => return Err(cause),
         }
-        Err(cause) if cause.as_db_error().is_some() => {
-            target.batch_execute("rollback to savepoint pgferry_trial").await?;
-            Ok(Err(crate::connect::Said::of(cause).to_string()))
-        }
-        Err(cause) => Err(cause),
     }
+    let words: Option<Vec<String>> = words.into_iter().collect();
+    Ok(words.ok_or_else(|| "it was not found again".to_owned()))
 }
