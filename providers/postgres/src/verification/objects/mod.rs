@@ -25,7 +25,7 @@ use serde_json::Value as Json;
 
 use self::listing::{Key, Listing, Object, listing};
 use self::reword::{Doubt, reworded};
-use self::rights::{Rights, Uncompared, statements};
+use self::rights::{Rights, Uncompared, known_as, statements};
 use super::side::Side;
 use crate::connect::{Access, Format, connect};
 use crate::dump::hold::{LOCK_TIMEOUT, refused_to_program};
@@ -225,8 +225,9 @@ impl Comparison<'_> {
                 doubts.push((key, Object { text, ..object.clone() }, found));
             }
         }
+        let source = ours.keys().map(known_as).collect();
         for (key, object) in theirs {
-            if !ours.contains_key(key) && !rights.of_target(key, object, theirs) {
+            if !ours.contains_key(key) && !rights.of_target(key, object, &source) {
                 tell(object, format!("{} is not expected", object.shown));
             }
         }
