@@ -254,6 +254,7 @@ async fn differences(server: &Own, role: &str, copied: &Remembered) -> Vec<Strin
     ]);
     let proof = AnyResource::act(&Verification, &cx, change(want)).await;
     let found = proof.err().map(|fault| fault.message).unwrap_or_default();
+    assert!(found.is_empty() || found.contains("difference"), "{found}");
     found.lines().skip(1).map(|line| line.trim().to_owned()).collect()
 }
 
@@ -421,6 +422,122 @@ async fn rights_that_only_the_target_gives_are_named() {
         ],
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_dump_writes_is_named() {
+    let server = Own::start(&[]);
+    server.run("postgres", SUPERUSER, "create role reader").await;
+    server.run("postgres", SUPERUSER, "create database source").await;
+    server.run("postgres", SUPERUSER, "create database target").await;
+    let source = "create table p (id int primary key); create table c (p int references p, n int);
+        create table off (p int references p); insert into c (n) values (1), (1); create schema heroku_ext2;
+        create schema _heroku; create table twice (n int); insert into twice values (1), (1)";
+    server.run("source", SUPERUSER, source).await;
+    // A copy brings along neither, which is no difference.
+    server.run("source", SUPERUSER, "alter table off disable trigger all").await;
+    let failing = server.session("source", SUPERUSER).await;
+    let build = "create unique index concurrently twice_n on twice (n)";
+    failing.batch_execute(build).await.unwrap_err();
+    let copied = copied(&server, SUPERUSER).await;
+    let failing = server.session("target", SUPERUSER).await;
+    failing.batch_execute("create unique index concurrently c_n on c (n)").await.unwrap_err();
+    assert_eq!(
+        differences(&server, SUPERUSER, &copied).await,
+        ["table `public.c`: index `c_n` is not valid, on the target only"]
+    );
+    server.run("target", SUPERUSER, "drop index c_n").await;
+    named_one_by_one(
+        &server,
+        SUPERUSER,
+        &copied,
+        &[
+            (
+                "alter table c disable trigger all",
+                "alter table c enable trigger all",
+                &["table `public.c`: the server's own triggers of constraint `c_p_fkey` of `public.c` are disabled, on \
+                   the target only"],
+            ),
+            (
+                "alter table p disable trigger all",
+                "alter table p enable trigger all",
+                &[
+                    "table `public.p`: the server's own triggers of constraint `c_p_fkey` of `public.c` are disabled, on \
+                     the target only",
+                    "table `public.p`: the server's own triggers of constraint `off_p_fkey` of `public.off` are disabled, \
+                     on the target only",
+                ],
+            ),
+            // Begins as a provider's schema does, and is none.
+            (
+                "comment on schema heroku_ext2 is 'x'; grant usage on schema heroku_ext2 to public",
+                "comment on schema heroku_ext2 is null; revoke usage on schema heroku_ext2 from public",
+                &[
+                    "rights `schema heroku_ext2` is not expected",
+                    "comment `schema heroku_ext2` is not expected",
+                ],
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_a_table_is_named_whoever_owns_it() {
+    let server = Own::start(&[]);
+    server
+        .run("postgres", SUPERUSER, &format!("create role {OWNER} login; create role other"))
+        .await;
+    server.run("postgres", SUPERUSER, "create database source").await;
+    server.run("postgres", SUPERUSER, &format!("create database target owner {OWNER}")).await;
+    let source = "create table o (a int); alter table o owner to other; create schema app; create table app.t (a int);
+        create collation app.c (locale = 'C')";
+    server.run("source", SUPERUSER, source).await;
+    let copied = copied(&server, OWNER).await;
+    let give = format!(
+        "alter table o owner to other; alter schema app owner to other;
+        alter collation app.c owner to other; grant select on o to {OWNER}; grant usage on schema app to {OWNER}"
+    );
+    server.run("target", SUPERUSER, &give).await;
+    let granted = differences(&server, OWNER, &copied).await;
+    let expect =
+        ["schema app", "table public.o"].map(|of| format!("rights `{of}` is not expected"));
+    assert_eq!(granted, expect);
+    for (change, back, expect) in [
+        ("create policy evil on o using (true)", "drop policy evil on o", "policy `public.o.evil`"),
+        (
+            "create rule r as on insert to o do instead nothing",
+            "drop rule r on o",
+            "rule `public.o.r`",
+        ),
+        ("create index i on o (a)", "drop index i", "index `public.i`"),
+        (
+            "create trigger tr before update on o for each row execute function suppress_redundant_updates_trigger()",
+            "drop trigger tr on o",
+            "trigger `public.o.tr`",
+        ),
+        (
+            "create statistics st on a, (a + 1) from o",
+            "drop statistics st",
+            "statistics `public.st`",
+        ),
+        (
+            "comment on collation app.c is 'x'",
+            "comment on collation app.c is null",
+            "comment `collation app.c`",
+        ),
+    ] {
+        server.run("target", SUPERUSER, change).await;
+        let mut found = differences(&server, OWNER, &copied).await;
+        found.retain(|line| !granted.contains(line));
+        assert_eq!(found, [format!("{expect} is not expected")], "{change}");
+        server.run("target", SUPERUSER, back).await;
+    }
+    // What it does not have, the target's provider may have brought.
+    let theirs = "create collation theirs (locale = 'C'); alter collation theirs owner to other;
+        grant execute on function pg_sleep(float8) to other; grant execute on function pg_read_file(text) to other";
+    server.run("target", SUPERUSER, theirs).await;
+    assert_eq!(differences(&server, OWNER, &copied).await, granted);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -131,8 +131,7 @@ fn is_compared(entry: &Entry) -> bool {
         || about("PUBLICATION ")
         || about("SUBSCRIPTION ")
         || about("LARGE OBJECT")
-        || about("SCHEMA heroku_ext")
-        || about("SCHEMA _heroku"))
+        || (about("SCHEMA ") && of_provider(&name["SCHEMA ".len()..])))
 }
 
 fn object(entry: &Entry, by_id: &BTreeMap<i32, &Entry>, moved: &Moved) -> (Key, Object) {

@@ -10,6 +10,7 @@ mod large_objects;
 mod listing;
 mod reword;
 mod rights;
+mod unwritten;
 
 use std::collections::BTreeMap;
 
@@ -101,6 +102,7 @@ impl Comparison<'_> {
         let mut outcome = self.compared(&ours, &theirs, &rights, &mut uncompared).await?;
         let apart = !self.contents;
         large_objects::compare(self.sides, apart, &rights, &mut uncompared, &mut outcome).await?;
+        unwritten::compare(self.sides, self.excluded, &mut outcome).await?;
         outcome.uncompared = uncompared.listed();
         for (side, tables) in [(expected, &blind), (actual, &other_blind)] {
             for (schema, name) in tables {

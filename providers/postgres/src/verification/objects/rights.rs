@@ -203,11 +203,13 @@ impl Rights {
         if self.prepared.contains(&subject) {
             return true;
         }
-        // Our role made nothing that belongs to somebody else; tables, types and routines are expected of nobody. What the
-        // system brings is its provider's.
-        let is_data =
-            ["relation ", "routine ", "type "].iter().any(|data| subject.starts_with(data));
-        if !(is_data && key.schema != "pg_catalog") && !self.may_be_ours(&object.owner) {
+        // Our role made nothing that belongs to somebody else; tables, types and routines are expected of nobody, and what
+        // the source has is compared whoever owns it. What the system brings is its provider's.
+        let is_compared = key.schema != "pg_catalog"
+            && (["relation ", "routine ", "type "].iter().any(|data| subject.starts_with(data))
+                || object.table.is_some()
+                || source.contains(&subject));
+        if !is_compared && !self.may_be_ours(&object.owner) {
             return true;
         }
         match key.class.as_str() {
