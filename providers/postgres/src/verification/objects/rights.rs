@@ -331,17 +331,42 @@ fn without_own(text: &str, owner: &str, now: Option<&String>) -> String {
     text.split_inclusive(";\n").filter(|statement| !goes_without_saying(statement)).collect()
 }
 
-/// Statements in an order of their own, without what separates them.
+/// Statements in an order of their own, without what separates them; each with whose session it is, where it is another's.
 pub(super) fn statements(text: &str) -> BTreeSet<String> {
-    text.split(";\n")
-        .map(|statement| statement.trim().trim_end_matches(';').to_owned())
-        .filter(|statement| !statement.is_empty())
-        .collect()
+    let (mut found, mut by) = (BTreeSet::new(), "");
+    for statement in text.split(";\n") {
+        let statement = statement.trim().trim_end_matches(';');
+        match statement {
+            "" => {}
+            "RESET SESSION AUTHORIZATION" => by = "",
+            set if set.starts_with("SET SESSION AUTHORIZATION ") => by = set,
+            statement => {
+                found.insert(format!("{by} {statement}"));
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_grant_it_is_tells_statements_apart() {
+        let by = |one: &str, other: &str| {
+            let grant = |by: &str, to: &str| {
+                format!(
+                    "SET SESSION AUTHORIZATION {by};\nGRANT SELECT ON TABLE t TO {to};\nRESET SESSION AUTHORIZATION;\n"
+                )
+            };
+            statements(
+                &(grant(one, "app") + &grant(other, "reader") + "GRANT ALL ON TABLE t TO x;\n"),
+            )
+        };
+        assert_ne!(by("alice", "bob"), by("bob", "alice"));
+        assert_eq!(statements("A;\nB;\n"), statements("B;\n\nA;\n"));
+    }
 
     #[test]
     fn what_an_owner_had_goes_with_the_owner() {
