@@ -274,3 +274,25 @@ async fn a_target_that_was_made_again_is_another_one() {
         assert!(server.text("target", rights).await.contains("=UC/"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn emptying_that_is_blocked_says_by_whom() {
+    let server = server(OWNER).await;
+    let (cx, want) = (server.cx("copy"), wanted(&server, OWNER));
+    let done = copy(&cx, change(want.clone())).await.map_err(|fault| fault.chain()).unwrap();
+    let night = async || {
+        let before = Some(remembered(&done));
+        copy(&cx, Change { before, ..change(want.clone()) }).await
+    };
+    let reader = server.session("target", OWNER).await;
+    reader.batch_execute("begin; select count(*) from app.t").await.unwrap();
+    let process: i32 = reader.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let patience = std::time::Duration::from_secs(120);
+    let fault = tokio::time::timeout(patience, night()).await.unwrap().unwrap_err();
+    let help = fault.help.clone().unwrap_or_default();
+    let expect = format!("process {process} of user `{OWNER}` has locked `app.t");
+    assert!(help.starts_with(&expect), "{}\n{help}", fault.chain());
+    assert!(fault.message.starts_with("emptying the target"), "{}", fault.chain());
+    reader.batch_execute("commit").await.unwrap();
+    night().await.map_err(|fault| fault.chain()).unwrap();
+}

@@ -98,7 +98,14 @@ pub(crate) async fn refused(session: &Session, doing: &str, cause: Error) -> Fau
     }
     // Its transaction is given up, or nothing more could be asked.
     let _over = session.batch_execute("rollback").await;
-    fault.help(blocked(session).await)
+    fault.help(blocked(session, "AccessExclusiveLock").await)
+}
+
+/// `cause` of a drop as a fault of `session`; where it waited for a lock in vain, with whoever had one.
+pub(crate) async fn refused_to_drop(session: &Session, doing: &str, cause: Error) -> Fault {
+    let waited = cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+    let fault = session.fault(doing, cause);
+    if waited { fault.help(blocked(session, "%").await) } else { fault }
 }
 
 /// `fault` of a `pg_dump` of `endpoint`'s database; where it waited for a lock in vain, with whoever had it.
@@ -108,29 +115,31 @@ pub(crate) async fn refused_to_program(endpoint: &Endpoint, fault: Fault) -> Fau
         return fault;
     }
     match connect(endpoint, Access::ReadOnly, Format::Own).await {
-        Ok(session) => fault.help(blocked(&session).await),
+        Ok(session) => fault.help(blocked(&session, "AccessExclusiveLock").await),
         Err(_) => fault,
     }
 }
 
-/// Who has, or waits for, the only lock that one for reading waits for; and what to do.
-async fn blocked(session: &Session) -> String {
-    let holders = match holders(session).await {
+/// Who has, or waits for, a lock of a mode like `mode`; and what to do. One for reading waits for one mode only.
+async fn blocked(session: &Session, mode: &str) -> String {
+    let holders = match holders(session, mode).await {
         Ok(holders) if !holders.is_empty() => holders.into_iter().collect::<Vec<_>>().join("; "),
         _ => "another session changes a table, or waits to do so (see pg_locks)".to_owned(),
     };
     format!("{holders}: wait until it has ended, or end it, and apply again")
 }
 
-async fn holders(session: &Session) -> Result<BTreeSet<String>, Error> {
+async fn holders(session: &Session, mode: &str) -> Result<BTreeSet<String>, Error> {
     let statement = "
-        select l.pid, coalesce(a.usename::text, '?'), coalesce(l.relation::regclass::text, l.relation::text),
-               l.granted, coalesce(left(regexp_replace(a.query, '\\s+', ' ', 'g'), 200), '')
-        from pg_locks l left join pg_stat_activity a on a.pid = l.pid
-        where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' and l.relation >= 16384
-          and l.database = (select oid from pg_database where datname = current_database())
-        order by l.granted desc limit 3";
-    let rows = session.query(statement, &[]).await?;
+        select pid, coalesce(usename::text, '?'), coalesce(relation::regclass::text, relation::text), granted,
+               coalesce(left(regexp_replace(query, '\\s+', ' ', 'g'), 200), '')
+        from (select distinct on (l.pid) l.pid, l.relation, l.granted, a.usename, a.query
+              from pg_locks l left join pg_stat_activity a on a.pid = l.pid
+              where l.locktype = 'relation' and l.mode like $1 and l.relation >= 16384 and l.pid <> pg_backend_pid()
+                and l.database = (select oid from pg_database where datname = current_database())
+              order by l.pid, l.granted desc, l.relation) as each
+        order by granted desc limit 3";
+    let rows = session.query(statement, &[&mode]).await?;
     Ok(rows
         .iter()
         .map(|row| {

@@ -1,7 +1,7 @@
 //! A clean start on the target: no session of an earlier attempt of ours, and nothing that users made.
 //!
 //! It asks nobody whether that may be: whoever calls has made sure. What the role does not own, extensions, and what
-//! providers put into every database stay. Tested in `tests/copy.rs`.
+//! providers put into every database stay. Tested in `tests/copy.rs` and `tests/guard.rs`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,8 +9,10 @@ use std::time::Duration;
 use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
 
 use crate::connect::Session;
+use crate::dump::hold::{LOCK_TIMEOUT, refused_to_drop};
 use crate::target::inventory::{Object, Whose, inventory};
 
 /// How often it is asked whether the sessions are gone: half a minute. A server notices between two pages of an index.
@@ -46,13 +48,30 @@ pub(crate) async fn end_sessions(cx: &Cx, session: &Session, name: &str) -> Resu
 /// Drops all that users made and this role owns, but for what is called in `keep`.
 ///
 /// # Errors
-/// Something cannot be dropped. Some of it may be gone; a retry goes on.
+/// Something cannot be dropped, or somebody has locked it for too long: who it is. Some of it may be gone; a retry goes
+/// on.
 pub(crate) async fn empty(session: &Session, keep: &BTreeSet<String>) -> Result<(), Fault> {
-    let fault = |cause| session.fault("emptying the target", cause);
+    const DOING: &str = "emptying the target";
+    match emptied(session, keep).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Fault::failed(format!(
+            "{DOING}: database `{}` at {} gets something new while it is dropped",
+            session.location.database,
+            session.location.server()
+        ))
+        .help("keep applications away from it")),
+        Err(cause) => Err(refused_to_drop(session, DOING, cause).await),
+    }
+}
+
+/// Whether it is empty after a few rounds.
+async fn emptied(session: &Session, keep: &BTreeSet<String>) -> Result<bool, Error> {
+    session.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'")).await?;
     for _ in 0..ROUNDS {
-        let rows = left(session, keep).await.map_err(fault)?;
+        let rows = left(session, keep).await?;
         if rows.is_empty() {
-            return large_objects(session).await.map_err(fault);
+            large_objects(session).await?;
+            return Ok(true);
         }
         let drops: Vec<String> = rows
             .iter()
@@ -62,20 +81,15 @@ pub(crate) async fn empty(session: &Session, keep: &BTreeSet<String>) -> Result<
             .collect();
         let mut refused = None;
         for together in drops.chunks(AT_ONCE) {
-            refused = dropped(session, together).await.map_err(fault)?.or(refused);
+            refused = dropped(session, together).await?.or(refused);
         }
         if let Some(cause) = refused
-            && left(session, keep).await.map_err(fault)?.len() == rows.len()
+            && left(session, keep).await?.len() == rows.len()
         {
-            return Err(fault(cause));
+            return Err(cause);
         }
     }
-    Err(Fault::failed(format!(
-        "emptying database `{}` at {}: something is made there while it is dropped",
-        session.location.database,
-        session.location.server()
-    ))
-    .help("keep applications away from it"))
+    Ok(false)
 }
 
 /// What is to be dropped, in that order.
@@ -85,15 +99,20 @@ async fn left(session: &Session, keep: &BTreeSet<String>) -> Result<Vec<Object>,
     Ok(all.into_iter().filter(goes).collect())
 }
 
-/// All of `drops`, or each one that can be; gives the last error of those that cannot, unless the session is lost.
+/// All of `drops`, or each one that can be; gives the last error of those that cannot, unless the session is lost or waits
+/// for somebody.
 async fn dropped(session: &Session, drops: &[String]) -> Result<Option<Error>, Error> {
-    if session.batch_execute(&drops.join(";")).await.is_ok() {
-        return Ok(None);
+    let ends =
+        |cause: &Error| cause.code().is_none_or(|code| *code == SqlState::LOCK_NOT_AVAILABLE);
+    match session.batch_execute(&drops.join(";")).await {
+        Ok(()) => return Ok(None),
+        Err(cause) if ends(&cause) => return Err(cause),
+        Err(_) => {}
     }
     let mut refused = None;
     for one in drops {
         match session.batch_execute(one).await {
-            Err(cause) if cause.code().is_none() => return Err(cause),
+            Err(cause) if ends(&cause) => return Err(cause),
             Err(cause) => refused = Some(cause),
             Ok(()) => {}
         }

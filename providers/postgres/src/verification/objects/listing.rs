@@ -51,14 +51,22 @@ impl Key {
         let split = self.name[..words.unwrap_or(self.name.len())].rfind(' ')?;
         let (class, name) = (&self.name[..split], &self.name[split + 1..]);
         Some(match class {
-            "COLUMN" => {
-                ("TABLE", &self.schema, name.split_once('.').map_or(name, |(table, _)| table))
-            }
+            "COLUMN" => ("TABLE", &self.schema, before_dot(name)),
             "FOREIGN SERVER" => ("SERVER", &self.schema, name),
             "LANGUAGE" => ("PROCEDURAL LANGUAGE", &self.schema, name),
             _ => (class, &self.schema, name),
         })
     }
+}
+
+/// A table's name, in quotes where it needs them, before the one of its column.
+fn before_dot(name: &str) -> &str {
+    let mut quoted = false;
+    let dot = name.find(|sign| {
+        quoted ^= sign == '"';
+        sign == '.' && !quoted
+    });
+    &name[..dot.unwrap_or(name.len())]
 }
 
 pub(super) type Listing = BTreeMap<Key, Object>;
@@ -124,8 +132,7 @@ fn is_compared(entry: &Entry) -> bool {
         || about("PUBLICATION ")
         || about("SUBSCRIPTION ")
         || about("LARGE OBJECT")
-        || about("SCHEMA heroku_ext")
-        || about("SCHEMA _heroku"))
+        || (about("SCHEMA ") && of_provider(&name["SCHEMA ".len()..])))
 }
 
 fn object(entry: &Entry, by_id: &BTreeMap<i32, &Entry>, moved: &Moved) -> (Key, Object) {
@@ -348,6 +355,7 @@ mod tests {
         for (name, expect) in [
             ("TABLE t", Some(("TABLE", "k", "t"))),
             ("COLUMN t.a", Some(("TABLE", "k", "t"))),
+            ("COLUMN \"a.b\".\"c.d\"", Some(("TABLE", "k", "\"a.b\""))),
             ("FOREIGN SERVER far", Some(("SERVER", "k", "far"))),
             ("FUNCTION f(integer, text)", Some(("FUNCTION", "k", "f(integer, text)"))),
         ] {

@@ -11,6 +11,7 @@ mod listing;
 mod reword;
 mod rights;
 mod scan;
+mod unwritten;
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ use serde_json::Value as Json;
 
 use self::listing::{Key, Listing, Object, listing};
 use self::reword::{Doubt, reworded};
-use self::rights::{Rights, Uncompared, statements};
+use self::rights::{Rights, Uncompared, known_as, statements};
 use super::side::Side;
 use crate::connect::{Access, Format, connect};
 use crate::dump::hold::{LOCK_TIMEOUT, refused_to_program};
@@ -102,6 +103,7 @@ impl Comparison<'_> {
         let mut outcome = self.compared(&ours, &theirs, &rights, &mut uncompared).await?;
         let apart = !self.contents;
         large_objects::compare(self.sides, apart, &rights, &mut uncompared, &mut outcome).await?;
+        unwritten::compare(self.sides, self.excluded, &mut outcome).await?;
         outcome.uncompared = uncompared.listed();
         for (side, tables) in [(expected, &blind), (actual, &other_blind)] {
             for (schema, name) in tables {
@@ -226,8 +228,9 @@ impl Comparison<'_> {
                 doubts.push((key, Object { text, ..object.clone() }, found));
             }
         }
+        let source = ours.keys().map(known_as).collect();
         for (key, object) in theirs {
-            if !ours.contains_key(key) && !rights.of_target(key, object, theirs) {
+            if !ours.contains_key(key) && !rights.of_target(key, object, &source) {
                 tell(object, format!("{} is not expected", object.shown));
             }
         }

@@ -14,7 +14,7 @@ use pgferry_engine::tree::Tree;
 use serde_json::Value as Json;
 
 use super::Side;
-use super::listing::{Key, Listing, Object};
+use super::listing::{Key, Object};
 use crate::dump::grants::fitting;
 use crate::dump::restorer::{Restorer, is_heroku};
 use crate::target::inventory::{self, Whose};
@@ -25,6 +25,8 @@ pub(super) struct Rights {
     carried: bool,
     /// What users had prepared on the target before it was filled, by [`inventory::key`].
     prepared: BTreeSet<String>,
+    /// Schema and tag, as an archive has them of rights, of what belongs to extensions of the target.
+    members: BTreeSet<(String, String)>,
 }
 
 /// What was not compared, each with how many objects or which.
@@ -82,7 +84,8 @@ impl Rights {
         let by_copy = dump.is_some_and(|copy| {
             copy.memory.get("rights").and_then(Tree::as_text) == Some("carried")
         });
-        Ok(Self { restorer, carried: by_restore || by_copy, prepared })
+        let members = members(actual).await?;
+        Ok(Self { restorer, carried: by_restore || by_copy, prepared, members })
     }
 
     /// Whether the source's object of `owner` belongs to that role on the target as well.
@@ -194,32 +197,43 @@ impl Rights {
     }
 
     /// Whether an object that only the target has is its provider's, was prepared there before it was filled, or is of a
-    /// kind that did not come along. `target` is all that is there.
-    pub(super) fn of_target(&self, key: &Key, object: &Object, target: &Listing) -> bool {
-        let (class, schema, name) = key.subject().unwrap_or((&key.class, &key.schema, &key.name));
-        let subject = inventory::key(class, Some(schema), name);
+    /// kind that did not come along. `source` has what is there, by [`known_as`].
+    pub(super) fn of_target(&self, key: &Key, object: &Object, source: &BTreeSet<String>) -> bool {
+        let subject = known_as(key);
         if self.prepared.contains(&subject) {
             return true;
         }
-        // Our role made nothing that belongs to somebody else; tables, types and routines are expected of nobody.
-        let is_data =
-            ["relation ", "routine ", "type "].iter().any(|data| subject.starts_with(data));
-        if !is_data && !self.may_be_ours(&object.owner) {
-            return true;
-        }
-        // `pg_dump` writes rights of what it does not write: of members of extensions.
-        let is_subject =
-            |of: &Key| inventory::key(&of.class, Some(&of.schema), &of.name) == subject;
-        if key.class == "ACL" && class != "SCHEMA" && !target.keys().any(is_subject) {
+        // Our role made nothing that belongs to somebody else; tables, types and routines are expected of nobody, and what
+        // the source has is compared whoever owns it. What the system brings is its provider's.
+        let is_compared = key.schema != "pg_catalog"
+            && (["relation ", "routine ", "type "].iter().any(|data| subject.starts_with(data))
+                || object.table.is_some()
+                || source.contains(&subject));
+        if !is_compared && !self.may_be_ours(&object.owner) {
             return true;
         }
         match key.class.as_str() {
             "SCHEMA" | "EVENT TRIGGER" => true,
-            "ACL" => !self.carried || key.name.starts_with("SCHEMA "),
+            // Added with its schema, or of what an extension brought.
+            "ACL" => {
+                let is_added = key.name.starts_with("SCHEMA ")
+                    && !key.is_of_public()
+                    && !source.contains(&subject);
+                !self.carried || is_added || self.is_of_member(key)
+            }
             "DEFAULT ACL" => !self.carried,
             "COMMENT" => key.name.starts_with("EVENT TRIGGER ") || key.name == "SCHEMA public",
             _ => false,
         }
+    }
+
+    /// Whether rights are on what belongs to an extension of the target.
+    fn is_of_member(&self, key: &Key) -> bool {
+        let tag = match key.subject() {
+            Some(("TABLE", _, name)) => format!("TABLE {name}"),
+            _ => key.name.replace("PROCEDURE ", "FUNCTION ").replace("(*)", "()"),
+        };
+        self.members.contains(&(key.schema.clone(), tag))
     }
 
     /// Whether an object of `owner` on the target may have been made by the role that filled it.
@@ -233,6 +247,56 @@ impl Rights {
             uncompared.add("owners", shown);
         }
     }
+}
+
+/// What an object is, or what rights, a comment or a label are of, by [`inventory::key`].
+pub(super) fn known_as(key: &Key) -> String {
+    match key.subject() {
+        Some((class, schema, name)) => inventory::key(class, Some(schema), &unquoted(name)),
+        None => inventory::key(&key.class, Some(&key.schema), &key.name),
+    }
+}
+
+/// What begins with an identifier, without the quotes around that.
+fn unquoted(name: &str) -> String {
+    let Some(rest) = name.strip_prefix('"') else { return name.to_owned() };
+    let mut out = String::with_capacity(rest.len());
+    let mut signs = rest.chars().peekable();
+    while let Some(sign) = signs.next() {
+        if sign == '"' && signs.next_if_eq(&'"').is_none() {
+            break;
+        }
+        out.push(sign);
+    }
+    out.extend(signs);
+    out
+}
+
+// Not what every database is made with, `plpgsql` with it: nobody has to grant something on that.
+const MEMBERS: &str = "
+select coalesce(n.nspname, '')::text, o.tag from (
+    select 'pg_class'::regclass::oid as class, oid, relnamespace as schema,
+           case relkind when 'S' then 'SEQUENCE ' else 'TABLE ' end || quote_ident(relname) as tag from pg_class
+    union all select 'pg_proc'::regclass, oid, pronamespace,
+           'FUNCTION ' || quote_ident(proname) || '(' || pg_get_function_identity_arguments(oid) || ')' from pg_proc
+    union all select 'pg_type'::regclass, oid, typnamespace, 'TYPE ' || quote_ident(typname) from pg_type
+    union all select 'pg_language'::regclass, oid, 0, 'LANGUAGE ' || quote_ident(lanname) from pg_language
+    union all select 'pg_namespace'::regclass, oid, 0, 'SCHEMA ' || quote_ident(nspname) from pg_namespace
+    union all select 'pg_foreign_server'::regclass, oid, 0, 'FOREIGN SERVER ' || quote_ident(srvname) from pg_foreign_server
+    union all select 'pg_foreign_data_wrapper'::regclass, oid, 0, 'FOREIGN DATA WRAPPER ' || quote_ident(fdwname)
+      from pg_foreign_data_wrapper
+) o left join pg_namespace n on n.oid = o.schema
+where o.oid >= 16384 and exists (
+    select from pg_depend d where d.classid = o.class and d.objid = o.oid and d.deptype = 'e')";
+
+/// What belongs to extensions of `side`: schemas, and tags as `pg_dump` writes them of rights.
+async fn members(side: &Side) -> Result<BTreeSet<(String, String)>, Fault> {
+    let session = side.session();
+    let rows = session
+        .query(MEMBERS, &[])
+        .await
+        .map_err(|cause| session.fault("listing what belongs to extensions", cause))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// The keys of those of `prepared`, which names them in full, that `actual` still has.
@@ -267,17 +331,42 @@ fn without_own(text: &str, owner: &str, now: Option<&String>) -> String {
     text.split_inclusive(";\n").filter(|statement| !goes_without_saying(statement)).collect()
 }
 
-/// Statements in an order of their own, without what separates them.
+/// Statements in an order of their own, without what separates them; each with whose session it is, where it is another's.
 pub(super) fn statements(text: &str) -> BTreeSet<String> {
-    text.split(";\n")
-        .map(|statement| statement.trim().trim_end_matches(';').to_owned())
-        .filter(|statement| !statement.is_empty())
-        .collect()
+    let (mut found, mut by) = (BTreeSet::new(), "");
+    for statement in text.split(";\n") {
+        let statement = statement.trim().trim_end_matches(';');
+        match statement {
+            "" => {}
+            "RESET SESSION AUTHORIZATION" => by = "",
+            set if set.starts_with("SET SESSION AUTHORIZATION ") => by = set,
+            statement => {
+                found.insert(format!("{by} {statement}"));
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_grant_it_is_tells_statements_apart() {
+        let by = |one: &str, other: &str| {
+            let grant = |by: &str, to: &str| {
+                format!(
+                    "SET SESSION AUTHORIZATION {by};\nGRANT SELECT ON TABLE t TO {to};\nRESET SESSION AUTHORIZATION;\n"
+                )
+            };
+            statements(
+                &(grant(one, "app") + &grant(other, "reader") + "GRANT ALL ON TABLE t TO x;\n"),
+            )
+        };
+        assert_ne!(by("alice", "bob"), by("bob", "alice"));
+        assert_eq!(statements("A;\nB;\n"), statements("B;\n\nA;\n"));
+    }
 
     #[test]
     fn what_an_owner_had_goes_with_the_owner() {
