@@ -2,7 +2,7 @@
 //!
 //! `ALTER TABLE … DISABLE TRIGGER ALL` turns off the server's own triggers too, which check foreign keys; a `CREATE INDEX
 //! CONCURRENTLY` that failed leaves an index that no query uses. A copy brings along neither, so that only what the target
-//! has of them, and the source has not, is a difference. Tested in `tests/rights.rs`.
+//! has of them, and the source has not, is a difference. Tested in `tests/added.rs`.
 
 use pgferry_engine::fault::Fault;
 
