@@ -214,11 +214,13 @@ impl Rights {
         }
         match key.class.as_str() {
             "SCHEMA" | "EVENT TRIGGER" => true,
-            // Added with its schema, or of what an extension brought.
+            // Added with its schema, or of what an extension brought. Since 15 a role that is to make anything in `public` is
+            // first given the right to: who did that before the first run is nobody's business, as long as it is not all.
             "ACL" => {
-                let is_added = key.name.starts_with("SCHEMA ")
-                    && !key.is_of_public()
-                    && !source.contains(&subject);
+                let is_added = match key.is_of_public() {
+                    true => !object.text.contains(" TO PUBLIC"),
+                    false => key.name.starts_with("SCHEMA ") && !source.contains(&subject),
+                };
                 !self.carried || is_added || self.is_of_member(key)
             }
             "DEFAULT ACL" => !self.carried,
