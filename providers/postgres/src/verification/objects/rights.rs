@@ -214,13 +214,12 @@ impl Rights {
         }
         match key.class.as_str() {
             "SCHEMA" | "EVENT TRIGGER" => true,
-            // Added with its schema, or of what an extension brought. Since 15 a role that is to make anything in `public` is
-            // first given the right to: who did that before the first run is nobody's business, as long as it is not all.
+            // Added with its schema, or of what an extension brought. Who fills a database is first given rights on schemas,
+            // since 15 on `public`, too: what single roles have on one is nobody's business, what everybody has is.
             "ACL" => {
-                let is_added = match key.is_of_public() {
-                    true => !object.text.contains(" TO PUBLIC"),
-                    false => key.name.starts_with("SCHEMA ") && !source.contains(&subject),
-                };
+                let of_both = key.is_of_public() || source.contains(&subject);
+                let is_added = key.name.starts_with("SCHEMA ")
+                    && !(of_both && object.text.contains(" TO PUBLIC"));
                 !self.carried || is_added || self.is_of_member(key)
             }
             "DEFAULT ACL" => !self.carried,
