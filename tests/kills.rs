@@ -367,6 +367,21 @@ fn a_command_does_not_outlive_a_killed_run_and_never_runs_twice_at_once() {
     assert_eq!(fs::read_to_string(place.path("done")).unwrap(), "done\n");
 }
 
+/// Threads of the runtime end after ten seconds without work; a command must not end with the one that started it.
+#[test]
+fn a_long_command_outlives_the_thread_that_started_it() {
+    let mut spec = "pgferry: 1\nname: long\nresources:\n".to_owned();
+    for number in 0..8 {
+        spec += &format!(
+            "  value{number}: {{ type: core.value, input: {number} }}\n  \
+             long{number}: {{ type: core.command, command: [sleep, '12'], depends_on: [value{number}] }}\n"
+        );
+    }
+    let place = Place::new(&spec);
+    let ended = place.run(&["apply", "--auto-approve", "--parallelism", "16"]);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
 fn wait_until(is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::command::output::Lines;
-use crate::command::process::{Group, command, end_former};
+use crate::command::process::{Group, command, end_former, start};
 
 mod output;
 pub mod process;
@@ -132,7 +132,8 @@ impl Resource for Command {
         let set = spec.env.iter().flatten().find(|(name, _)| *name == "PATH");
         let path = set.map(|(_, value)| value.text()).or_else(|| cx.env("PATH").map(str::to_owned));
         let program_file = located(program, &folder, cx.base(), path.as_deref());
-        let mut child = command(&program_file)
+        let mut command = command(&program_file);
+        command
             .args(arguments)
             .current_dir(&folder)
             .env_clear()
@@ -142,8 +143,9 @@ impl Resource for Command {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
+            .kill_on_drop(true);
+        let started = start(command).await;
+        let mut child = started
             .map_err(|cause| Fault::failed(format!("starting `{program}`")).because(cause))?;
         let group = Group::of(&child);
         cx.note(group.note())?;

@@ -5,9 +5,11 @@
 //! `tests.rs` and, with a pgferry that is killed, in the repository's `tests/kills.rs`.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use pgferry_engine::cx::Cx;
@@ -15,6 +17,8 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio::process::Child;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 /// From the request to end until it is enforced.
 const GRACE: Duration = Duration::from_secs(5);
@@ -27,22 +31,25 @@ pub const BECOME: &str = "__command";
 /// This program, where it is one that understands [`BECOME`].
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// Has commands started through `program`, which must be this one: given [`BECOME`] and a command, it calls
-/// [`become_command`].
+/// Has commands started through `program`, which must be this one: given [`BECOME`], the number of the process that started
+/// it and a command, it calls [`become_command`].
 pub fn start_through(program: PathBuf) {
     let _already = PROGRAM.set(program);
 }
 
-/// Turns this process into `command`, program and arguments. Comes back only if that fails, and says why.
-pub fn become_command(command: impl IntoIterator<Item = OsString>) -> String {
-    let mut words = command.into_iter();
-    let Some(program) = words.next() else { return "no command is given".to_owned() };
+/// Turns this process into a command. `words`: the number of the process that it is to end with, the program, its arguments.
+/// Comes back only if that fails, and says why.
+pub fn become_command(words: impl IntoIterator<Item = OsString>) -> String {
+    let mut words = words.into_iter();
+    let (Some(parent), Some(program)) = (words.next(), words.next()) else {
+        return "no command is given".to_owned();
+    };
     #[cfg(target_os = "linux")]
     {
-        let parent = rustix::process::getppid();
         let bound = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        let present = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
         // It died before that was asked for; whoever adopted us is not it.
-        if bound.is_ok() && rustix::process::getppid() != parent {
+        if bound.is_ok() && parent != *present.to_string() {
             return "its pgferry has ended".to_owned();
         }
     }
@@ -55,12 +62,38 @@ pub(super) fn command(program: &Path) -> tokio::process::Command {
     match PROGRAM.get().filter(|_| cfg!(target_os = "linux") && program.exists()) {
         Some(own) => {
             let mut command = tokio::process::Command::new(own);
-            command.arg(BECOME).arg(program);
+            command.arg(BECOME).arg(std::process::id().to_string()).arg(program);
             command
         }
         // Also one that is not there, so that the system says so at once.
         None => tokio::process::Command::new(program),
     }
+}
+
+type Start = Box<dyn FnOnce() + Send>;
+
+/// Starts `command`, on a thread that lives as long as this process: the system takes the death of the thread that started a
+/// process for that of its parent (prctl(2)), and those of the runtime come and go.
+///
+/// # Errors
+/// The system's. Dropped, it ends what it has started, if the command is to be killed then.
+pub(super) async fn start(mut command: tokio::process::Command) -> io::Result<Child> {
+    static STARTER: OnceLock<Sender<Start>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (sender, starts) = channel::<Start>();
+        std::thread::spawn(move || starts.into_iter().for_each(|start| start()));
+        sender
+    });
+    let (tell, told) = oneshot::channel();
+    let runtime = Handle::current();
+    let start = move || {
+        let _inside = runtime.enter();
+        // Nobody waits for it any more: it is dropped.
+        let _unwanted = tell.send(command.spawn());
+    };
+    let gone = || io::Error::other("the thread that starts commands has ended");
+    starter.send(Box::new(start)).map_err(|_| gone())?;
+    told.await.map_err(|_| gone())?
 }
 
 /// The command with all that it has started; killed when dropped.
