@@ -82,6 +82,11 @@ fn shown_parts(secret: &str) -> Vec<String> {
     parts
 }
 
+/// Whether all of `text` is a secret.
+pub fn is_secret(text: &str) -> bool {
+    known::is_known(text)
+}
+
 /// How else `secret` may stand in foreign text: escaped as in a URL or in JSON; and of a URL, the password in it.
 fn forms(secret: &str) -> Vec<Zeroizing<String>> {
     let mut forms = vec![Zeroizing::new(encoded(secret))];

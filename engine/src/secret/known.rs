@@ -98,7 +98,8 @@ pub(super) fn learn_clear(text: &str) {
     }
 }
 
-fn is_known(secret: &str) -> bool {
+/// Whether `secret` is one, or another form of one, and nothing else.
+pub(super) fn is_known(secret: &str) -> bool {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     known.as_ref().is_some_and(|known| known.all.contains(secret) || known.short.contains(secret))
 }

@@ -13,7 +13,7 @@ use pgferry_engine::cx::Cx;
 use pgferry_engine::fault::{Class, Fault};
 use pgferry_engine::info::Kind;
 use pgferry_engine::resource::{Change, Done, Resource};
-use pgferry_engine::secret::{Secret, gives_away};
+use pgferry_engine::secret::{Secret, is_secret};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -24,8 +24,8 @@ use crate::command::process::{Group, command, end_former, start};
 mod output;
 pub mod process;
 
-/// Keys of providers in our environment, which a command gets only if its `env` says so; as all variables that hold a
-/// secret.
+/// Keys of providers in our environment, which a command gets only if its `env` says so; as all variables whose
+/// value is a secret. One that has a secret in it stays: a password may be a word that stands in many paths.
 const OURS: [&str; 5] = [
     "LINODE_TOKEN",
     "HEROKU_API_KEY",
@@ -191,7 +191,7 @@ impl Setting {
 }
 
 fn is_for_all(name: &str, value: &str) -> bool {
-    !OURS.contains(&name) && !gives_away(value)
+    !OURS.contains(&name) && !is_secret(value)
 }
 
 fn failed(message: &str, last: &[String]) -> Fault {

@@ -40,7 +40,8 @@ fn stage() -> Stage {
         ("PATH".to_owned(), path),
         ("KEPT".to_owned(), "kept".to_owned()),
         ("LINODE_TOKEN".to_owned(), "not-for-you".to_owned()),
-        ("ANY_NAME".to_owned(), "postgres://u:not-for-you-either@h/d".to_owned()),
+        ("ANY_NAME".to_owned(), "not-for-you-either".to_owned()),
+        ("A_PATH".to_owned(), "/lib/not-for-you-either/bin".to_owned()),
     ]);
     let sink = Arc::clone(&heard) as Arc<dyn Sink>;
     let world = World {
@@ -84,13 +85,13 @@ async fn it_runs_beside_the_spec_with_its_environment_and_without_our_keys() {
     let script = stage.folder.path().join("it.sh");
     std::fs::write(
         &script,
-        "#!/bin/sh\necho \"$1 $GIVEN $KEPT ${LINODE_TOKEN-none} ${ANY_NAME-none}\"\ncat it.sh | wc -l\n",
+        "#!/bin/sh\necho \"$1 $GIVEN $KEPT ${LINODE_TOKEN-none} ${ANY_NAME-none} ${A_PATH-none}\"\ncat it.sh | wc -l\n",
     )
     .unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     run(&stage, json!({ "command": ["./it.sh", "a b"], "env": { "GIVEN": 7 } })).await.unwrap();
     let lines: Vec<String> = heard(&stage).iter().map(|line| line.trim().to_owned()).collect();
-    assert_eq!(lines, ["a b 7 kept none none", "3"]);
+    assert_eq!(lines, ["a b 7 kept none none /lib/(sensitive)/bin", "3"]);
 }
 
 #[tokio::test]
